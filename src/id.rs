@@ -1,0 +1,275 @@
+//! Names of things: parsed once, then valid wherever they stand.
+//!
+//! A *name* is chosen by people (`mrx-weather`, `builder-1`); an *id* is made here: a ULID in lower case behind
+//! the word for its kind (`job-01jd…`). A job's id carries a tag of its project in the first characters behind the
+//! time, so the project of a job is found from the id alone, with no index.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use ulid::Ulid;
+
+use crate::clock::Time;
+
+/// The text is not a name or id of the kind that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not {kind}: {grammar}")]
+pub struct BadName {
+    text: String,
+    kind: &'static str,
+    grammar: &'static str,
+}
+
+const NAME_GRAMMAR: &str = "use 1 to 63 of a-z, 0-9 and '-', beginning with a letter or digit";
+const ID_GRAMMAR: &str = "ids are given by MrX: the kind, '-', and 26 of 0-9 and a-z";
+
+fn is_name(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && !text.starts_with('-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn is_id(text: &str, prefix: &str) -> bool {
+    let tail = text.strip_prefix(prefix).unwrap_or_default();
+    tail.len() == 26 && tail.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) && Ulid::from_string(tail).is_ok()
+}
+
+fn refused(text: &str, kind: &'static str, grammar: &'static str) -> BadName {
+    BadName { text: text.chars().take(80).collect(), kind, grammar }
+}
+
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $grammar:expr, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(std::sync::Arc<str>);
+
+        impl $name {
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadName;
+            fn from_str(text: &str) -> Result<Self, BadName> {
+                if $valid(text) { Ok(Self(text.into())) } else { Err(refused(text, $kind, $grammar)) }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = BadName;
+            fn try_from(text: String) -> Result<Self, BadName> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0.as_ref().to_owned()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "description": $kind })
+            }
+        }
+    };
+}
+
+text_type!(
+    /// A project, by the name of its repository without `.git`: `mrx-weather`.
+    ProjectId, "a project's name", NAME_GRAMMAR, is_name
+);
+text_type!(
+    /// An agent, by the name it was registered under: `builder-1`.
+    AgentId, "an agent's name", NAME_GRAMMAR, is_name
+);
+text_type!(
+    /// A label that a job asks for and an agent offers: `linux`, `gpu`.
+    Label, "a label", NAME_GRAMMAR, is_name
+);
+text_type!(
+    /// A job: `job-01jd…`.
+    JobId, "a job's id", ID_GRAMMAR, |text| is_id(text, "job-")
+);
+text_type!(
+    /// A lease, which is the fencing token of one claim: `lease-01jd…`.
+    LeaseId, "a lease's id", ID_GRAMMAR, |text| is_id(text, "lease-")
+);
+text_type!(
+    /// An artifact: `art-01jd…`.
+    ArtifactId, "an artifact's id", ID_GRAMMAR, |text| is_id(text, "art-")
+);
+
+/// Bits of a job's id that tell its project: five characters behind the ten of the time.
+const TAG_BITS: u32 = 25;
+/// Bits of an id that make it unique within a millisecond and a project.
+const UNIQUE_BITS: u32 = 80 - TAG_BITS;
+
+/// Tells which project a job may belong to; two projects share a tag about once in 33 million.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProjectTag(u32);
+
+impl ProjectId {
+    /// The tag that this project's job ids carry: the first bits of the SHA-256 of its name.
+    pub fn tag(&self) -> ProjectTag {
+        let digest = Sha256::digest(self.0.as_bytes());
+        let first = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+        ProjectTag(first >> (32 - TAG_BITS))
+    }
+}
+
+impl JobId {
+    fn ulid(&self) -> Ulid {
+        Ulid::from_string(&self.0["job-".len()..]).expect("an id was parsed when it was made")
+    }
+
+    /// The tag of the job's project.
+    pub fn tag(&self) -> ProjectTag {
+        let tag = (self.ulid().random() >> UNIQUE_BITS) as u32;
+        ProjectTag(tag)
+    }
+
+    /// When the id was made.
+    pub fn made_at(&self) -> Time {
+        Time::from_millis(self.ulid().timestamp_ms())
+    }
+}
+
+/// Makes ids that ascend within one process, also many in a millisecond.
+#[derive(Debug, Default)]
+pub struct IdMaker {
+    last: Mutex<(u64, u64)>,
+    seed: AtomicU64,
+}
+
+impl IdMaker {
+    /// A maker seeded from the machine's randomness.
+    pub fn new() -> Self {
+        let maker = Self::default();
+        maker.seed.store(random_u64(), Ordering::Relaxed);
+        maker
+    }
+
+    /// An id for a job of `project`.
+    pub fn job(&self, project: &ProjectId, now: Time) -> JobId {
+        JobId(self.text("job-", u128::from(project.tag().0), now).into())
+    }
+
+    /// An id for a lease.
+    pub fn lease(&self, now: Time) -> LeaseId {
+        LeaseId(self.text("lease-", self.unguessed(), now).into())
+    }
+
+    /// An id for an artifact.
+    pub fn artifact(&self, now: Time) -> ArtifactId {
+        ArtifactId(self.text("art-", self.unguessed(), now).into())
+    }
+
+    fn text(&self, kind: &str, tag: u128, now: Time) -> String {
+        let (millis, unique) = self.next(now.millis());
+        let ulid = Ulid::from_parts(millis, (tag << UNIQUE_BITS) | u128::from(unique));
+        let mut text = String::with_capacity(kind.len() + 26);
+        text.push_str(kind);
+        text.push_str(ulid.array_to_str(&mut [0; 26]));
+        text.make_ascii_lowercase();
+        text
+    }
+
+    /// The next (millisecond, number in it): a fresh random number in a new millisecond, else one more than the last.
+    fn next(&self, now_millis: u64) -> (u64, u64) {
+        let mut last = self.last.lock();
+        *last = if now_millis > last.0 { (now_millis, self.fresh()) } else { (last.0, last.1 + 1) };
+        *last
+    }
+
+    /// A number with room above it for a million more in the same millisecond.
+    fn fresh(&self) -> u64 {
+        (self.mixed() >> (64 - UNIQUE_BITS)).saturating_sub(1 << 20)
+    }
+
+    fn unguessed(&self) -> u128 {
+        u128::from(self.mixed() >> (64 - TAG_BITS))
+    }
+
+    /// SplitMix64 over a seed from the machine: ids need to differ, not to be secret.
+    fn mixed(&self) -> u64 {
+        let seed = self.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        let mut mixed = (seed ^ (seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// 64 random bits from the machine.
+pub fn random_u64() -> u64 {
+    getrandom::u64().expect("the machine gives randomness, or nothing that needs it may run")
+}
+
+/// A token of 256 random bits, written as 64 hexadecimal digits.
+pub fn random_token() -> String {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).expect("the machine gives randomness, or nothing that needs it may run");
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project(name: &str) -> ProjectId {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn names_are_lower_case_letters_digits_and_hyphens() {
+        for good in ["mrx-weather", "a", "0", "a-"] {
+            assert!(good.parse::<ProjectId>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "A", "a/b", "..", "a.git", "a\n", "ä", &"a".repeat(64)] {
+            assert!(bad.parse::<ProjectId>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_id_tells_its_project_and_its_time() {
+        let (maker, weather, now) = (IdMaker::new(), project("mrx-weather"), Time::from_millis(1_763_663_400_123));
+        let id = maker.job(&weather, now);
+        assert_eq!((id.tag(), id.made_at()), (weather.tag(), now));
+        assert_ne!(id.tag(), project("mrx-other").tag());
+    }
+
+    #[test]
+    fn ids_ascend_also_within_a_millisecond_and_when_the_clock_steps_back() {
+        let (maker, weather) = (IdMaker::new(), project("mrx-weather"));
+        let ids: Vec<JobId> =
+            (0..1000).map(|n| maker.job(&weather, Time::from_millis(1_763_663_400_123 - n / 500))).collect();
+        assert!(ids.is_sorted());
+        assert!(ids.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn an_id_of_another_kind_is_refused() {
+        let lease = IdMaker::new().lease(Time::from_millis(1));
+        assert!(lease.as_str().parse::<JobId>().is_err());
+        assert!("job-".parse::<JobId>().is_err());
+        assert!("job-01JDAAAAAAAAAAAAAAAAAAAAAA".parse::<JobId>().is_err());
+    }
+}

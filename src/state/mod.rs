@@ -1,0 +1,5 @@
+//! The engine: state as files in git.
+
+pub mod disk;
+pub mod journal;
+pub mod oid;
