@@ -3,3 +3,5 @@
 pub mod disk;
 pub mod journal;
 pub mod oid;
+pub mod pack;
+pub mod tree;

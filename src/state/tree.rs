@@ -1,0 +1,465 @@
+//! A branch's tree in memory: git's own bytes for each folder, loaded when first needed, shared with readers.
+//!
+//! A folder is kept as the bytes of its git tree object, so a change is a splice of those bytes, and only the
+//! folders on the changed path are hashed again. Folders are shared by [`Arc`]: a reader's snapshot costs one count, and a
+//! writer copies just the folders that a reader still holds. Knows nothing about commits, refs or what files mean.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use super::oid::{Kind, Oid};
+use super::pack::{Draft, Place, Splice};
+
+/// Deltas in one chain; a longer chain makes reading slow, and git's own default is 50.
+const DELTA_DEPTH_MAX: u8 = 40;
+
+/// Reads the bytes of a git tree that is not in memory.
+pub trait TreeSource {
+    /// The content of the tree object `oid`.
+    fn tree(&self, oid: Oid) -> Result<Vec<u8>, LoadError>;
+}
+
+/// A folder or file could not be read from the repository.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read {what} from {repo}: {cause}; run `git fsck` there, and restore it from a backup if it is damaged")]
+pub struct LoadError {
+    /// The object or file that was asked for.
+    pub what: String,
+    /// The repository's folder.
+    pub repo: String,
+    /// What git said.
+    pub cause: String,
+}
+
+/// Why an edit cannot be made to a tree.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// A folder on the path could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The path goes through a file, or ends at a folder.
+    #[error("{0}: there is a file where the path needs a folder, or a folder where it needs a file")]
+    Clash(String),
+}
+
+/// An entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name in the folder.
+    pub name: String,
+    /// Whether it is a folder itself.
+    pub is_folder: bool,
+    /// The object it names.
+    pub oid: Oid,
+}
+
+/// A folder.
+#[derive(Clone)]
+pub struct Tree {
+    oid: Oid,
+    raw: Vec<u8>,
+    kids: Vec<Kid>,
+    stored: Option<Stored>,
+    touched: Option<Touched>,
+    used_in_pack: u64,
+}
+
+#[derive(Clone)]
+struct Kid {
+    name: Box<str>,
+    changed: bool,
+    tree: Arc<Tree>,
+}
+
+/// Where this folder's last written version stands, for the next delta.
+#[derive(Clone, Copy)]
+struct Stored {
+    pack_number: u64,
+    place: Place,
+}
+
+/// What has changed since the last written version: everything but `prefix` and `suffix`.
+#[derive(Clone, Copy)]
+struct Touched {
+    base_bytes: usize,
+    prefix: usize,
+    suffix: usize,
+}
+
+/// A found entry: its bytes in `raw`.
+struct Found {
+    start: usize,
+    end: usize,
+    is_folder: bool,
+}
+
+impl Found {
+    fn oid(&self, raw: &[u8]) -> Oid {
+        let mut bytes = [0; 20];
+        bytes.copy_from_slice(&raw[self.end - 20..self.end]);
+        Oid(bytes)
+    }
+}
+
+const FOLDER_MODE: &[u8] = b"40000 ";
+const FILE_MODE: &[u8] = b"100644 ";
+
+/// Walks the entries of a git tree: `<mode> <name>\0<20 bytes>`.
+fn entries(raw: &[u8]) -> impl Iterator<Item = (&[u8], Found)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let space = at + memchr::memchr(b' ', &raw[at..])?;
+        let zero = space + memchr::memchr(0, &raw[space..])?;
+        let end = zero + 21;
+        let found = Found { start: at, end, is_folder: raw[at] == b'4' };
+        let name = raw.get(space + 1..zero)?;
+        raw.get(..end)?;
+        at = end;
+        Some((name, found))
+    })
+}
+
+fn find(raw: &[u8], name: &str) -> Option<Found> {
+    entries(raw).find(|(other, _)| *other == name.as_bytes()).map(|(_, found)| found)
+}
+
+/// Git orders entries by name, a folder as if its name ended in `/` (and a file as if in a zero byte).
+fn order(name: &[u8], is_folder: bool, other: &[u8], other_is_folder: bool) -> Ordering {
+    let shared = name.len().min(other.len());
+    let end = |name: &[u8], is_folder| name.get(shared).copied().unwrap_or(if is_folder { b'/' } else { 0 });
+    name[..shared].cmp(&other[..shared]).then_with(|| end(name, is_folder).cmp(&end(other, other_is_folder)))
+}
+
+/// Where an entry that is not there belongs.
+fn place_for(raw: &[u8], name: &str, is_folder: bool) -> usize {
+    entries(raw)
+        .find(|(other, found)| order(other, found.is_folder, name.as_bytes(), is_folder).is_gt())
+        .map_or(raw.len(), |(_, found)| found.start)
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self::new(Oid::of(Kind::Tree, b""), Vec::new())
+    }
+}
+
+impl Tree {
+    /// A folder as it was read.
+    pub fn new(oid: Oid, raw: Vec<u8>) -> Self {
+        Self { oid, raw, kids: Vec::new(), stored: None, touched: None, used_in_pack: 0 }
+    }
+
+    /// The folder's id, as of the last [`write()`].
+    pub fn oid(&self) -> Oid {
+        self.oid
+    }
+
+    fn kid(&self, name: &str) -> Option<&Kid> {
+        self.kids.binary_search_by(|kid| kid.name.as_ref().cmp(name)).ok().map(|at| &self.kids[at])
+    }
+
+    fn kid_mut(&mut self, name: &str) -> Option<&mut Kid> {
+        self.kids.binary_search_by(|kid| kid.name.as_ref().cmp(name)).ok().map(|at| &mut self.kids[at])
+    }
+
+    fn adopt(&mut self, name: &str, tree: Tree, changed: bool) -> &mut Kid {
+        let at = self.kids.binary_search_by(|kid| kid.name.as_ref().cmp(name)).unwrap_or_else(|at| at);
+        self.kids.insert(at, Kid { name: name.into(), changed, tree: Arc::new(tree) });
+        &mut self.kids[at]
+    }
+
+    /// Replaces `raw[start..end]`, and remembers what is still as it was last written.
+    fn splice(&mut self, start: usize, end: usize, new: &[u8]) {
+        let suffix = self.raw.len() - end;
+        let touched =
+            self.touched.get_or_insert(Touched { base_bytes: self.raw.len(), prefix: start, suffix });
+        touched.prefix = touched.prefix.min(start);
+        touched.suffix = touched.suffix.min(suffix);
+        if end - start == new.len() {
+            self.raw[start..end].copy_from_slice(new);
+        } else {
+            self.raw.splice(start..end, new.iter().copied());
+        }
+    }
+
+    fn set(&mut self, name: &str, is_folder: bool, oid: Oid) {
+        if let Some(found) = find(&self.raw, name) {
+            return self.splice(found.end - 20, found.end, &oid.0);
+        }
+        let at = place_for(&self.raw, name, is_folder);
+        let mode = if is_folder { FOLDER_MODE } else { FILE_MODE };
+        let entry = [mode, name.as_bytes(), b"\0", &oid.0].concat();
+        self.splice(at, at, &entry);
+    }
+
+    fn unset(&mut self, name: &str) {
+        if let Some(found) = find(&self.raw, name) {
+            self.splice(found.start, found.end, b"");
+        }
+    }
+
+    /// What this folder and the loaded ones below it hold in memory, in bytes.
+    pub fn loaded_bytes(&self) -> usize {
+        const OVERHEAD: usize = size_of::<Tree>() + size_of::<Kid>() + 32;
+        OVERHEAD + self.raw.capacity() + self.kids.iter().map(|kid| kid.tree.loaded_bytes()).sum::<usize>()
+    }
+}
+
+/// Loads every folder on the way to `path`, so that an edit of it cannot fail half-way. Tells the file's id if it is there.
+pub fn load(tree: &mut Arc<Tree>, path: &str, source: &dyn TreeSource, pack_number: u64) -> Result<Option<Oid>, EditError> {
+    let clash = || EditError::Clash(path.to_owned());
+    let mut folder = Arc::make_mut(tree);
+    let mut rest = path;
+    loop {
+        folder.used_in_pack = pack_number;
+        let Some((name, below)) = rest.split_once('/') else {
+            let found = find(&folder.raw, rest);
+            return match found {
+                Some(found) if found.is_folder => Err(clash()),
+                found => Ok(found.map(|found| found.oid(&folder.raw))),
+            };
+        };
+        if folder.kid(name).is_none() {
+            match find(&folder.raw, name) {
+                None => return Ok(None),
+                Some(found) if !found.is_folder => return Err(clash()),
+                Some(found) => {
+                    let oid = found.oid(&folder.raw);
+                    let raw = source.tree(oid)?;
+                    folder.adopt(name, Tree::new(oid, raw), false);
+                }
+            }
+        }
+        let kid = folder.kid_mut(name).expect("the folder was just loaded");
+        folder = Arc::make_mut(&mut kid.tree);
+        rest = below;
+    }
+}
+
+/// Puts a file. The way to it must have been loaded; folders that are missing are made.
+pub fn put(tree: &mut Arc<Tree>, path: &str, blob: Oid) {
+    let folder = Arc::make_mut(tree);
+    match path.split_once('/') {
+        None => folder.set(path, false, blob),
+        Some((name, below)) => {
+            if folder.kid(name).is_none() {
+                folder.adopt(name, Tree::default(), true);
+                folder.set(name, true, Oid::ZERO);
+            }
+            let kid = folder.kid_mut(name).expect("the folder was loaded or just made");
+            kid.changed = true;
+            put(&mut kid.tree, below, blob);
+        }
+    }
+}
+
+/// Removes a file if it is there, and the folders that this leaves empty.
+pub fn remove(tree: &mut Arc<Tree>, path: &str) {
+    let folder = Arc::make_mut(tree);
+    let Some((name, below)) = path.split_once('/') else {
+        return folder.unset(path);
+    };
+    let Some(kid) = folder.kid_mut(name) else { return };
+    kid.changed = true;
+    remove(&mut kid.tree, below);
+    if kid.tree.raw.is_empty() {
+        folder.kids.retain(|kid| kid.name.as_ref() != name);
+        folder.unset(name);
+    }
+}
+
+/// Hashes what changed and puts it in `draft`; tells the tree's new id.
+pub fn write(tree: &mut Arc<Tree>, draft: &mut Draft, pack_number: u64) -> Oid {
+    let folder = Arc::make_mut(tree);
+    let mut kids = std::mem::take(&mut folder.kids);
+    for kid in kids.iter_mut().filter(|kid| kid.changed) {
+        kid.changed = false;
+        let oid = write(&mut kid.tree, draft, pack_number);
+        folder.set(&kid.name, true, oid);
+    }
+    folder.kids = kids;
+    folder.oid = Oid::of(Kind::Tree, &folder.raw);
+    let place = match delta_base(folder, pack_number) {
+        Some(splice) => draft.put_spliced(folder.oid, &folder.raw, splice),
+        None => draft.put(Kind::Tree, folder.oid, &folder.raw),
+    };
+    folder.stored = Some(Stored { pack_number, place });
+    folder.touched = None;
+    folder.oid
+}
+
+/// The version to write a delta on: in the same pack, not at the end of a long chain, and mostly the same bytes.
+fn delta_base(folder: &Tree, pack_number: u64) -> Option<Splice> {
+    let (stored, touched) = (folder.stored?, folder.touched?);
+    let (prefix, suffix) = (touched.prefix, touched.suffix);
+    let same = prefix + suffix;
+    let worth_it = same * 2 > folder.raw.len() && same <= touched.base_bytes.min(folder.raw.len());
+    (stored.pack_number == pack_number && stored.place.depth < DELTA_DEPTH_MAX && worth_it)
+        .then_some(Splice { base: stored.place, base_bytes: touched.base_bytes, prefix, suffix })
+}
+
+/// Drops loaded folders that no pack since `pack_number` used; those written since are never dropped, because they
+/// may not stand in the repository yet.
+pub fn forget_unused(tree: &mut Arc<Tree>, pack_number: u64) {
+    let folder = Arc::make_mut(tree);
+    folder.kids.retain(|kid| {
+        let written = kid.tree.stored.is_some_and(|stored| stored.pack_number >= pack_number);
+        kid.changed || written || kid.tree.used_in_pack >= pack_number
+    });
+    folder.kids.iter_mut().for_each(|kid| forget_unused(&mut kid.tree, pack_number));
+}
+
+/// Finds the object at `path`, loading what is not in memory without keeping it.
+pub fn lookup(tree: &Tree, path: &str, source: &dyn TreeSource) -> Result<Option<Entry>, LoadError> {
+    let Some((name, below)) = path.split_once('/') else {
+        let found = find(&tree.raw, path);
+        return Ok(found.map(|found| Entry {
+            name: path.to_owned(),
+            is_folder: found.is_folder,
+            oid: found.oid(&tree.raw),
+        }));
+    };
+    with_folder(tree, name, source, |folder| lookup(folder, below, source)).unwrap_or(Ok(None))
+}
+
+/// The entries of the folder at `path` (`""` is the root), in git's order; none if it is not there.
+pub fn list(tree: &Tree, path: &str, source: &dyn TreeSource) -> Result<Vec<Entry>, LoadError> {
+    if path.is_empty() {
+        return Ok(entries(&tree.raw).map(|(name, found)| entry_of(&tree.raw, name, &found)).collect());
+    }
+    let (name, below) = path.split_once('/').unwrap_or((path, ""));
+    with_folder(tree, name, source, |folder| list(folder, below, source)).unwrap_or(Ok(Vec::new()))
+}
+
+/// Every file below the folder at `path`, with its full path, in git's order.
+pub fn walk(
+    tree: &Tree, path: &str, source: &dyn TreeSource, each: &mut dyn FnMut(&str, Oid) -> Result<(), LoadError>,
+) -> Result<(), LoadError> {
+    for entry in list(tree, path, source)? {
+        let full = if path.is_empty() { entry.name } else { format!("{path}/{}", entry.name) };
+        if entry.is_folder {
+            walk(tree, &full, source, each)?;
+        } else {
+            each(&full, entry.oid)?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls `then` with the folder `name` of `tree`, loaded if need be; `None` if there is no such folder.
+fn with_folder<T>(
+    tree: &Tree, name: &str, source: &dyn TreeSource, then: impl FnOnce(&Tree) -> Result<T, LoadError>,
+) -> Option<Result<T, LoadError>> {
+    if let Some(kid) = tree.kid(name) {
+        return Some(then(&kid.tree));
+    }
+    let found = find(&tree.raw, name).filter(|found| found.is_folder)?;
+    let oid = found.oid(&tree.raw);
+    Some(source.tree(oid).and_then(|raw| then(&Tree::new(oid, raw))))
+}
+
+fn entry_of(raw: &[u8], name: &[u8], found: &Found) -> Entry {
+    Entry { name: String::from_utf8_lossy(name).into_owned(), is_folder: found.is_folder, oid: found.oid(raw) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    struct Nothing;
+    impl TreeSource for Nothing {
+        fn tree(&self, oid: Oid) -> Result<Vec<u8>, LoadError> {
+            Err(LoadError { what: oid.to_string(), repo: "nowhere".to_owned(), cause: "it is a test".to_owned() })
+        }
+    }
+
+    struct Git(git2::Repository);
+    impl TreeSource for Git {
+        fn tree(&self, oid: Oid) -> Result<Vec<u8>, LoadError> {
+            let odb = self.0.odb().unwrap();
+            Ok(odb.read(oid.to_git()).unwrap().data().to_vec())
+        }
+    }
+
+    fn blob(number: u32) -> Oid {
+        Oid::of(Kind::Blob, &number.to_le_bytes())
+    }
+
+    /// The tree that libgit2 makes of the same files.
+    fn git_tree(repo: &git2::Repository, files: &BTreeMap<String, Oid>) -> Oid {
+        let mut builder = git2::build::TreeUpdateBuilder::new();
+        for (path, oid) in files {
+            builder.upsert(path, oid.to_git(), git2::FileMode::Blob);
+        }
+        let empty = repo.find_tree(repo.treebuilder(None).unwrap().write().unwrap()).unwrap();
+        builder.create_updated(repo, &empty).unwrap().into()
+    }
+
+    fn publish(folder: &std::path::Path, draft: Draft) {
+        let pack = draft.finish();
+        let base = folder.join(format!("objects/pack/pack-{}", pack.name));
+        std::fs::write(base.with_extension("pack"), &pack.pack).unwrap();
+        std::fs::write(base.with_extension("idx"), &pack.index).unwrap();
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<(bool, String, u32)>> {
+        let name = "[ab]{1,2}(-[0-9])?";
+        let path = prop::collection::vec(name, 1..4)
+            .prop_map(|parts| format!("{}.yaml", parts.iter().map(|p| format!("{p}/")).collect::<String>() + "f"));
+        prop::collection::vec((prop::bool::weighted(0.7), path, any::<u32>()), 1..60)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn any_edits_give_the_tree_that_git_gives_and_read_back_after_forgetting(steps in steps()) {
+            let folder = tempfile::tempdir().unwrap();
+            let repo = git2::Repository::init_bare(folder.path()).unwrap();
+            git2::opts::strict_object_creation(false);
+            let source = Git(git2::Repository::open_bare(folder.path()).unwrap());
+            let (mut tree, mut files) = (Arc::new(Tree::default()), BTreeMap::new());
+            let (mut draft, mut pack_number) = (Draft::default(), 1);
+            for (number, (putting, path, content)) in steps.into_iter().enumerate() {
+                load(&mut tree, &path, &source, pack_number).unwrap();
+                if putting {
+                    put(&mut tree, &path, blob(content));
+                    files.insert(path, blob(content));
+                } else {
+                    remove(&mut tree, &path);
+                    files.remove(&path);
+                }
+                let written = write(&mut tree, &mut draft, pack_number);
+                prop_assert_eq!(written, git_tree(&repo, &files));
+                if number % 7 == 6 {
+                    publish(folder.path(), std::mem::take(&mut draft));
+                    pack_number += 1;
+                    forget_unused(&mut tree, pack_number);
+                    let mut seen = BTreeMap::new();
+                    walk(&tree, "", &source, &mut |path, oid| { seen.insert(path.to_owned(), oid); Ok(()) }).unwrap();
+                    prop_assert_eq!(&seen, &files);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_keeps_what_it_saw_while_a_writer_goes_on() {
+        let mut tree = Arc::new(Tree::default());
+        put(&mut tree, "jobs/open/a.yaml", blob(1));
+        let seen = tree.clone();
+        put(&mut tree, "jobs/open/a.yaml", blob(2));
+        assert_eq!(lookup(&seen, "jobs/open/a.yaml", &Nothing).unwrap().unwrap().oid, blob(1));
+        assert_eq!(lookup(&tree, "jobs/open/a.yaml", &Nothing).unwrap().unwrap().oid, blob(2));
+    }
+
+    #[test]
+    fn a_path_through_a_file_is_refused_before_anything_changes() {
+        let mut tree = Arc::new(Tree::default());
+        put(&mut tree, "a", blob(1));
+        assert_eq!(load(&mut tree, "a/b", &Nothing, 1), Err(EditError::Clash("a/b".to_owned())));
+        put(&mut tree, "folder/file", blob(1));
+        assert_eq!(load(&mut tree, "folder", &Nothing, 1), Err(EditError::Clash("folder".to_owned())));
+    }
+}
