@@ -82,9 +82,8 @@ impl DiskFile for File {
 }
 
 /// Writes `bytes` to `path` so that after a crash the whole file is there or none of it: a temporary neighbour,
-/// fsync, rename, fsync of the folder.
-pub fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+/// fsync, rename. The name itself is durable once the caller has synced the folder.
+pub fn write_beside(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let temporary = temporary_beside(path);
     let written = (|| {
         let file = disk.create_new(&temporary, mode)?;
@@ -92,11 +91,10 @@ pub fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> io:
         file.sync_data()?;
         disk.rename(&temporary, path)
     })();
-    if let Err(error) = written {
+    if written.is_err() {
         let _ = fs::remove_file(&temporary);
-        return Err(error);
     }
-    disk.sync_folder(folder)
+    written
 }
 
 /// What the names of unfinished files begin with; recovery removes them. Git ignores them among packs.

@@ -120,6 +120,14 @@ impl Draft {
         self.places.get(oid).copied()
     }
 
+    /// Takes back everything put since the draft had this length and this many objects.
+    pub fn truncate(&mut self, len: usize, objects: usize) {
+        for object in self.objects.drain(objects..) {
+            self.places.remove(&object.oid);
+        }
+        self.bytes.truncate(len);
+    }
+
     /// Puts a whole object, unless it is there.
     pub fn put(&mut self, kind: Kind, oid: Oid, content: &[u8]) -> Place {
         if let Some(place) = self.find(&oid) {

@@ -1,0 +1,129 @@
+//! The local forge: a folder of bare repositories, each `mrx-*.git` of which is a project.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+use super::Code;
+use crate::id::ProjectId;
+
+/// What a project's repository is named by.
+pub const PREFIX: &str = "mrx-";
+/// A folder is looked at again this long after something changed in it: a repository is made in several steps.
+const SETTLE: Duration = Duration::from_millis(200);
+/// And at least this often, in case the kernel dropped a notice.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// A folder of bare repositories.
+#[derive(Clone, Debug)]
+pub struct LocalForge {
+    folder: PathBuf,
+}
+
+/// Why the folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the forge's folder {}: {cause}", folder.display())]
+pub struct ForgeError {
+    folder: PathBuf,
+    cause: String,
+}
+
+impl LocalForge {
+    /// The forge in this folder, which is made if it is not there.
+    pub fn open(folder: &Path) -> Result<Self, ForgeError> {
+        let failed = |error: std::io::Error| ForgeError { folder: folder.to_owned(), cause: error.to_string() };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        Ok(Self { folder: folder.canonicalize().map_err(failed)? })
+    }
+
+    /// The projects there are now, by name. A repository that cannot be read is passed over and said so.
+    pub fn list(&self) -> Result<Vec<Code>, ForgeError> {
+        let entries = std::fs::read_dir(&self.folder).map_err(|error| self.error(&error.to_string()))?;
+        let mut found: Vec<Code> = entries.filter_map(|entry| code_at(&entry.ok()?.path())).collect();
+        found.sort_by(|a, b| a.project.cmp(&b.project));
+        Ok(found)
+    }
+
+    /// Says `()` whenever the folder may have changed, and now and then anyway. Ends when nobody listens.
+    pub async fn watch(&self, changed: mpsc::Sender<()>) -> Result<(), ForgeError> {
+        let (notice, mut notices) = mpsc::channel(1);
+        let mut watcher = notify::recommended_watcher(move |_| {
+            // A notice that waits already says the same.
+            let _ = notice.try_send(());
+        })
+        .map_err(|error| self.error(&error.to_string()))?;
+        watcher
+            .watch(&self.folder, RecursiveMode::NonRecursive)
+            .map_err(|error| self.error(&error.to_string()))?;
+        loop {
+            // Time out or notice: both mean to look.
+            let _ = tokio::time::timeout(LOOK_AGAIN, notices.recv()).await;
+            tokio::time::sleep(SETTLE).await;
+            while notices.try_recv().is_ok() {}
+            if changed.send(()).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn error(&self, cause: &str) -> ForgeError {
+        ForgeError { folder: self.folder.clone(), cause: cause.to_owned() }
+    }
+}
+
+/// The project in this folder, if its name says that it is one and it is a bare repository.
+fn code_at(path: &Path) -> Option<Code> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".git")?;
+    let project: ProjectId = name.parse().ok().filter(|_| name.starts_with(PREFIX))?;
+    let repo = match git2::Repository::open_bare(path) {
+        Ok(repo) => repo,
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "a folder named like a project is no bare repository and is passed over");
+            return None;
+        }
+    };
+    let head = repo.find_reference("HEAD").ok();
+    let target = head.as_ref().and_then(|head| head.symbolic_target().ok().flatten());
+    let default_branch = target.and_then(|name| name.strip_prefix("refs/heads/")).unwrap_or("main").to_owned();
+    Some(Code { project, url: path.to_str()?.to_owned(), default_branch })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bare_repository_with_the_prefix_is_a_project() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["mrx-b.git", "mrx-a.git", "other.git", "mrx-UPPER.git"] {
+            git2::Repository::init_bare(folder.path().join(name)).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("mrx-empty.git")).unwrap();
+        let names: Vec<String> = LocalForge::open(folder.path())
+            .and_then(|forge| forge.list())
+            .unwrap()
+            .iter()
+            .map(|code| code.project.to_string())
+            .collect();
+        assert_eq!(names, ["mrx-a", "mrx-b"]);
+    }
+
+    #[tokio::test]
+    async fn a_new_repository_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let forge = LocalForge::open(folder.path()).unwrap();
+        let (changed, mut changes) = mpsc::channel(1);
+        let path = folder.path().join("mrx-new.git");
+        tokio::select! {
+            ended = forge.watch(changed) => panic!("the watch ended: {ended:?}"),
+            noticed = async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                git2::Repository::init_bare(&path).unwrap();
+                tokio::time::timeout(Duration::from_secs(20), changes.recv()).await
+            } => assert_eq!(noticed, Ok(Some(()))),
+        }
+        assert_eq!(forge.list().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,53 @@
+//! Why something about a job was refused.
+
+use super::lifecycle::MoveError;
+use super::types::JobState;
+use crate::id::{JobId, ProjectId};
+use crate::state::store::EngineError;
+use crate::state::tree::LoadError;
+use crate::state::yaml::BadFile;
+
+/// Why a job was not created, found or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// There is no such job.
+    #[error("there is no job {0}")]
+    Unknown(JobId),
+    /// There is no such project.
+    #[error("there is no project {0}; its repository must be one of the forge's, with the configured prefix")]
+    UnknownProject(ProjectId),
+    /// The caller's lease is not the job's: the job was given up or is another agent's now, and the caller must stop.
+    #[error("the lease is not the job's any more: the job is {state}, attempt {attempt}; stop working on it")]
+    LeaseStale {
+        /// Where the job is.
+        state: JobState,
+        /// Its attempt.
+        attempt: u32,
+    },
+    /// The event does nothing to a job in this state.
+    #[error(transparent)]
+    Move(#[from] MoveError),
+    /// The request is not what the type of job needs.
+    #[error("{0}")]
+    Invalid(String),
+    /// The log is not what the agent says.
+    #[error("the log has {stored} bytes here, and the report says {reported} bytes with another sum or size; send what is missing and report again")]
+    LogIncomplete {
+        /// Bytes stored.
+        stored: u64,
+        /// Bytes the agent says there are.
+        reported: u64,
+    },
+    /// The job's file cannot be read as a job.
+    #[error(transparent)]
+    Bad(#[from] BadFile),
+    /// The engine did not make the change.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl From<LoadError> for JobError {
+    fn from(error: LoadError) -> Self {
+        EngineError::from(error).into()
+    }
+}

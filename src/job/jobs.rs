@@ -1,0 +1,442 @@
+//! Every change of a job: decided by [`super::lifecycle`], committed once through [`crate::state`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::JobError;
+use super::lease::{Leases, Over};
+use super::lifecycle::{self, Event, Outcome, Report};
+use super::open::OpenJobs;
+use super::queue::{Offer, Queue, Reservation};
+use super::types::{Job, JobState, JobType, Lease, LogSum, RequestKey};
+use crate::clock::{Clock, Time};
+use crate::id::{AgentId, IdMaker, JobId, Label, LeaseId, ProjectId};
+use crate::project::Registry;
+use crate::state::edit::{Actor, Change, Edit};
+use crate::state::layout::{self, RepoName, STATE_REF};
+use crate::state::repo::{Decision, View};
+use crate::state::snapshot::Snapshot;
+use crate::state::store::{ChangeError, Done, EngineError, State};
+use crate::state::tree::{Entry, LoadError};
+use crate::state::yaml;
+
+/// A waiting claim looks at the whole queue again at least this often, so that no missed wake-up is for ever.
+const LOOK_AGAIN: Duration = Duration::from_secs(20);
+
+/// The jobs of all projects. A clone is the same.
+#[derive(Clone)]
+pub struct Jobs {
+    pub(super) state: State,
+    pub(super) clock: Clock,
+    ids: Arc<IdMaker>,
+    registry: Registry,
+    queue: Queue,
+    leases: Leases,
+}
+
+/// A job to be made.
+pub struct NewJob {
+    /// Whose.
+    pub project: ProjectId,
+    /// What kind.
+    pub kind: JobType,
+    /// What to do.
+    pub payload: crate::state::object::Object,
+    /// Higher goes first.
+    pub priority: i8,
+    /// What its agent must offer.
+    pub labels: Vec<Label>,
+    /// How long it may run.
+    pub timeout_seconds: u32,
+}
+
+/// A claim.
+pub struct Claim {
+    /// Who claims.
+    pub agent: AgentId,
+    /// What it offers.
+    pub offer: Offer,
+    /// How long it waits for a job.
+    pub wait: Duration,
+    /// The key by which a repeated claim is known.
+    pub request: Option<RequestKey>,
+}
+
+/// A job, and where it was found.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The job.
+    pub job: Arc<Job>,
+    /// Its file.
+    path: String,
+}
+
+/// What an agent says in one call.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// What it says of the job.
+    pub report: Report,
+    /// How the job ended, if it did.
+    pub outcome: Option<Outcome>,
+    /// What the log must be.
+    pub log: Option<LogSum>,
+}
+
+impl Jobs {
+    /// Over this state; `queue` and `leases` are filled by the projection [`OpenJobs`].
+    pub fn new(state: State, clock: Clock, registry: Registry, queue: Queue, leases: Leases) -> Self {
+        Self { state, clock, ids: Arc::new(IdMaker::new()), registry, queue, leases }
+    }
+
+    /// The queue, for its depth.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The leases.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// Makes a job that waits. The same request makes it once.
+    pub async fn create(
+        &self, new: NewJob, actor: Actor, request: Option<RequestKey>,
+    ) -> Result<Done<Arc<Job>>, JobError> {
+        if self.registry.find(&new.project).is_none() {
+            return Err(JobError::UnknownProject(new.project));
+        }
+        let now = self.clock.now();
+        let repo = RepoName::Project(new.project.clone());
+        let job = Arc::new(pending(new, self.ids.as_ref(), now));
+        let decide = |view: &mut View<'_>| {
+            let known = request.as_ref().and_then(|key| view.request(&actor.name, key.as_str()));
+            if let Some(id) = known.and_then(job_of_subject) {
+                return find(view, &id)?.ok_or(JobError::Unknown(id)).map(|found| Decision::nothing(found.job));
+            }
+            let subject = format!("job {}: pending {}", job.job_id, kind_word(job.kind));
+            let edits = vec![Edit::put(layout::open_job(&job.job_id), job.clone())];
+            let request = request.as_ref().map(|key| key.as_str().to_owned());
+            let change = Change { branch: STATE_REF.into(), subject, event: "job.created", actor, request, edits };
+            Ok(Decision::commit(change, job))
+        };
+        self.state.change(&repo, decide).await.map_err(ChangeError::into_refusal)
+    }
+
+    /// The job with this id.
+    pub async fn get(&self, id: &JobId) -> Result<Arc<Job>, JobError> {
+        for project in self.registry.tagged(id.tag()) {
+            let repo = RepoName::Project(project);
+            let open = self.state.read(&repo, |view| view.get::<OpenJobs>().find(id).cloned()).await?;
+            if let Some(job) = open {
+                return Ok(job);
+            }
+            let Some(snapshot) = self.state.snapshot(&repo, STATE_REF).await? else { continue };
+            let wanted = id.clone();
+            let found = tokio::task::spawn_blocking(move || find_in_files(&snapshot, &wanted)).await;
+            if let Some(found) = found.map_err(|_| EngineError::Unknown)?? {
+                return Ok(found.job);
+            }
+        }
+        Err(JobError::Unknown(id.clone()))
+    }
+
+    /// Hands the agent the next job it may have, waiting for one if it asked to; `None` if none came.
+    pub async fn claim(&self, claim: Claim) -> Result<Option<Done<Arc<Job>>>, JobError> {
+        if let Some(again) = self.claimed_before(&claim).await? {
+            return Ok(Some(again));
+        }
+        if let Some(job) = self.claim_ready(&claim).await? {
+            return Ok(Some(job));
+        }
+        let end = tokio::time::Instant::now() + claim.wait;
+        while tokio::time::Instant::now() < end {
+            let mut wait = self.queue.wait(claim.offer.clone());
+            let until = end.min(tokio::time::Instant::now() + LOOK_AGAIN);
+            let Ok(Ok(reservation)) = tokio::time::timeout_at(until, &mut wait.job).await else { continue };
+            if let Some(job) = self.claim_reserved(&claim, reservation).await? {
+                return Ok(Some(job));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn claimed_before(&self, claim: &Claim) -> Result<Option<Done<Arc<Job>>>, JobError> {
+        let known = claim.request.as_ref().and_then(|key| self.leases.find(&claim.agent, key));
+        let Some((id, project)) = known else { return Ok(None) };
+        let decide = |view: &mut View<'_>| -> Result<_, JobError> {
+            Ok(Decision::nothing(view.get::<OpenJobs>().find(&id).cloned()))
+        };
+        let done =
+            self.state.change(&RepoName::Project(project), decide).await.map_err(ChangeError::into_refusal)?;
+        Ok(done.answer.map(|job| Done { answer: job, commit: done.commit, lsn: done.lsn }))
+    }
+
+    async fn claim_ready(&self, claim: &Claim) -> Result<Option<Done<Arc<Job>>>, JobError> {
+        while let Some(reservation) = self.queue.take(&claim.offer) {
+            if let Some(job) = self.claim_reserved(claim, reservation).await? {
+                return Ok(Some(job));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Claims a reserved job; `None` if it does not wait any more.
+    async fn claim_reserved(
+        &self, claim: &Claim, reservation: Reservation,
+    ) -> Result<Option<Done<Arc<Job>>>, JobError> {
+        let now = self.clock.now();
+        let (id, project) = (reservation.entry().job.clone(), reservation.entry().project.clone());
+        let lease = Lease { id: self.ids.lease(now), request: claim.request.clone() };
+        let event = Event::Claimed { agent: claim.agent.clone(), lease };
+        let actor = Actor { kind: "agent", name: claim.agent.as_str().into() };
+        let decide = |view: &mut View<'_>| {
+            let job = view.get::<OpenJobs>().find(&id).cloned().ok_or_else(|| JobError::Unknown(id.clone()))?;
+            let next = Arc::new(lifecycle::next(&job, event, now)?);
+            let path = layout::open_job(&id);
+            Ok(Decision::commit(change_of(&Finding { job, path }, &next, actor, None), next))
+        };
+        match self.state.change(&RepoName::Project(project), decide).await {
+            Ok(done) => Ok(Some(done)),
+            Err(ChangeError::Refused(JobError::Move(_) | JobError::Unknown(_))) => {
+                self.queue.withdraw(&reservation.entry().job);
+                Ok(None)
+            }
+            Err(error) => Err(error.into_refusal()),
+        }
+    }
+
+    /// Takes in what the agent with this lease says; tells the job as it is then. `{}` just renews the lease.
+    pub async fn tell(&self, id: &JobId, lease: &LeaseId, told: Told) -> Result<Done<Arc<Job>>, JobError> {
+        let now = self.clock.now();
+        let decide = |view: &mut View<'_>| {
+            let found = find(view, id)?.ok_or_else(|| JobError::Unknown(id.clone()))?;
+            let actor = agent_of(&found.job);
+            if let Some(job) = ended_before(view, &found.job, &actor, lease, &told)? {
+                return Ok(Decision::nothing(job));
+            }
+            holds(&found.job, lease)?;
+            let request = told.outcome.is_some().then(|| lease.as_str().to_owned());
+            let event = match told.outcome {
+                Some(outcome) => Event::Finished { outcome, report: told.report, log: told.log },
+                None => Event::Reported(told.report),
+            };
+            let next = lifecycle::next(&found.job, event, now)?;
+            if (Job { updated_at: found.job.updated_at, ..next.clone() }) == *found.job {
+                return Ok(Decision::nothing(found.job));
+            }
+            let next = Arc::new(next);
+            Ok(Decision::commit(change_of(&found, &next, actor, request), next))
+        };
+        let project = self.project_of(id).await?;
+        let done =
+            self.state.change(&RepoName::Project(project), decide).await.map_err(ChangeError::into_refusal)?;
+        self.leases.renew(id, lease);
+        Ok(done)
+    }
+
+    /// Asks for a job to end: at once if it waits, by its agent if one has it.
+    pub async fn cancel(&self, id: &JobId, actor: Actor) -> Result<Done<Arc<Job>>, JobError> {
+        self.happen(id, Event::CancelAsked, actor, None).await
+    }
+
+    /// Puts an ended job in the queue again, for another attempt.
+    pub async fn retry(&self, id: &JobId, actor: Actor) -> Result<Done<Arc<Job>>, JobError> {
+        self.happen(id, Event::Retried, actor, None).await
+    }
+
+    /// Ends or requeues every job whose agent is silent or that runs too long; tells how many.
+    pub async fn expire(&self) -> Result<usize, JobError> {
+        let over = self.leases.over();
+        for (id, _, lease, why) in &over {
+            let event = match why {
+                Over::Silence => Event::LeaseExpired,
+                Over::Timeout => Event::TimedOut,
+            };
+            match self.happen(id, event, Actor::daemon(), Some(lease)).await {
+                // The agent was quicker: it reported or lost the job meanwhile.
+                Ok(_) | Err(JobError::Move(_) | JobError::LeaseStale { .. } | JobError::Unknown(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(over.len())
+    }
+
+    async fn happen(
+        &self, id: &JobId, event: Event, actor: Actor, lease: Option<&LeaseId>,
+    ) -> Result<Done<Arc<Job>>, JobError> {
+        let now = self.clock.now();
+        let decide = |view: &mut View<'_>| {
+            let found = find(view, id)?.ok_or_else(|| JobError::Unknown(id.clone()))?;
+            if let Some(lease) = lease {
+                holds(&found.job, lease)?;
+            }
+            let next = Arc::new(lifecycle::next(&found.job, event, now)?);
+            Ok(Decision::commit(change_of(&found, &next, actor, None), next))
+        };
+        let project = self.project_of(id).await?;
+        self.state.change(&RepoName::Project(project), decide).await.map_err(ChangeError::into_refusal)
+    }
+
+    /// The project of a job: told by the tag in its id, and by looking where two projects share a tag.
+    async fn project_of(&self, id: &JobId) -> Result<ProjectId, JobError> {
+        let mut tagged = self.registry.tagged(id.tag());
+        match (tagged.pop(), tagged.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (None, _) => Err(JobError::Unknown(id.clone())),
+            (Some(_), false) => self.get(id).await.map(|job| job.project_id.clone()),
+        }
+    }
+}
+
+fn pending(new: NewJob, ids: &IdMaker, now: Time) -> Job {
+    Job {
+        job_id: ids.job(&new.project, now),
+        project_id: new.project,
+        kind: new.kind,
+        state: JobState::Pending,
+        priority: new.priority,
+        labels: new.labels,
+        payload: new.payload,
+        attempt: 1,
+        timeout_seconds: new.timeout_seconds,
+        claimed_by: None,
+        lease: None,
+        cancel_requested: false,
+        progress: None,
+        result: None,
+        failure: None,
+        log: None,
+        created_at: now,
+        updated_at: now,
+        claimed_at: None,
+        started_at: None,
+        ended_at: None,
+    }
+}
+
+/// Refuses a caller whose lease is not the job's.
+pub(crate) fn holds(job: &Job, lease: &LeaseId) -> Result<(), JobError> {
+    match &job.lease {
+        Some(held) if held.id == *lease => Ok(()),
+        _ => Err(JobError::LeaseStale { state: job.state, attempt: job.attempt }),
+    }
+}
+
+/// The job, if this very lease has ended it already in the same way: the agent did not hear the answer and asks again.
+fn ended_before(
+    view: &View<'_>, job: &Arc<Job>, actor: &Actor, lease: &LeaseId, told: &Told,
+) -> Result<Option<Arc<Job>>, JobError> {
+    let by_this_lease = job.state.has_ended() && view.request(&actor.name, lease.as_str()).is_some();
+    let state = match &told.outcome {
+        _ if !by_this_lease => return Ok(None),
+        None => job.state,
+        Some(Outcome::Completed) => JobState::Completed,
+        Some(Outcome::Failed(_)) => JobState::Failed,
+        Some(Outcome::Cancelled) => JobState::Cancelled,
+    };
+    if state == job.state { Ok(Some(job.clone())) } else { Err(lifecycle::MoveError::Ended(job.state).into()) }
+}
+
+/// Who has the job or had it last: the author of what its agent says.
+fn agent_of(job: &Job) -> Actor {
+    let name = job.claimed_by.as_ref().map_or("unknown", AgentId::as_str);
+    Actor { kind: "agent", name: name.into() }
+}
+
+/// The commit that takes a job from one version to the next, moving its file when it ends or waits again.
+fn change_of(from: &Finding, to: &Arc<Job>, actor: Actor, request: Option<String>) -> Change {
+    let path = match to.ended_at {
+        Some(ended) if to.state.has_ended() => layout::done_job(&to.job_id, ended),
+        _ => layout::open_job(&to.job_id),
+    };
+    let mut edits = Vec::with_capacity(2);
+    if from.path != path {
+        edits.push(Edit::remove(from.path.as_str()));
+    }
+    edits.push(Edit::put(path, to.clone()));
+    let (what, event) = story(&from.job, to, &actor);
+    let subject = format!("job {}: {what}", to.job_id);
+    Change { branch: STATE_REF.into(), subject, event, actor, request, edits }
+}
+
+/// What happened, in a line for people and a word for programs.
+fn story(from: &Job, to: &Job, actor: &Actor) -> (String, &'static str) {
+    let event = match (from.state, to.state) {
+        (_, JobState::Claimed) if from.state != to.state => "job.claimed",
+        (_, JobState::Pending) => "job.requeued",
+        (_, JobState::Running) if from.state != to.state => "job.started",
+        (_, JobState::Completed) => "job.completed",
+        (_, JobState::Failed) => "job.failed",
+        (_, JobState::Cancelled) => "job.cancelled",
+        _ if to.cancel_requested && !from.cancel_requested => "job.cancelRequested",
+        _ => "job.progress",
+    };
+    if from.state != to.state {
+        let why = to.failure.as_ref().map_or_else(String::new, |failure| format!(" ({})", one_line(&failure.code)));
+        return (format!("{} -> {} by {}{why}", from.state, to.state, actor.name), event);
+    }
+    let what = match &to.progress {
+        _ if event == "job.cancelRequested" => format!("cancel asked for by {}", actor.name),
+        Some(progress) if to.progress != from.progress => one_line(progress),
+        _ => "details changed".to_owned(),
+    };
+    (what, event)
+}
+
+/// Text of an agent as part of a commit's first line: no control characters, and not long.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect()
+}
+
+fn kind_word(kind: JobType) -> &'static str {
+    match kind {
+        JobType::Chat => "chat",
+        JobType::Patch => "patch",
+        JobType::Build => "build",
+        JobType::IndexRebuild => "index-rebuild",
+    }
+}
+
+/// The job that a commit's first line speaks of.
+fn job_of_subject(subject: &str) -> Option<JobId> {
+    subject.strip_prefix("job ")?.split_once(':')?.0.parse().ok()
+}
+
+/// The job and its file, open or done, as the writer sees them.
+fn find(view: &mut View<'_>, id: &JobId) -> Result<Option<Finding>, JobError> {
+    if let Some(job) = view.get::<OpenJobs>().find(id) {
+        return Ok(Some(Finding { job: job.clone(), path: layout::open_job(id) }));
+    }
+    for day in days_since(view.list(STATE_REF, layout::DONE_JOBS)?, id) {
+        let path = layout::done_job_on(id, &day);
+        if let Some(file) = view.file(STATE_REF, &path)? {
+            let job = Arc::new(yaml::read(&path, "job", &file)?);
+            return Ok(Some(Finding { job, path }));
+        }
+    }
+    Ok(None)
+}
+
+/// The same for a reader with time.
+fn find_in_files(snapshot: &Snapshot, id: &JobId) -> Result<Option<Finding>, JobError> {
+    for day in days_since(snapshot.list(layout::DONE_JOBS)?, id) {
+        let path = layout::done_job_on(id, &day);
+        if let Some(file) = snapshot.file(&path)? {
+            let job = Arc::new(yaml::read(&path, "job", &file)?);
+            return Ok(Some(Finding { job, path }));
+        }
+    }
+    Ok(None)
+}
+
+/// The days on which a job can have ended: from the one its id was made on. Most end on that day, so it comes first.
+fn days_since(days: Vec<Entry>, id: &JobId) -> impl Iterator<Item = String> {
+    let first = id.made_at().day();
+    days.into_iter().map(|entry| entry.name).filter(move |day| *day >= first)
+}
+
+impl From<LoadError> for ChangeError<JobError> {
+    fn from(error: LoadError) -> Self {
+        ChangeError::Refused(error.into())
+    }
+}

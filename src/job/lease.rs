@@ -1,0 +1,121 @@
+//! Until when each held job is held. Memory only: after a restart every lease has one full period of grace.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::types::{Job, RequestKey};
+use crate::clock::{Clock, Time};
+use crate::id::{AgentId, JobId, LeaseId, ProjectId};
+
+/// How long a lease lasts from its last renewal: long enough for a network that stutters, short enough that a lost
+/// agent's job is known to be lost within two minutes.
+pub const LEASE_PERIOD: Duration = Duration::from_secs(90);
+/// How much longer than its timeout a job may be held: its agent ends it at the timeout and needs time to report.
+const TIMEOUT_GRACE: Duration = Duration::from_secs(60);
+
+/// The leases of all projects. A clone is the same table.
+#[derive(Clone)]
+pub struct Leases {
+    clock: Clock,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Default)]
+struct Held {
+    by_job: HashMap<JobId, Hold>,
+    by_request: HashMap<(AgentId, RequestKey), JobId>,
+}
+
+struct Hold {
+    project: ProjectId,
+    lease: LeaseId,
+    request: Option<(AgentId, RequestKey)>,
+    until: Time,
+    end: Time,
+}
+
+/// Why a hold is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// The agent was not heard of.
+    Silence,
+    /// The job runs longer than it may.
+    Timeout,
+}
+
+impl Leases {
+    /// An empty table.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, held: Arc::default() }
+    }
+
+    /// A job's file says that it is held, or not: takes that in. A lease that is known keeps its renewals.
+    pub fn note(&self, job: &Job) {
+        let Some(lease) = &job.lease else { return self.forget(&job.job_id) };
+        let now = self.clock.now();
+        let mut held = self.held.lock();
+        let until = match held.by_job.get(&job.job_id) {
+            Some(hold) if hold.lease == lease.id => hold.until,
+            _ => now.after(LEASE_PERIOD),
+        };
+        let timeout = Duration::from_secs(u64::from(job.timeout_seconds)) + TIMEOUT_GRACE;
+        let end = job.claimed_at.unwrap_or(now).after(timeout);
+        let request = lease.request.clone().zip(job.claimed_by.clone()).map(|(key, agent)| (agent, key));
+        held.remove(&job.job_id);
+        if let Some(request) = &request {
+            held.by_request.insert(request.clone(), job.job_id.clone());
+        }
+        let hold = Hold { project: job.project_id.clone(), lease: lease.id.clone(), request, until, end };
+        held.by_job.insert(job.job_id.clone(), hold);
+    }
+
+    /// The job is not held, or is gone.
+    pub fn forget(&self, job: &JobId) {
+        self.held.lock().remove(job);
+    }
+
+    /// Renews a lease; tells until when it lasts now, or `None` if it is not the lease of the job.
+    pub fn renew(&self, job: &JobId, lease: &LeaseId) -> Option<Time> {
+        let until = self.clock.now().after(LEASE_PERIOD);
+        let mut held = self.held.lock();
+        let hold = held.by_job.get_mut(job).filter(|hold| hold.lease == *lease)?;
+        hold.until = until;
+        Some(until)
+    }
+
+    /// The job that this agent got by a claim with this key and still has.
+    pub fn find(&self, agent: &AgentId, request: &RequestKey) -> Option<(JobId, ProjectId)> {
+        let held = self.held.lock();
+        let job = held.by_request.get(&(agent.clone(), request.clone()))?;
+        held.by_job.get(job).map(|hold| (job.clone(), hold.project.clone()))
+    }
+
+    /// The holds that are over, and why.
+    pub fn over(&self) -> Vec<(JobId, ProjectId, LeaseId, Over)> {
+        let now = self.clock.now();
+        let why = |hold: &Hold| match () {
+            () if hold.until <= now => Some(Over::Silence),
+            () if hold.end <= now => Some(Over::Timeout),
+            () => None,
+        };
+        let held = self.held.lock();
+        let over = held.by_job.iter().filter_map(|(job, hold)| why(hold).map(|why| (job, hold, why)));
+        over.map(|(job, hold, why)| (job.clone(), hold.project.clone(), hold.lease.clone(), why)).collect()
+    }
+
+    /// How many jobs are held.
+    pub fn count(&self) -> usize {
+        self.held.lock().by_job.len()
+    }
+}
+
+impl Held {
+    fn remove(&mut self, job: &JobId) {
+        if let Some(request) = self.by_job.remove(job).and_then(|hold| hold.request) {
+            self.by_request.remove(&request);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Decides what an event does to a job. Reads no clock and no disk; the whole life is one `match`.
+
+use super::types::{Failure, Job, JobState, Lease, LogSum};
+use crate::clock::Time;
+use crate::id::AgentId;
+use crate::state::object::Object;
+
+/// What can happen to a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// An agent takes it.
+    Claimed { agent: AgentId, lease: Lease },
+    /// Its agent begins, or says how far it is.
+    Reported(Report),
+    /// Its agent ends it.
+    Finished { outcome: Outcome, report: Report, log: Option<LogSum> },
+    /// Its agent has not been heard of for the time of a lease.
+    LeaseExpired,
+    /// It runs longer than it may.
+    TimedOut,
+    /// Somebody asks for it to end.
+    CancelAsked,
+    /// Somebody asks for it to run again.
+    Retried,
+}
+
+/// What an agent says of a job that goes on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// Whether it has begun.
+    pub running: bool,
+    /// How far it is.
+    pub progress: Option<String>,
+    /// What changes in the payload, name by name.
+    pub payload_delta: Option<Object>,
+    /// What came of it so far.
+    pub result: Option<Object>,
+}
+
+/// How an agent ends a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It is done.
+    Completed,
+    /// It could not be done.
+    Failed(Failure),
+    /// It was stopped because somebody asked for it.
+    Cancelled,
+}
+
+/// Why an event does nothing to a job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MoveError {
+    /// Only a job that waits can be claimed.
+    #[error("the job is {0}, and only a pending job can be claimed")]
+    NotPending(JobState),
+    /// Nobody has the job, so nobody can report on it.
+    #[error("the job is {0}: no agent holds it")]
+    NotHeld(JobState),
+    /// It has ended already.
+    #[error("the job has ended as {0}")]
+    Ended(JobState),
+    /// Only an ended job can be retried.
+    #[error("the job is {0}; cancel it first, or wait until it ends")]
+    NotEnded(JobState),
+}
+
+/// The job after `event`, at `now`.
+pub fn next(job: &Job, event: Event, now: Time) -> Result<Job, MoveError> {
+    use JobState::{Cancelled, Claimed, Completed, Failed, Pending, Running};
+    let state = job.state;
+    let next = match (state, event) {
+        (Pending, Event::Claimed { agent, lease }) => claimed(job, agent, lease, now),
+        (_, Event::Claimed { .. }) => return Err(MoveError::NotPending(state)),
+
+        (Claimed | Running, Event::Reported(report)) => reported(job, report, now),
+        (Claimed | Running, Event::Finished { outcome, report, log }) => {
+            let told = reported(job, report, now);
+            Job { log, ..ended_by(&told, outcome, now) }
+        }
+        (Pending, Event::Reported(_) | Event::Finished { .. }) => return Err(MoveError::NotHeld(state)),
+
+        (Claimed | Running, Event::LeaseExpired) if job.cancel_requested => ended(job, Cancelled, None, now),
+        (Claimed | Running, Event::LeaseExpired) if job.kind.is_repeatable() => waiting_again(job),
+        (Claimed | Running, Event::LeaseExpired) => ended(job, Failed, Some(lease_expired(job)), now),
+        (Claimed | Running, Event::TimedOut) => ended(job, Failed, Some(timed_out(job)), now),
+        (Pending, Event::LeaseExpired | Event::TimedOut) => return Err(MoveError::NotHeld(state)),
+
+        (Pending, Event::CancelAsked) => ended(job, Cancelled, None, now),
+        (Claimed | Running, Event::CancelAsked) => Job { cancel_requested: true, ..job.clone() },
+
+        (Completed | Failed | Cancelled, Event::Retried) => waiting_again(job),
+        (Pending | Claimed | Running, Event::Retried) => return Err(MoveError::NotEnded(state)),
+        (Completed | Failed | Cancelled, _) => return Err(MoveError::Ended(state)),
+    };
+    Ok(Job { updated_at: now, ..next })
+}
+
+fn claimed(job: &Job, agent: AgentId, lease: Lease, now: Time) -> Job {
+    Job {
+        state: JobState::Claimed,
+        claimed_by: Some(agent),
+        lease: Some(lease),
+        claimed_at: Some(now),
+        ..job.clone()
+    }
+}
+
+fn reported(job: &Job, report: Report, now: Time) -> Job {
+    let begins = report.running && job.state == JobState::Claimed;
+    Job {
+        state: if report.running { JobState::Running } else { job.state },
+        started_at: if begins { Some(now) } else { job.started_at },
+        progress: report.progress.or_else(|| job.progress.clone()),
+        payload: report.payload_delta.map_or_else(|| job.payload.clone(), |delta| job.payload.merged(&delta)),
+        result: report.result.or_else(|| job.result.clone()),
+        ..job.clone()
+    }
+}
+
+fn ended_by(job: &Job, outcome: Outcome, now: Time) -> Job {
+    match outcome {
+        Outcome::Completed => ended(job, JobState::Completed, None, now),
+        Outcome::Failed(failure) => ended(job, JobState::Failed, Some(failure), now),
+        Outcome::Cancelled => ended(job, JobState::Cancelled, None, now),
+    }
+}
+
+fn ended(job: &Job, state: JobState, failure: Option<Failure>, now: Time) -> Job {
+    Job { state, failure, lease: None, cancel_requested: false, ended_at: Some(now), ..job.clone() }
+}
+
+/// Back in the queue for another attempt; what the last one said is in history, its log under its own number.
+fn waiting_again(job: &Job) -> Job {
+    Job {
+        state: JobState::Pending,
+        attempt: job.attempt + 1,
+        claimed_by: None,
+        lease: None,
+        cancel_requested: false,
+        progress: None,
+        result: None,
+        failure: None,
+        log: None,
+        claimed_at: None,
+        started_at: None,
+        ended_at: None,
+        ..job.clone()
+    }
+}
+
+fn lease_expired(job: &Job) -> Failure {
+    let agent = job.claimed_by.as_ref().map_or("its agent", AgentId::as_str);
+    Failure {
+        code: "leaseExpired".to_owned(),
+        message: format!("{agent} was not heard of for the time of its lease; a {:?} job is not run again unless asked", job.kind),
+        details: Object::default(),
+    }
+}
+
+fn timed_out(job: &Job) -> Failure {
+    Failure {
+        code: "timedOut".to_owned(),
+        message: format!("it did not end within its {} seconds", job.timeout_seconds),
+        details: Object::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::IdMaker;
+    use crate::job::JobType;
+
+    const T0: u64 = 1_763_663_400_000;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_millis(T0 + seconds * 1000)
+    }
+
+    fn pending(kind: JobType) -> Job {
+        let project = "mrx-a".parse().unwrap();
+        Job {
+            job_id: IdMaker::new().job(&project, at(0)),
+            project_id: project,
+            kind,
+            state: JobState::Pending,
+            priority: 0,
+            labels: Vec::new(),
+            payload: Object::default(),
+            attempt: 1,
+            timeout_seconds: 600,
+            claimed_by: None,
+            lease: None,
+            cancel_requested: false,
+            progress: None,
+            result: None,
+            failure: None,
+            log: None,
+            created_at: at(0),
+            updated_at: at(0),
+            claimed_at: None,
+            started_at: None,
+            ended_at: None,
+        }
+    }
+
+    fn claim() -> Event {
+        Event::Claimed {
+            agent: "builder-1".parse().unwrap(),
+            lease: Lease { id: IdMaker::new().lease(at(1)), request: None },
+        }
+    }
+
+    fn running(kind: JobType) -> Job {
+        let claimed = next(&pending(kind), claim(), at(1)).unwrap();
+        next(&claimed, Event::Reported(Report { running: true, ..Report::default() }), at(2)).unwrap()
+    }
+
+    fn done(outcome: Outcome) -> Event {
+        Event::Finished { outcome, report: Report::default(), log: None }
+    }
+
+    #[test]
+    fn a_job_goes_from_pending_over_claimed_and_running_to_completed() {
+        let job = running(JobType::Build);
+        assert_eq!((job.claimed_at, job.started_at), (Some(at(1)), Some(at(2))));
+        let job = next(&job, done(Outcome::Completed), at(3)).unwrap();
+        assert_eq!((job.state, job.lease, job.ended_at), (JobState::Completed, None, Some(at(3))));
+        assert_eq!(job.claimed_by.unwrap().as_str(), "builder-1");
+    }
+
+    #[test]
+    fn a_silent_agents_build_fails_and_its_chat_waits_again() {
+        let build = next(&running(JobType::Build), Event::LeaseExpired, at(99)).unwrap();
+        assert_eq!((build.state, build.failure.unwrap().code.as_str()), (JobState::Failed, "leaseExpired"));
+        let chat = next(&running(JobType::Chat), Event::LeaseExpired, at(99)).unwrap();
+        assert_eq!((chat.state, chat.attempt, chat.claimed_by), (JobState::Pending, 2, None));
+    }
+
+    #[test]
+    fn a_cancelled_job_ends_at_once_when_it_waits_and_by_its_agent_when_it_runs() {
+        let waiting = next(&pending(JobType::Chat), Event::CancelAsked, at(1)).unwrap();
+        assert_eq!(waiting.state, JobState::Cancelled);
+        let told = next(&running(JobType::Chat), Event::CancelAsked, at(3)).unwrap();
+        assert_eq!((told.state, told.cancel_requested), (JobState::Running, true));
+        assert_eq!(next(&told, done(Outcome::Cancelled), at(4)).unwrap().state, JobState::Cancelled);
+        assert_eq!(next(&told, Event::LeaseExpired, at(99)).unwrap().state, JobState::Cancelled);
+    }
+
+    #[test]
+    fn an_ended_job_stays_as_it_is_until_somebody_retries_it() {
+        let ended = next(&running(JobType::Build), done(Outcome::Completed), at(3)).unwrap();
+        for event in [claim(), Event::CancelAsked, Event::LeaseExpired, Event::TimedOut, done(Outcome::Cancelled)] {
+            assert!(next(&ended, event, at(4)).is_err());
+        }
+        let again = next(&ended, Event::Retried, at(4)).unwrap();
+        assert_eq!((again.state, again.attempt, again.ended_at), (JobState::Pending, 2, None));
+    }
+
+    #[test]
+    fn a_claimed_job_is_not_claimed_again() {
+        let job = next(&pending(JobType::Build), claim(), at(1)).unwrap();
+        assert_eq!(next(&job, claim(), at(2)), Err(MoveError::NotPending(JobState::Claimed)));
+    }
+
+    #[test]
+    fn a_job_reads_back_from_its_file_as_it_was_written() {
+        for job in [pending(JobType::Chat), running(JobType::IndexRebuild)] {
+            let file = crate::state::yaml::write(&job);
+            assert_eq!(crate::state::yaml::read::<Job>("job.yaml", "job", &file), Ok(job));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The text of a commit: written from a change, and read back as the event it records.
+
+use serde::Serialize;
+
+use super::edit::Change;
+use super::oid::Oid;
+use crate::clock::Time;
+use crate::id::ProjectId;
+
+/// A commit in the making.
+pub(super) struct CommitText<'a> {
+    pub(super) tree: Oid,
+    pub(super) parent: Oid,
+    pub(super) change: &'a Change,
+    pub(super) now: Time,
+}
+
+impl CommitText<'_> {
+    /// The commit object's bytes. The author is who acted, the committer is the daemon.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let change = self.change;
+        let mut out = Vec::with_capacity(512);
+        out.extend_from_slice(b"tree ");
+        self.tree.write_hex(&mut out);
+        if self.parent != Oid::ZERO {
+            out.extend_from_slice(b"\nparent ");
+            self.parent.write_hex(&mut out);
+        }
+        let (name, kind, seconds) = (&change.actor.name, change.actor.kind, self.now.seconds().to_string());
+        let lines: [&str; 16] = [
+            "\nauthor ", name, " <", name, "@", kind, ".mrx.invalid> ", &seconds,
+            " +0000\ncommitter MrX <daemon@mrx.invalid> ", &seconds, " +0000\n\n", &change.subject,
+            "\n\nMrx-Event: ", change.event, "\nMrx-Actor: ", kind,
+        ];
+        lines.iter().for_each(|text| out.extend_from_slice(text.as_bytes()));
+        out.push(b' ');
+        out.extend_from_slice(name.as_bytes());
+        if let Some(request) = &change.request {
+            out.extend_from_slice(b"\nMrx-Request: ");
+            out.extend_from_slice(request.as_bytes());
+        }
+        out.push(b'\n');
+        out
+    }
+}
+
+/// What a commit on a state branch says has happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// The project, if it happened to one.
+    pub project_id: Option<ProjectId>,
+    /// The commit that records it.
+    pub commit: Oid,
+    /// What happened: `job.claimed`; `commit` for one that somebody made by hand.
+    pub event: String,
+    /// The commit's first line.
+    pub subject: String,
+    /// Who did it: `agent builder-1`.
+    pub actor: String,
+    /// When, to the second as git has it.
+    pub time: Time,
+    /// The idempotency key of the request, if it had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+}
+
+/// The event of a commit that stands in a repository.
+pub(super) fn read_event(project_id: Option<ProjectId>, commit: &git2::Commit<'_>) -> Event {
+    let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
+    let author = commit.author();
+    let trailer = |key: &str| trailer(&message, key).map(str::to_owned);
+    Event {
+        project_id,
+        commit: commit.id().into(),
+        event: trailer("Mrx-Event").unwrap_or_else(|| "commit".to_owned()),
+        subject: message.lines().next().unwrap_or_default().to_owned(),
+        actor: trailer("Mrx-Actor").unwrap_or_else(|| String::from_utf8_lossy(author.name_bytes()).into_owned()),
+        time: Time::from_millis(u64::try_from(commit.time().seconds()).unwrap_or(0).saturating_mul(1000)),
+        request: trailer("Mrx-Request"),
+    }
+}
+
+/// The value of a trailer, from the last paragraph of a message.
+pub(super) fn trailer<'a>(message: &'a str, key: &str) -> Option<&'a str> {
+    let last = message.trim_end().rsplit("\n\n").next()?;
+    last.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+}

@@ -1,0 +1,205 @@
+//! Every path and ref of the state, and nowhere else: the data folder, the repositories, the files in their branches.
+
+use std::path::{Path, PathBuf};
+
+use crate::clock::Time;
+use crate::id::{AgentId, ArtifactId, JobId, ProjectId};
+
+/// The branch that holds everything but logs.
+pub const STATE_REF: &str = "refs/heads/state";
+/// What the refs of log branches begin with; a day follows.
+pub const LOGS_REF_PREFIX: &str = "refs/heads/logs/";
+/// Where a ref that somebody moved behind the daemon's back is kept.
+pub const REJECTED_REF_PREFIX: &str = "refs/rejected/";
+
+/// The folder of open jobs.
+pub const OPEN_JOBS: &str = "jobs/open";
+/// The folder of finished jobs, with a folder for each day below it.
+pub const DONE_JOBS: &str = "jobs/done";
+/// The folder of artifact entries.
+pub const ARTIFACTS: &str = "artifacts";
+/// The folder of agents, in the platform's repository.
+pub const AGENTS: &str = "agents";
+/// The folder of registered projects, in the platform's repository.
+pub const PROJECTS: &str = "projects";
+/// The file about a project, in its own repository.
+pub const PROJECT_FILE: &str = "project.yaml";
+
+/// A repository of state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RepoName {
+    /// Agents and the registry of projects.
+    Platform,
+    /// One project's state.
+    Project(ProjectId),
+}
+
+impl RepoName {
+    /// How the journal names it: `platform` or `projects/mrx-weather`.
+    pub fn key(&self) -> String {
+        match self {
+            RepoName::Platform => "platform".to_owned(),
+            RepoName::Project(id) => format!("projects/{id}"),
+        }
+    }
+
+    /// Reads [`RepoName::key`] back.
+    pub fn from_key(key: &str) -> Option<Self> {
+        match key.strip_prefix("projects/") {
+            Some(id) => id.parse().ok().map(RepoName::Project),
+            None => (key == "platform").then_some(RepoName::Platform),
+        }
+    }
+
+    /// The project, if it is one's.
+    pub fn project(&self) -> Option<&ProjectId> {
+        match self {
+            RepoName::Platform => None,
+            RepoName::Project(id) => Some(id),
+        }
+    }
+}
+
+impl std::fmt::Display for RepoName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.key())
+    }
+}
+
+/// The data folder: `--data`.
+#[derive(Clone, Debug)]
+pub struct DataFolder(PathBuf);
+
+impl DataFolder {
+    /// The folder at this path.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Locked by the one daemon that owns the folder; holds its process id and address.
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("mrx.lock")
+    }
+
+    /// Tokens and keys: mode 0700, never in git.
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// The write-ahead journal's segments.
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+
+    /// Artifact bytes, by their SHA-256.
+    pub fn artifacts(&self) -> PathBuf {
+        self.0.join("artifacts")
+    }
+
+    /// The local forge: code repositories, if no other folder is configured.
+    pub fn forge(&self) -> PathBuf {
+        self.0.join("forge")
+    }
+
+    /// The folder of all state repositories.
+    pub fn repos(&self) -> PathBuf {
+        self.0.join("repos")
+    }
+
+    /// A bare repository.
+    pub fn repo(&self, name: &RepoName) -> PathBuf {
+        self.repos().join(format!("{}.git", name.key()))
+    }
+}
+
+/// The ref of the log branch of a day, as `2026-11-20`.
+pub fn logs_ref(day: &str) -> String {
+    format!("{LOGS_REF_PREFIX}{day}")
+}
+
+/// `jobs/open/q/3/job-….yaml`.
+pub fn open_job(id: &JobId) -> String {
+    format!("{OPEN_JOBS}/{}.yaml", fanned(id.as_str()))
+}
+
+/// `jobs/done/2026-11-20/q/3/job-….yaml`.
+pub fn done_job(id: &JobId, ended: Time) -> String {
+    done_job_on(id, &ended.day())
+}
+
+/// The same, by the day as text.
+pub fn done_job_on(id: &JobId, day: &str) -> String {
+    format!("{DONE_JOBS}/{day}/{}.yaml", fanned(id.as_str()))
+}
+
+/// `artifacts/w/9/art-….yaml`.
+pub fn artifact(id: &ArtifactId) -> String {
+    format!("{ARTIFACTS}/{}.yaml", fanned(id.as_str()))
+}
+
+/// `agents/builder-1.yaml`.
+pub fn agent(id: &AgentId) -> String {
+    format!("{AGENTS}/{id}.yaml")
+}
+
+/// `projects/mrx-weather.yaml`.
+pub fn project(id: &ProjectId) -> String {
+    format!("{PROJECTS}/{id}.yaml")
+}
+
+/// The folder of one attempt's log segments, on a log branch: `q/3/job-…/1`.
+pub fn log_folder(job: &JobId, attempt: u32) -> String {
+    format!("{}/{attempt}", fanned(job.as_str()))
+}
+
+/// A segment, named by the offset of its first byte: `q/3/job-…/1/000000004096.log`.
+pub fn log_segment(job: &JobId, attempt: u32, offset: u64) -> String {
+    format!("{}/{offset:012}.log", log_folder(job, attempt))
+}
+
+/// The offset that a segment's file name says.
+pub fn log_segment_offset(file_name: &str) -> Option<u64> {
+    file_name.strip_suffix(".log")?.parse().ok()
+}
+
+/// The name of a file without folders and ending: the id or name of what it holds.
+pub fn stem(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.strip_suffix(".yaml").unwrap_or(name)
+}
+
+/// An id below folders of its last two characters, so that no folder grows wide and a person finds it by its id.
+fn fanned(id: &str) -> String {
+    let (last, before) = (&id[id.len() - 1..], &id[id.len() - 2..id.len() - 1]);
+    format!("{before}/{last}/{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_finds_a_jobs_file_by_the_end_of_its_id() {
+        let id: JobId = "job-01jd000000000000000000007k".parse().unwrap();
+        assert_eq!(open_job(&id), "jobs/open/7/k/job-01jd000000000000000000007k.yaml");
+        assert_eq!(
+            done_job(&id, Time::from_millis(0)),
+            "jobs/done/1970-01-01/7/k/job-01jd000000000000000000007k.yaml"
+        );
+        assert_eq!(log_segment(&id, 1, 4096), "7/k/job-01jd000000000000000000007k/1/000000004096.log");
+        assert_eq!(stem(&open_job(&id)), id.as_str());
+    }
+
+    #[test]
+    fn a_repository_is_named_in_the_journal_as_it_is_found_again() {
+        for name in [RepoName::Platform, RepoName::Project("mrx-a".parse().unwrap())] {
+            assert_eq!(RepoName::from_key(&name.key()), Some(name));
+        }
+        assert_eq!(RepoName::from_key("projects/../x"), None);
+    }
+}

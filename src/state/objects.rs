@@ -1,0 +1,79 @@
+//! Reading published objects: a few open handles a repository, because libgit2 serialises the readers of one.
+
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use super::oid::Oid;
+use super::tree::{LoadError, TreeSource};
+
+/// Handles kept for the next reader of a repository; more readers than that open their own.
+const IDLE_HANDLES_MAX: usize = 2;
+
+/// Reads objects of one bare repository.
+pub struct Objects {
+    path: PathBuf,
+    idle: Mutex<Vec<git2::Repository>>,
+}
+
+impl Objects {
+    /// Of the repository at this path.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// The repository's folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Calls `read` with a handle of the repository.
+    pub fn with<T>(&self, read: impl FnOnce(&git2::Repository) -> Result<T, git2::Error>) -> Result<T, git2::Error> {
+        let idle = self.idle.lock().pop();
+        let repo = match idle {
+            Some(repo) => repo,
+            None => git2::Repository::open_bare(&self.path)?,
+        };
+        let result = read(&repo);
+        let mut idle = self.idle.lock();
+        if idle.len() < IDLE_HANDLES_MAX {
+            idle.push(repo);
+        }
+        result
+    }
+
+    /// The content of an object of any kind.
+    pub fn content(&self, oid: Oid) -> Result<Vec<u8>, LoadError> {
+        self.with(|repo| Ok(repo.odb()?.read(oid.to_git())?.data().to_vec()))
+            .map_err(|error| self.load_error(format!("object {oid}"), &error))
+    }
+
+    /// The tree of a commit.
+    pub fn tree_of(&self, commit: Oid) -> Result<Oid, LoadError> {
+        self.with(|repo| Ok(repo.find_commit(commit.to_git())?.tree_id().into()))
+            .map_err(|error| self.load_error(format!("commit {commit}"), &error))
+    }
+
+    /// Closes the handles nobody uses, and so the packs they hold open.
+    pub fn close_idle(&self) {
+        self.idle.lock().clear();
+    }
+
+    /// How many handles wait for the next reader.
+    pub fn idle_handles(&self) -> usize {
+        self.idle.lock().len()
+    }
+
+    pub(super) fn load_error(&self, what: String, error: &git2::Error) -> LoadError {
+        LoadError { what, repo: self.path.display().to_string(), cause: error.message().to_owned() }
+    }
+}
+
+impl TreeSource for Objects {
+    fn tree(&self, oid: Oid) -> Result<Vec<u8>, LoadError> {
+        if oid == Oid::of(super::oid::Kind::Tree, b"") {
+            return Ok(Vec::new());
+        }
+        self.content(oid)
+    }
+}

@@ -1,0 +1,198 @@
+//! Publishing: what is journalled becomes packs and refs that plain git reads.
+//!
+//! It runs on threads of its own, so neither a writer nor the journal waits for it. A pack is durable before the ref
+//! that needs it moves, and the ref is durable before the journal may use the records' room again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::disk::{self, Disk};
+use super::journal::{Journal, Lsn};
+use super::layout::REJECTED_REF_PREFIX;
+use super::oid::Oid;
+use super::refs::{self, MoveError};
+use super::repo::{RefMove, Repo, Sealed};
+use crate::clock::Clock;
+
+/// Under load a repository is published this often, so that plain git is at most 100 ms behind.
+pub(super) const PUBLISH_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a publisher sleeps between looks at a batch that is being synced.
+const DURABLE_PAUSE: Duration = Duration::from_micros(100);
+/// How long a disk without room is left alone before publishing is tried again.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
+/// The repositories that wait to be published, by when they are due.
+#[derive(Default)]
+pub(super) struct Agenda {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    due: BTreeMap<(Instant, u64), Arc<Repo>>,
+    next: u64,
+    closed: bool,
+}
+
+impl Agenda {
+    /// Asks for a repository to be published at `due`.
+    pub(super) fn add(&self, repo: Arc<Repo>, due: Instant) {
+        let mut waiting = self.waiting.lock();
+        waiting.next += 1;
+        let key = (due, waiting.next);
+        waiting.due.insert(key, repo);
+        drop(waiting);
+        self.changed.notify_one();
+    }
+
+    /// The next repository, when it is due; `None` once closed and empty.
+    fn take(&self) -> Option<Arc<Repo>> {
+        let mut waiting = self.waiting.lock();
+        loop {
+            let first = waiting.due.first_key_value().map(|(key, _)| *key);
+            match first {
+                Some(key) if waiting.closed || key.0 <= Instant::now() => return waiting.due.remove(&key),
+                Some((due, _)) => {
+                    self.changed.wait_until(&mut waiting, due);
+                }
+                None if waiting.closed => return None,
+                None => self.changed.wait(&mut waiting),
+            }
+        }
+    }
+
+    /// Lets the publishers end once everything is published.
+    pub(super) fn close(&self) {
+        self.waiting.lock().closed = true;
+        self.changed.notify_all();
+    }
+}
+
+/// The first record of each repository's draft: what lies before all of them stands in the repositories.
+#[derive(Default)]
+pub(super) struct Unpublished(Mutex<BTreeSet<(Lsn, Arc<str>)>>);
+
+impl Unpublished {
+    /// Notes, before its first record is appended, that a draft of this repository begins.
+    pub(super) fn begin(&self, journal: &dyn Journal, repo: &Arc<str>) -> Lsn {
+        let mut firsts = self.0.lock();
+        let first = Lsn(journal.durable().0 + 1);
+        firsts.insert((first, repo.clone()));
+        first
+    }
+
+    /// Notes that it is published, and tells the journal what it no longer needs.
+    pub(super) fn end(&self, journal: &dyn Journal, first: Lsn, repo: &Arc<str>) {
+        let mut firsts = self.0.lock();
+        firsts.remove(&(first, repo.clone()));
+        let needed = firsts.first().map_or(Lsn(journal.durable().0 + 1), |(lsn, _)| *lsn);
+        journal.release_before(needed);
+    }
+}
+
+/// What a publisher works with.
+pub(super) struct Publisher {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) agenda: Arc<Agenda>,
+    pub(super) unpublished: Arc<Unpublished>,
+    pub(super) clock: Clock,
+    /// Ends the process: what is on the disk is not known any more.
+    pub(super) on_failure: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// Why a pack or a ref was not published.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PublishError {
+    #[error("cannot write {path}: {source}")]
+    Pack { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Ref(#[from] MoveError),
+}
+
+impl PublishError {
+    fn is_full(&self) -> bool {
+        let source = match self {
+            PublishError::Pack { source, .. } | PublishError::Ref(MoveError::Disk { source, .. }) => source,
+            PublishError::Ref(MoveError::Moved { .. }) => return false,
+        };
+        matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    }
+}
+
+impl Publisher {
+    /// Publishes what is due until the agenda is closed.
+    pub(super) fn run(&self) {
+        while let Some(repo) = self.agenda.take() {
+            if let Some(sealed) = repo.seal() {
+                self.publish(&repo, sealed);
+            }
+        }
+    }
+
+    fn publish(&self, repo: &Arc<Repo>, sealed: Sealed) {
+        let (last, number, first) = (sealed.last, sealed.pack_number(), sealed.first);
+        while self.journal.durable() < last {
+            std::thread::sleep(DURABLE_PAUSE);
+        }
+        let moves = sealed.moves;
+        let files = sealed.draft.finish();
+        while let Err(error) = self.write(repo.objects.path(), &files, &moves) {
+            if !error.is_full() {
+                let path = repo.objects.path().display();
+                return (self.on_failure)(&format!("publishing to {path} failed: {error}"));
+            }
+            tracing::error!(repo = %repo.name, %error, "the disk is full: changes are journalled, and published when there is room");
+            std::thread::sleep(FULL_PAUSE);
+        }
+        let next = repo.unseal(last, number);
+        self.unpublished.end(&*self.journal, first, &repo.key);
+        if let Some(due) = next {
+            self.agenda.add(repo.clone(), due);
+        }
+    }
+
+    fn write(&self, path: &Path, files: &super::pack::Pack, moves: &[RefMove]) -> Result<(), PublishError> {
+        write_pack(&*self.disk, path, files)?;
+        moves.iter().try_for_each(|moved| self.move_ref(path, moved)).map_err(PublishError::from)
+    }
+
+    /// Moves a ref; one that was moved behind the daemon's back is put aside first, so nothing of either side is lost.
+    fn move_ref(&self, path: &Path, moved: &RefMove) -> Result<(), MoveError> {
+        match refs::swap(&*self.disk, path, &moved.ref_name, moved.old, moved.new) {
+            Err(MoveError::Moved { found, .. }) if found == moved.new => Ok(()),
+            Err(MoveError::Moved { found, .. }) => put_aside(&*self.disk, path, moved, found, &self.clock),
+            result => result,
+        }
+    }
+}
+
+/// Keeps what somebody put on our ref under `refs/rejected/`, and puts our tip back.
+pub(super) fn put_aside(
+    disk: &dyn Disk, path: &Path, moved: &RefMove, found: Oid, clock: &Clock,
+) -> Result<(), MoveError> {
+    let aside = format!("{REJECTED_REF_PREFIX}{}-{}", clock.now().millis(), &found.to_string()[..8]);
+    tracing::error!(repo = %path.display(), ref_name = %moved.ref_name, %found, kept_as = %aside,
+        "a ref was moved behind the daemon's back: its commits are kept under another name, and the daemon's tip is restored");
+    if found != Oid::ZERO {
+        refs::swap(disk, path, &aside, Oid::ZERO, found)?;
+    }
+    refs::swap(disk, path, &moved.ref_name, found, moved.new)
+}
+
+/// Writes a pack and its index, both durable; the pack first, because an index without its pack is an error to git.
+pub(super) fn write_pack(disk: &dyn Disk, repo: &Path, files: &super::pack::Pack) -> Result<(), PublishError> {
+    let folder = repo.join("objects/pack");
+    for (ending, bytes) in [("pack", &files.pack), ("idx", &files.index)] {
+        let path = folder.join(format!("pack-{}.{ending}", files.name));
+        disk::write_beside(disk, &path, bytes, 0o444)
+            .map_err(|source| PublishError::Pack { path: path.display().to_string(), source })?;
+    }
+    let failed = |source| PublishError::Pack { path: folder.display().to_string(), source };
+    disk.sync_folder(&folder).map_err(failed)
+}

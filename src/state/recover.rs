@@ -1,0 +1,210 @@
+//! Recovery: what the journal holds and a repository lacks is published before anything else happens.
+//!
+//! It needs nobody: leftovers of the killed process are removed, records already published are recognised by where
+//! their ref stands, the rest become packs again (indexed by libgit2, which checks every object), and the tips are verified.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use sha1::{Digest, Sha1};
+
+use super::create;
+use super::disk::Disk;
+use super::journal::file::{Left, OwnedRecord, ReadError};
+use super::journal::{Journal, Lsn};
+use super::layout::{DataFolder, RepoName};
+use super::oid::Oid;
+use super::publish;
+use super::refs::{self, MoveError};
+use super::repo::RefMove;
+use crate::clock::Clock;
+
+/// What recovery found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Records that the journal held behind its last mark.
+    pub records: u64,
+    /// Packs that had to be published.
+    pub packs: u64,
+    /// Lock and temporary files that were removed.
+    pub leftovers: u32,
+    /// How the journal ended.
+    pub tail: String,
+}
+
+/// Why recovery stopped. Nothing was removed: the journal still holds everything.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] ReadError),
+    /// A repository cannot be read or written.
+    #[error("cannot recover {}: {source}; the journal is kept, so start again once the cause is gone", path.display())]
+    Disk {
+        /// The repository.
+        path: PathBuf,
+        /// What the disk said.
+        source: io::Error,
+    },
+    /// Git does not take the journalled objects, or a tip is not whole.
+    #[error("cannot recover {}: {source}; the journal is kept; run `git fsck --strict` there", path.display())]
+    Git {
+        /// The repository.
+        path: PathBuf,
+        /// What git said.
+        source: git2::Error,
+    },
+    /// A ref does not move.
+    #[error(transparent)]
+    Ref(#[from] MoveError),
+}
+
+/// Records that go into one pack: the first one begins it.
+#[derive(Default)]
+struct Batch {
+    objects: u32,
+    entries: Vec<u8>,
+    moves: Vec<RefMove>,
+}
+
+/// Publishes what the journal holds, and releases it.
+pub(super) fn replay(
+    folder: &DataFolder, disk: &dyn Disk, clock: &Clock, left: Left, journal: &dyn Journal,
+) -> Result<Recovered, RecoverError> {
+    let mut recovered = Recovered { tail: left.tail().to_string(), ..Recovered::default() };
+    let mut batches: BTreeMap<String, Batch> = BTreeMap::new();
+    for record in left.records() {
+        let record = record?;
+        recovered.records += 1;
+        if record.begins_pack {
+            if let Some(full) = batches.remove(&record.repo) {
+                recovered.packs += u64::from(bring_in(folder, disk, clock, &record.repo, full)?);
+            }
+        }
+        batches.entry(record.repo.clone()).or_default().add(record);
+    }
+    for (repo, batch) in batches {
+        recovered.packs += u64::from(bring_in(folder, disk, clock, &repo, batch)?);
+    }
+    recovered.leftovers = remove_leftovers(folder)?;
+    journal.release_before(Lsn(left.next_lsn().0));
+    Ok(recovered)
+}
+
+impl Batch {
+    fn add(&mut self, record: OwnedRecord) {
+        self.objects += record.objects;
+        self.entries.extend_from_slice(&record.entries);
+        match self.moves.iter_mut().find(|moved| *moved.ref_name == *record.ref_name) {
+            Some(moved) => moved.new = record.new,
+            None => self.moves.push(RefMove { ref_name: record.ref_name.into(), old: record.old, new: record.new }),
+        }
+    }
+}
+
+/// Publishes one pack's records, unless its refs are there already; tells whether it had to.
+fn bring_in(
+    folder: &DataFolder, disk: &dyn Disk, clock: &Clock, key: &str, batch: Batch,
+) -> Result<bool, RecoverError> {
+    let Some(name) = RepoName::from_key(key) else { return Ok(false) };
+    let path = folder.repo(&name);
+    let on_disk = |source| RecoverError::Disk { path: path.clone(), source };
+    let in_git = |source| RecoverError::Git { path: path.clone(), source };
+    if !path.join("HEAD").is_file() {
+        create::repository(disk, &path).map_err(on_disk)?;
+    }
+    refs::remove_leftovers(&path).map_err(on_disk)?;
+    let repo = git2::Repository::open_bare(&path).map_err(in_git)?;
+    let mut missing = Vec::new();
+    for moved in &batch.moves {
+        let found = refs::read(&path, &moved.ref_name).map_err(on_disk)?;
+        if !stands(&repo, found, moved.new).map_err(in_git)? {
+            missing.push((moved, found));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(false);
+    }
+    write_pack(&repo, disk, &path, &batch).map_err(|error| match error {
+        PackError::Disk(source) => on_disk(source),
+        PackError::Git(source) => in_git(source),
+    })?;
+    for (moved, found) in missing {
+        if found == moved.old {
+            refs::swap(disk, &path, &moved.ref_name, moved.old, moved.new)?;
+        } else {
+            publish::put_aside(disk, &path, moved, found, clock)?;
+        }
+    }
+    verify(&repo, &batch.moves).map_err(in_git)?;
+    Ok(true)
+}
+
+/// Whether a ref at `found` already holds `wanted`, or has it in its past.
+fn stands(repo: &git2::Repository, found: Oid, wanted: Oid) -> Result<bool, git2::Error> {
+    if found == wanted {
+        return Ok(true);
+    }
+    let known = found != Oid::ZERO && repo.odb()?.exists(wanted.to_git());
+    Ok(known && repo.graph_descendant_of(found.to_git(), wanted.to_git())?)
+}
+
+enum PackError {
+    Disk(io::Error),
+    Git(git2::Error),
+}
+
+impl From<io::Error> for PackError {
+    fn from(error: io::Error) -> Self {
+        PackError::Disk(error)
+    }
+}
+
+impl From<git2::Error> for PackError {
+    fn from(error: git2::Error) -> Self {
+        PackError::Git(error)
+    }
+}
+
+/// Has libgit2 index the records' objects, so that each is read and hashed once more, then makes the files durable.
+fn write_pack(repo: &git2::Repository, disk: &dyn Disk, path: &Path, batch: &Batch) -> Result<(), PackError> {
+    let folder = path.join("objects/pack");
+    let odb = repo.odb()?;
+    let mut pack = Vec::with_capacity(batch.entries.len() + 32);
+    pack.extend_from_slice(b"PACK\0\0\0\x02");
+    pack.extend_from_slice(&batch.objects.to_be_bytes());
+    pack.extend_from_slice(&batch.entries);
+    let sum = Sha1::digest(&pack);
+    pack.extend_from_slice(&sum);
+    let mut indexer = git2::Indexer::new(Some(&odb), &folder, 0o444, true)?;
+    indexer.write_all(&pack)?;
+    let name = indexer.commit()?;
+    for ending in ["pack", "idx"] {
+        File::open(folder.join(format!("pack-{name}.{ending}")))?.sync_all()?;
+    }
+    disk.sync_folder(&folder)?;
+    Ok(())
+}
+
+/// Checks that each tip is a commit whose tree can be read.
+fn verify(repo: &git2::Repository, moves: &[RefMove]) -> Result<(), git2::Error> {
+    repo.odb()?.refresh()?;
+    moves.iter().try_for_each(|moved| repo.find_commit(moved.new.to_git())?.tree().map(|_| ()))
+}
+
+/// Removes lock and temporary files from every repository; nobody else may have made them, the folder is ours.
+fn remove_leftovers(folder: &DataFolder) -> Result<u32, RecoverError> {
+    let mut removed = 0;
+    let projects = folder.repos().join("projects");
+    let failed = |path: &Path, source| RecoverError::Disk { path: path.to_owned(), source };
+    let entries = fs::read_dir(&projects).map_err(|source| failed(&projects, source))?;
+    let platform = folder.repo(&RepoName::Platform);
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()).chain([platform]) {
+        if path.join("HEAD").is_file() {
+            removed += refs::remove_leftovers(&path).map_err(|source| failed(&path, source))?;
+        }
+    }
+    Ok(removed)
+}

@@ -1,0 +1,429 @@
+//! The state as a whole: opens the data folder, finds repositories, and takes changes and reads to them.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::commit::Event;
+use super::create;
+use super::disk::Disk;
+use super::edit::{Change, Projections};
+use super::events::Events;
+use super::journal::file::{FileJournal, JournalOptions};
+use super::journal::{Backlog, Journal, JournalError, Lsn, OnDurable};
+use super::layout::{DataFolder, RepoName};
+use super::lock::{FolderLock, LockError};
+use super::objects::Objects;
+use super::oid::Oid;
+use super::publish::{Agenda, Publisher, Unpublished};
+use super::recover::{self, RecoverError, Recovered};
+use super::repo::{Appended, CommitError, Decision, Repo, Sink, View};
+use super::snapshot::Snapshot;
+use super::threads;
+use super::tree::{EditError, LoadError};
+use crate::clock::Clock;
+
+/// Changes under way at once; more wait their turn. Far above what a batch needs to be full.
+const IN_FLIGHT_MAX: usize = 4096;
+/// Threads that publish: while one waits for an fsync, another packs.
+const PUBLISHERS: usize = 2;
+/// A repository that nobody used for this long is closed.
+const IDLE_AFTER: Duration = Duration::from_secs(600);
+
+/// What the subjects keep in memory of a repository.
+pub type Kinds = Arc<dyn Fn(&RepoName) -> Projections + Send + Sync>;
+
+/// How to open the state.
+pub struct Options {
+    /// The data folder.
+    pub folder: DataFolder,
+    /// The file system; `RealDisk` but in fault tests.
+    pub disk: Arc<dyn Disk>,
+    /// The time.
+    pub clock: Clock,
+    /// The size of a journal segment in bytes.
+    pub journal_segment_bytes: u64,
+    /// The projections of each repository.
+    pub kinds: Kinds,
+    /// Called once, with a message for a person, when a write or fsync failed and nothing may be acknowledged any
+    /// more. The daemon ends the process.
+    pub on_failure: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// Why the state was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another daemon has it, or it cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A folder could not be made or read.
+    #[error("cannot prepare {}: {source}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the disk said.
+        source: io::Error,
+    },
+    /// The journal is damaged or cannot be read.
+    #[error(transparent)]
+    Journal(#[from] super::journal::file::OpenError),
+    /// What is journalled could not be brought into its repository.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+}
+
+/// Why the engine did not do what it was asked, whatever the subject. Nothing has changed, except after
+/// [`EngineError::Unknown`].
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// There is no such repository.
+    #[error("there is no repository {0}")]
+    NoRepo(RepoName),
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The edits clash with what stands there.
+    #[error(transparent)]
+    Edit(EditError),
+    /// The disk is full; nothing is written until there is room.
+    #[error("{0}")]
+    Full(String),
+    /// The engine has stopped, and the process ends. Whether the change is durable is found on restart.
+    #[error("the engine stopped before the change was known to be durable")]
+    Unknown,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError<E> {
+    /// The decision refused it.
+    #[error(transparent)]
+    Refused(E),
+    /// The engine could not.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl<E: From<EngineError>> ChangeError<E> {
+    /// The refusal, or the engine's error as a subject's own.
+    pub fn into_refusal(self) -> E {
+        match self {
+            ChangeError::Refused(error) => error,
+            ChangeError::Engine(error) => error.into(),
+        }
+    }
+}
+
+/// A change that is durable, or that was not needed.
+#[derive(Debug)]
+pub struct Done<T> {
+    /// What the decision answered.
+    pub answer: T,
+    /// The commit; the newest one if nothing had to change.
+    pub commit: Oid,
+    /// The journal's record; wait for it with [`State::published`].
+    pub lsn: Lsn,
+}
+
+/// The engine. A clone is the same engine.
+#[derive(Clone)]
+pub struct State(Arc<Engine>);
+
+struct Engine {
+    folder: DataFolder,
+    disk: Arc<dyn Disk>,
+    clock: Clock,
+    kinds: Kinds,
+    journal: Arc<FileJournal>,
+    repos: Mutex<HashMap<RepoName, Slot>>,
+    agenda: Arc<Agenda>,
+    unpublished: Arc<Unpublished>,
+    events: Arc<Events>,
+    in_flight: Semaphore,
+    publishers: Mutex<Vec<JoinHandle<()>>>,
+    _lock: FolderLock,
+}
+
+/// A place for one repository; its own lock is held while it loads, so that it loads once.
+type Slot = Arc<Mutex<Option<Arc<Repo>>>>;
+
+impl State {
+    /// Takes the folder, recovers what a crash left, and starts the journal and the publishers.
+    pub fn open(options: Options) -> Result<(Self, Recovered), OpenError> {
+        let folder = options.folder;
+        let failed = |path: PathBuf| move |source| OpenError::Folder { path, source };
+        for path in [folder.path().to_owned(), folder.journal(), folder.repos(), folder.repos().join("projects")] {
+            std::fs::create_dir_all(&path).map_err(failed(path))?;
+        }
+        let lock = FolderLock::take(&folder.lock())?;
+        let journal_options = JournalOptions {
+            segment_bytes: options.journal_segment_bytes,
+            on_failure: options.on_failure.clone(),
+            ..JournalOptions::new(folder.journal())
+        };
+        let (journal, left) = FileJournal::open(journal_options, options.disk.clone())?;
+        let journal = Arc::new(journal);
+        let recovered = recover::replay(&folder, &*options.disk, &options.clock, left, &*journal)?;
+        let agenda = Arc::new(Agenda::default());
+        let unpublished = Arc::new(Unpublished::default());
+        let publisher = Arc::new(Publisher {
+            disk: options.disk.clone(),
+            journal: journal.clone(),
+            agenda: agenda.clone(),
+            unpublished: unpublished.clone(),
+            clock: options.clock.clone(),
+            on_failure: options.on_failure,
+        });
+        let publishers = (1..=PUBLISHERS)
+            .map(|number| {
+                let publisher = publisher.clone();
+                threads::start(&format!("publish-{number}"), move || publisher.run())
+            })
+            .collect();
+        let engine = Engine {
+            folder,
+            disk: options.disk,
+            clock: options.clock,
+            kinds: options.kinds,
+            journal,
+            repos: Mutex::default(),
+            agenda,
+            unpublished,
+            events: Arc::default(),
+            in_flight: Semaphore::new(IN_FLIGHT_MAX),
+            publishers: Mutex::new(publishers),
+            _lock: lock,
+        };
+        Ok((Self(Arc::new(engine)), recovered))
+    }
+
+    /// Makes one change: decides on the newest state, commits, and answers once that is durable.
+    pub async fn change<T, E>(
+        &self, name: &RepoName, decide: impl FnOnce(&mut View<'_>) -> Result<Decision<T>, E>,
+    ) -> Result<Done<T>, ChangeError<E>> {
+        let _place = self.0.in_flight.acquire().await.map_err(|_| EngineError::Unknown)?;
+        let mut decide = Some(decide);
+        loop {
+            let repo = self.repo(name).await?;
+            let Some(tried) = self.0.try_change(&repo, &mut decide) else { continue };
+            let (done, durable) = tried?;
+            match durable {
+                Some(durable) => durable.await.map_err(|_| EngineError::Unknown)?,
+                None => repo.durable.wait_for(done.lsn).await,
+            }
+            return Ok(done);
+        }
+    }
+
+    /// Reads memory and files at one moment; the answer comes when all that it saw is durable.
+    pub async fn read<T>(&self, name: &RepoName, ask: impl FnOnce(&mut View<'_>) -> T) -> Result<T, EngineError> {
+        let mut ask = Some(ask);
+        loop {
+            let repo = self.repo(name).await?;
+            let Some((answer, seen)) = Engine::try_read(&repo, &mut ask) else { continue };
+            repo.durable.wait_for(seen).await;
+            return Ok(answer);
+        }
+    }
+
+    /// A branch as it is now, durable, to be read at leisure; `None` if there is no such branch.
+    pub async fn snapshot(&self, name: &RepoName, branch: &str) -> Result<Option<Snapshot>, EngineError> {
+        loop {
+            let repo = self.repo(name).await?;
+            let Some((at, seen)) = Engine::try_branch(&repo, branch) else { continue };
+            repo.durable.wait_for(seen).await;
+            let (commit, tree) = at?;
+            return Ok((commit != Oid::ZERO).then(|| Snapshot::new(repo, commit, tree)));
+        }
+    }
+
+    /// Waits until plain git shows everything up to this record of the repository.
+    pub async fn published(&self, name: &RepoName, lsn: Lsn) -> Result<(), EngineError> {
+        self.repo(name).await?.published.wait_for(lsn).await;
+        Ok(())
+    }
+
+    /// Makes a repository with a first commit; nothing if it exists.
+    pub async fn create(&self, name: &RepoName, first: Change) -> Result<Oid, EngineError> {
+        let path = self.0.folder.repo(name);
+        if !self.exists(name) {
+            let disk = self.0.disk.clone();
+            let made = tokio::task::spawn_blocking(move || create::repository(&*disk, &path)).await;
+            let failed = |cause: String| LoadError { what: "a new repository".to_owned(), repo: name.key(), cause };
+            made.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+        }
+        let decide = |view: &mut View<'_>| -> Result<Decision<()>, EngineError> {
+            let is_new = view.tip() == Oid::ZERO;
+            Ok(Decision { change: is_new.then_some(first), answer: () })
+        };
+        Ok(self.change(name, decide).await.map_err(ChangeError::into_refusal)?.commit)
+    }
+
+    /// Whether the repository is on the disk.
+    pub fn exists(&self, name: &RepoName) -> bool {
+        self.0.folder.repo(name).join("HEAD").is_file()
+    }
+
+    /// What has happened and happens.
+    pub fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &DataFolder {
+        &self.0.folder
+    }
+
+    /// What is journalled and not yet in its repository.
+    pub fn backlog(&self) -> Backlog {
+        self.0.journal.backlog()
+    }
+
+    /// How many repositories are in memory.
+    pub fn open_repositories(&self) -> usize {
+        self.0.repos.lock().len()
+    }
+
+    /// Closes repositories that nobody uses. Asked for now and then by the daemon.
+    pub fn close_idle(&self) {
+        let idle_since = self.0.clock.now().before(IDLE_AFTER);
+        let slots: Vec<(RepoName, Slot)> =
+            self.0.repos.lock().iter().map(|(name, slot)| (name.clone(), slot.clone())).collect();
+        for (name, slot) in slots {
+            // A slot that is locked is loading, so it is not idle.
+            let Some(mut held) = slot.try_lock() else { continue };
+            if held.as_ref().is_some_and(|repo| repo.close_if_idle(idle_since)) {
+                *held = None;
+                self.0.repos.lock().remove(&name);
+            }
+        }
+    }
+
+    /// Publishes everything, writes the journal's clean end, and gives the folder up.
+    pub fn close(&self) {
+        self.0.agenda.close();
+        for publisher in self.0.publishers.lock().drain(..) {
+            // A publisher that panicked has said so already; the journal still holds what it did not publish.
+            let _ = publisher.join();
+        }
+        self.0.journal.close();
+    }
+
+    async fn repo(&self, name: &RepoName) -> Result<Arc<Repo>, EngineError> {
+        let slot = self.0.repos.lock().get(name).cloned();
+        if let Some(repo) = slot.and_then(|slot| slot.try_lock().and_then(|repo| repo.clone())) {
+            return Ok(repo);
+        }
+        let (state, name) = (self.clone(), name.clone());
+        let failed = |what: String| LoadError { what, repo: String::new(), cause: "loading it was cut off".to_owned() };
+        let key = name.key();
+        match tokio::task::spawn_blocking(move || state.load(name)).await {
+            Ok(loaded) => loaded,
+            Err(_) => Err(failed(key).into()),
+        }
+    }
+
+    fn load(&self, name: RepoName) -> Result<Arc<Repo>, EngineError> {
+        if !self.exists(&name) {
+            return Err(EngineError::NoRepo(name));
+        }
+        let slot = self.0.repos.lock().entry(name.clone()).or_default().clone();
+        let mut held = slot.lock();
+        if let Some(repo) = held.as_ref() {
+            return Ok(repo.clone());
+        }
+        let objects = Objects::new(self.0.folder.repo(&name));
+        let (projections, now) = ((self.0.kinds)(&name), self.0.clock.now());
+        let repo = Arc::new(Repo::load(name, objects, projections, now, self.0.journal.durable())?);
+        *held = Some(repo.clone());
+        Ok(repo)
+    }
+}
+
+impl From<CommitError> for EngineError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Edit(EditError::Load(error)) => Self::Load(error),
+            CommitError::Edit(error) => Self::Edit(error),
+            CommitError::Journal(JournalError::Full(why)) => Self::Full(why),
+            CommitError::Journal(JournalError::Stopped(_)) => Self::Unknown,
+        }
+    }
+}
+
+type Tried<T, E> = Result<(Done<T>, Option<oneshot::Receiver<()>>), ChangeError<E>>;
+
+impl Engine {
+    /// Decides and commits; `None` if the repository was closed meanwhile and must be opened again.
+    fn try_change<T, E, D>(&self, repo: &Arc<Repo>, decide: &mut Option<D>) -> Option<Tried<T, E>>
+    where
+        D: FnOnce(&mut View<'_>) -> Result<Decision<T>, E>,
+    {
+        let mut inner = repo.lock()?;
+        let decide = decide.take().expect("a decision is taken once, from a repository that is open");
+        let decision = match decide(&mut repo.view(&mut inner)) {
+            Ok(decision) => decision,
+            Err(refusal) => return Some(Err(ChangeError::Refused(refusal))),
+        };
+        let Some(change) = decision.change else {
+            let (commit, lsn) = (repo.view(&mut inner).tip(), inner.last());
+            return Some(Ok((Done { answer: decision.answer, commit, lsn }, None)));
+        };
+        let (durable, wait) = oneshot::channel();
+        let now = self.clock.now();
+        let sink = Sink { journal: &*self.journal, unpublished: &self.unpublished };
+        let tell = |commit| self.on_durable(repo, &change, commit, now, durable);
+        let appended = repo.commit(&mut inner, &change, now, &sink, tell);
+        drop(inner);
+        Some(appended.map_err(|error| EngineError::from(error).into()).map(|Appended { lsn, commit, publish_at }| {
+            if let Some(due) = publish_at {
+                self.agenda.add(repo.clone(), due);
+            }
+            (Done { answer: decision.answer, commit, lsn }, Some(wait))
+        }))
+    }
+
+    /// What the journal's thread does when the change is durable: readers, listeners and the caller learn of it.
+    fn on_durable(
+        &self, repo: &Arc<Repo>, change: &Change, commit: Oid, time: crate::clock::Time, caller: oneshot::Sender<()>,
+    ) -> OnDurable {
+        let event = Event {
+            project_id: repo.name.project().cloned(),
+            commit,
+            event: change.event.to_owned(),
+            subject: change.subject.clone(),
+            actor: format!("{} {}", change.actor.kind, change.actor.name),
+            time,
+            request: change.request.clone(),
+        };
+        let (repo, events) = (repo.clone(), self.events.clone());
+        Box::new(move |lsn| {
+            repo.durable.reach(lsn);
+            events.tell(event);
+            // A caller that went away is no error: its change stands.
+            let _ = caller.send(());
+        })
+    }
+
+    fn try_read<T>(repo: &Arc<Repo>, ask: &mut Option<impl FnOnce(&mut View<'_>) -> T>) -> Option<(T, Lsn)> {
+        let mut inner = repo.lock()?;
+        let ask = ask.take().expect("a question is asked once, of a repository that is open");
+        let answer = ask(&mut repo.view(&mut inner));
+        Some((answer, inner.last()))
+    }
+
+    #[expect(clippy::type_complexity, reason = "a commit and its tree, which both callers take apart at once")]
+    fn try_branch(
+        repo: &Arc<Repo>, branch: &str,
+    ) -> Option<(Result<(Oid, Arc<super::tree::Tree>), LoadError>, Lsn)> {
+        let mut inner = repo.lock()?;
+        let at = repo.branch_at(&mut inner, branch);
+        Some((at, inner.last()))
+    }
+}

@@ -1,0 +1,21 @@
+//! What every state branch begins with: the files of `state-template/`, built into the program.
+
+use super::edit::Edit;
+
+/// The platform's own README.
+pub const PLATFORM_README: &str = include_str!("../../state-template/PLATFORM.md");
+
+/// The files of a new project's state branch.
+pub const FILES: &[(&str, &str)] = &[
+    ("README.md", include_str!("../../state-template/README.md")),
+    (".mrx/version", include_str!("../../state-template/.mrx/version")),
+    (".mrx/schema/agent.json", include_str!("../../state-template/.mrx/schema/agent.json")),
+    (".mrx/schema/artifact.json", include_str!("../../state-template/.mrx/schema/artifact.json")),
+    (".mrx/schema/job.json", include_str!("../../state-template/.mrx/schema/job.json")),
+    (".mrx/schema/project.json", include_str!("../../state-template/.mrx/schema/project.json")),
+];
+
+/// They as edits of a first commit.
+pub fn edits() -> Vec<Edit> {
+    FILES.iter().map(|(path, text)| Edit::write(*path, *text)).collect()
+}
