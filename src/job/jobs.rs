@@ -16,8 +16,8 @@ use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::repo::{Decision, View};
 use crate::state::snapshot::Snapshot;
-use crate::state::store::{ChangeError, Done, EngineError, State};
-use crate::state::tree::{Entry, LoadError};
+use crate::state::store::{Done, EngineError, State};
+use crate::state::tree::Entry;
 use crate::state::yaml;
 
 /// A waiting claim looks at the whole queue again at least this often, so that no missed wake-up is for ever.
@@ -108,7 +108,7 @@ impl Jobs {
         let now = self.clock.now();
         let repo = RepoName::Project(new.project.clone());
         let job = Arc::new(pending(new, self.ids.as_ref(), now));
-        let decide = |view: &mut View<'_>| {
+        let decide = |view: &mut View<'_>| -> Result<_, JobError> {
             let known = request.as_ref().and_then(|key| view.request(&actor.name, key.as_str()));
             if let Some(id) = known.and_then(job_of_subject) {
                 return find(view, &id)?.ok_or(JobError::Unknown(id)).map(|found| Decision::nothing(found.job));
@@ -119,7 +119,7 @@ impl Jobs {
             let change = Change { branch: STATE_REF.into(), subject, event: "job.created", actor, request, edits };
             Ok(Decision::commit(change, job))
         };
-        self.state.change(&repo, decide).await.map_err(ChangeError::into_refusal)
+        self.state.change(&repo, decide).await
     }
 
     /// The job with this id.
@@ -167,7 +167,7 @@ impl Jobs {
             Ok(Decision::nothing(view.get::<OpenJobs>().find(&id).cloned()))
         };
         let done =
-            self.state.change(&RepoName::Project(project), decide).await.map_err(ChangeError::into_refusal)?;
+            self.state.change(&RepoName::Project(project), decide).await?;
         Ok(done.answer.map(|job| Done { answer: job, commit: done.commit, lsn: done.lsn }))
     }
 
@@ -189,7 +189,7 @@ impl Jobs {
         let lease = Lease { id: self.ids.lease(now), request: claim.request.clone() };
         let event = Event::Claimed { agent: claim.agent.clone(), lease };
         let actor = Actor { kind: "agent", name: claim.agent.as_str().into() };
-        let decide = |view: &mut View<'_>| {
+        let decide = |view: &mut View<'_>| -> Result<_, JobError> {
             let job = view.get::<OpenJobs>().find(&id).cloned().ok_or_else(|| JobError::Unknown(id.clone()))?;
             let next = Arc::new(lifecycle::next(&job, event, now)?);
             let path = layout::open_job(&id);
@@ -197,18 +197,18 @@ impl Jobs {
         };
         match self.state.change(&RepoName::Project(project), decide).await {
             Ok(done) => Ok(Some(done)),
-            Err(ChangeError::Refused(JobError::Move(_) | JobError::Unknown(_))) => {
+            Err(JobError::Move(_) | JobError::Unknown(_)) => {
                 self.queue.withdraw(&reservation.entry().job);
                 Ok(None)
             }
-            Err(error) => Err(error.into_refusal()),
+            Err(error) => Err(error),
         }
     }
 
     /// Takes in what the agent with this lease says; tells the job as it is then. `{}` just renews the lease.
     pub async fn tell(&self, id: &JobId, lease: &LeaseId, told: Told) -> Result<Done<Arc<Job>>, JobError> {
         let now = self.clock.now();
-        let decide = |view: &mut View<'_>| {
+        let decide = |view: &mut View<'_>| -> Result<_, JobError> {
             let found = find(view, id)?.ok_or_else(|| JobError::Unknown(id.clone()))?;
             let actor = agent_of(&found.job);
             if let Some(job) = ended_before(view, &found.job, &actor, lease, &told)? {
@@ -229,7 +229,7 @@ impl Jobs {
         };
         let project = self.project_of(id).await?;
         let done =
-            self.state.change(&RepoName::Project(project), decide).await.map_err(ChangeError::into_refusal)?;
+            self.state.change(&RepoName::Project(project), decide).await?;
         self.leases.renew(id, lease);
         Ok(done)
     }
@@ -265,7 +265,7 @@ impl Jobs {
         &self, id: &JobId, event: Event, actor: Actor, lease: Option<&LeaseId>,
     ) -> Result<Done<Arc<Job>>, JobError> {
         let now = self.clock.now();
-        let decide = |view: &mut View<'_>| {
+        let decide = |view: &mut View<'_>| -> Result<_, JobError> {
             let found = find(view, id)?.ok_or_else(|| JobError::Unknown(id.clone()))?;
             if let Some(lease) = lease {
                 holds(&found.job, lease)?;
@@ -274,7 +274,7 @@ impl Jobs {
             Ok(Decision::commit(change_of(&found, &next, actor, None), next))
         };
         let project = self.project_of(id).await?;
-        self.state.change(&RepoName::Project(project), decide).await.map_err(ChangeError::into_refusal)
+        self.state.change(&RepoName::Project(project), decide).await
     }
 
     /// The project of a job: told by the tag in its id, and by looking where two projects share a tag.
@@ -433,10 +433,4 @@ fn find_in_files(snapshot: &Snapshot, id: &JobId) -> Result<Option<Finding>, Job
 fn days_since(days: Vec<Entry>, id: &JobId) -> impl Iterator<Item = String> {
     let first = id.made_at().day();
     days.into_iter().map(|entry| entry.name).filter(move |day| *day >= first)
-}
-
-impl From<LoadError> for ChangeError<JobError> {
-    fn from(error: LoadError) -> Self {
-        ChangeError::Refused(error.into())
-    }
 }

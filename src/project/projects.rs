@@ -10,7 +10,7 @@ use crate::id::ProjectId;
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::repo::{Decision, View};
-use crate::state::store::{ChangeError, EngineError, State};
+use crate::state::store::{EngineError, State};
 use crate::state::template;
 
 /// Why a project was not found or changed.
@@ -89,7 +89,7 @@ impl Projects {
             let (what, event) = if known.is_some() { ("changed", "project.changed") } else { ("found", "project.found") };
             Ok(Decision::commit(registry_change(project, what, event), ()))
         };
-        self.state.change(&RepoName::Platform, decide).await.map_err(ChangeError::into_refusal)?;
+        self.state.change(&RepoName::Platform, decide).await?;
         Ok(())
     }
 
@@ -110,7 +110,7 @@ impl Projects {
             let project = Project { state, updated_at: now, ..(*known).clone() };
             Ok(Decision::commit(registry_change(project, "no longer on the forge", "project.missing"), ()))
         };
-        self.state.change(&RepoName::Platform, decide).await.map_err(ChangeError::into_refusal)?;
+        self.state.change(&RepoName::Platform, decide).await?;
         Ok(())
     }
 }

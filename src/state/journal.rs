@@ -1,8 +1,27 @@
 //! The write-ahead journal, as the engine sees it: records go in, and are durable when their callback runs.
 //!
 //! The one in files is [`file`]. A cluster mode can put a replicated log behind the same trait.
+//!
+//! - [`record`] is a record as bytes   - [`segment`] is one file and its header
+//! - [`scan`] reads a segment back after a crash   - [`recovered`] reads them all and refuses what no crash leaves
+//! - [`room`] decides where a record goes and which segment is emptied   - [`shared`] is its lock
+//! - [`writer`] makes batches durable   - [`keeper`] makes and empties segments
+//! - [`file`] is the journal made of these
+//!
+//! Invariant: a callback runs only after the fdatasync of its record, and none runs after a failed one.
+//! Invariant: no byte of a record is written over before it is known, durably, that the record was released.
 
 pub mod file;
+mod keeper;
+mod record;
+mod recovered;
+mod room;
+mod scan;
+mod segment;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::fmt;
 
@@ -40,6 +59,9 @@ pub enum JournalError {
     /// There is no room for another segment. Nothing was lost; it goes on when there is room.
     #[error("the disk has no room for the journal: {0}")]
     Full(String),
+    /// The record is larger than the journal can ever take.
+    #[error("the change is too large for the journal: {0}")]
+    TooLarge(String),
     /// A write or fsync failed. Nothing later is acknowledged; the process must end and recover from the disk.
     #[error("the journal has stopped: {0}")]
     Stopped(String),

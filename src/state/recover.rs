@@ -12,8 +12,8 @@ use sha1::{Digest, Sha1};
 
 use super::create;
 use super::disk::Disk;
-use super::journal::file::{Left, OwnedRecord, ReadError};
-use super::journal::{Journal, Lsn};
+use super::journal::file::{OwnedRecord, ReadError, Recovered as Journalled};
+use super::journal::Journal;
 use super::layout::{DataFolder, RepoName};
 use super::oid::Oid;
 use super::publish;
@@ -71,9 +71,9 @@ struct Batch {
 
 /// Publishes what the journal holds, and releases it.
 pub(super) fn replay(
-    folder: &DataFolder, disk: &dyn Disk, clock: &Clock, left: Left, journal: &dyn Journal,
+    folder: &DataFolder, disk: &dyn Disk, clock: &Clock, left: &Journalled, journal: &dyn Journal,
 ) -> Result<Recovered, RecoverError> {
-    let mut recovered = Recovered { tail: left.tail().to_string(), ..Recovered::default() };
+    let mut recovered = Recovered { tail: format!("{:?}", left.tail), ..Recovered::default() };
     let mut batches: BTreeMap<String, Batch> = BTreeMap::new();
     for record in left.records() {
         let record = record?;
@@ -89,7 +89,7 @@ pub(super) fn replay(
         recovered.packs += u64::from(bring_in(folder, disk, clock, &repo, batch)?);
     }
     recovered.leftovers = remove_leftovers(folder)?;
-    journal.release_before(Lsn(left.next_lsn().0));
+    journal.release_before(left.next_lsn);
     Ok(recovered)
 }
 

@@ -448,6 +448,11 @@ impl View<'_> {
         self.inner.branches[STATE_REF].tip
     }
 
+    /// The newest record of the repository, to wait for with `State::published`.
+    pub fn last(&self) -> Lsn {
+        self.inner.last
+    }
+
     /// What this actor's request with this idempotency key led to, if it is remembered.
     pub fn request(&self, actor: &str, key: &str) -> Option<&str> {
         self.inner.requests.find(actor, key)

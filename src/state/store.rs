@@ -99,27 +99,6 @@ pub enum EngineError {
     Unknown,
 }
 
-/// Why a change was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeError<E> {
-    /// The decision refused it.
-    #[error(transparent)]
-    Refused(E),
-    /// The engine could not.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
-
-impl<E: From<EngineError>> ChangeError<E> {
-    /// The refusal, or the engine's error as a subject's own.
-    pub fn into_refusal(self) -> E {
-        match self {
-            ChangeError::Refused(error) => error,
-            ChangeError::Engine(error) => error.into(),
-        }
-    }
-}
-
 /// A change that is durable, or that was not needed.
 #[derive(Debug)]
 pub struct Done<T> {
@@ -140,7 +119,7 @@ struct Engine {
     disk: Arc<dyn Disk>,
     clock: Clock,
     kinds: Kinds,
-    journal: Arc<FileJournal>,
+    journal: Arc<dyn Journal>,
     repos: Mutex<HashMap<RepoName, Slot>>,
     agenda: Arc<Agenda>,
     unpublished: Arc<Unpublished>,
@@ -164,12 +143,11 @@ impl State {
         let lock = FolderLock::take(&folder.lock())?;
         let journal_options = JournalOptions {
             segment_bytes: options.journal_segment_bytes,
-            on_failure: options.on_failure.clone(),
-            ..JournalOptions::new(folder.journal())
+            ..JournalOptions::new(folder.journal(), options.on_failure.clone())
         };
         let (journal, left) = FileJournal::open(journal_options, options.disk.clone())?;
-        let journal = Arc::new(journal);
-        let recovered = recover::replay(&folder, &*options.disk, &options.clock, left, &*journal)?;
+        let journal: Arc<dyn Journal> = Arc::new(journal);
+        let recovered = recover::replay(&folder, &*options.disk, &options.clock, &left, &*journal)?;
         let agenda = Arc::new(Agenda::default());
         let unpublished = Arc::new(Unpublished::default());
         let publisher = Arc::new(Publisher {
@@ -203,10 +181,11 @@ impl State {
         Ok((Self(Arc::new(engine)), recovered))
     }
 
-    /// Makes one change: decides on the newest state, commits, and answers once that is durable.
-    pub async fn change<T, E>(
+    /// Makes one change: decides on the newest state, commits, and answers once that is durable. A refusal of the
+    /// decision comes back as it is; what the engine cannot do becomes an error of the same type.
+    pub async fn change<T, E: From<EngineError>>(
         &self, name: &RepoName, decide: impl FnOnce(&mut View<'_>) -> Result<Decision<T>, E>,
-    ) -> Result<Done<T>, ChangeError<E>> {
+    ) -> Result<Done<T>, E> {
         let _place = self.0.in_flight.acquire().await.map_err(|_| EngineError::Unknown)?;
         let mut decide = Some(decide);
         loop {
@@ -262,7 +241,7 @@ impl State {
             let is_new = view.tip() == Oid::ZERO;
             Ok(Decision { change: is_new.then_some(first), answer: () })
         };
-        Ok(self.change(name, decide).await.map_err(ChangeError::into_refusal)?.commit)
+        Ok(self.change(name, decide).await?.commit)
     }
 
     /// Whether the repository is on the disk.
@@ -305,14 +284,13 @@ impl State {
         }
     }
 
-    /// Publishes everything, writes the journal's clean end, and gives the folder up.
+    /// Publishes everything. The journal's clean end is written when the last clone of the state is dropped.
     pub fn close(&self) {
         self.0.agenda.close();
         for publisher in self.0.publishers.lock().drain(..) {
             // A publisher that panicked has said so already; the journal still holds what it did not publish.
             let _ = publisher.join();
         }
-        self.0.journal.close();
     }
 
     async fn repo(&self, name: &RepoName) -> Result<Arc<Repo>, EngineError> {
@@ -351,25 +329,26 @@ impl From<CommitError> for EngineError {
         match error {
             CommitError::Edit(EditError::Load(error)) => Self::Load(error),
             CommitError::Edit(error) => Self::Edit(error),
-            CommitError::Journal(JournalError::Full(why)) => Self::Full(why),
+            CommitError::Journal(JournalError::Full(why) | JournalError::TooLarge(why)) => Self::Full(why),
             CommitError::Journal(JournalError::Stopped(_)) => Self::Unknown,
         }
     }
 }
 
-type Tried<T, E> = Result<(Done<T>, Option<oneshot::Receiver<()>>), ChangeError<E>>;
+type Tried<T, E> = Result<(Done<T>, Option<oneshot::Receiver<()>>), E>;
 
 impl Engine {
     /// Decides and commits; `None` if the repository was closed meanwhile and must be opened again.
     fn try_change<T, E, D>(&self, repo: &Arc<Repo>, decide: &mut Option<D>) -> Option<Tried<T, E>>
     where
+        E: From<EngineError>,
         D: FnOnce(&mut View<'_>) -> Result<Decision<T>, E>,
     {
         let mut inner = repo.lock()?;
         let decide = decide.take().expect("a decision is taken once, from a repository that is open");
         let decision = match decide(&mut repo.view(&mut inner)) {
             Ok(decision) => decision,
-            Err(refusal) => return Some(Err(ChangeError::Refused(refusal))),
+            Err(refusal) => return Some(Err(refusal)),
         };
         let Some(change) = decision.change else {
             let (commit, lsn) = (repo.view(&mut inner).tip(), inner.last());

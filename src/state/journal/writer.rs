@@ -1,0 +1,99 @@
+//! The thread that makes batches durable, one at a time: write, fdatasync, tell those who wait. While one batch is
+//! on its way to the disk, the next one fills. The first failure is the last thing it does: a failed fsync may have
+//! thrown the bytes away, so trying again could report success for nothing.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::room::{Batch, Buffer};
+use super::shared::{Ending, Shared};
+
+/// How long the thread watches for the next batch before it sleeps. Whoever was just answered often has the next
+/// record at once, and waking a sleeping thread takes about as long again.
+const WATCH: Duration = Duration::from_micros(40);
+
+/// Works until the journal stops or closes.
+pub fn run(shared: &Shared) {
+    let _guard = StopOnPanic(shared);
+    while let Some(batch) = wait_for_batch(shared) {
+        if let Err(why) = make_durable(&batch) {
+            return shared.stop(why);
+        }
+        let buffer = tell(shared, batch.buffer);
+        shared.state.lock().room.give_back(buffer);
+    }
+    if let Err(why) = write_clean_stop(shared) {
+        shared.stop(why);
+    }
+}
+
+/// The next batch; `None` when the journal ends.
+fn wait_for_batch(shared: &Shared) -> Option<Batch> {
+    watch(shared);
+    let mut state = shared.state.lock();
+    loop {
+        shared.has_work.store(false, Ordering::Relaxed);
+        if let Some(batch) = state.room.next_batch() {
+            return Some(batch);
+        }
+        match state.ending {
+            None => shared.work.wait(&mut state),
+            Some(_) => return None,
+        }
+    }
+}
+
+fn watch(shared: &Shared) {
+    let start = Instant::now();
+    while !shared.has_work.load(Ordering::Acquire) && start.elapsed() < WATCH {
+        std::hint::spin_loop();
+    }
+}
+
+fn make_durable(batch: &Batch) -> Result<(), String> {
+    let Batch { file, path, offset, buffer, .. } = batch;
+    let written = file.write_all_at(&buffer.bytes, *offset).map_err(|error| ("writing", error));
+    written.and_then(|()| file.sync_data().map_err(|error| ("syncing", error))).map_err(|(doing, error)| {
+        let (bytes, file) = (buffer.bytes.len(), path.display());
+        format!(
+            "{doing} {bytes} bytes at byte {offset} of the journal file {file} failed: {error}. Changes that were \
+             answered are safe; this one and later ones were not answered. MrX ends now, and on restart recovers \
+             from what is on the disk"
+        )
+    })
+}
+
+/// Marks the end of a journal that closes; one that has stopped is left as it is.
+fn write_clean_stop(shared: &Shared) -> Result<(), String> {
+    let mut state = shared.state.lock();
+    if state.ending != Some(Ending::Closing) {
+        return Ok(());
+    }
+    state.room.take_clean_stop();
+    let batch = state.room.next_batch();
+    drop(state);
+    batch.map_or(Ok(()), |batch| make_durable(&batch))
+}
+
+/// Runs the callbacks of a durable batch.
+fn tell(shared: &Shared, mut buffer: Buffer) -> Buffer {
+    if let Some((last, _)) = buffer.waiting.last() {
+        shared.durable.store(*last, Ordering::Release);
+    }
+    for (lsn, on_durable) in buffer.waiting.drain(..) {
+        on_durable(super::Lsn(lsn));
+    }
+    buffer
+}
+
+/// Stops the journal if a callback panics, so that appenders get an error and do not wait for ever.
+struct StopOnPanic<'a>(&'a Shared);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0
+                .stop("a callback of the journal panicked; MrX ends now and recovers on restart".to_owned());
+        }
+    }
+}
