@@ -1,19 +1,25 @@
 //! Every subject over one open state: what handlers, the daemon's tasks and the benchmarks work with.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::agent::Agents;
+use crate::agent::agents::{self, KnownAgents};
+use crate::artifact::Artifacts;
+use crate::artifact::store::{ArtifactStore, StoreError};
 use crate::clock::Clock;
 use crate::job::Jobs;
 use crate::job::lease::Leases;
 use crate::job::open::OpenJobs;
 use crate::job::queue::Queue;
+use crate::log::Logs;
 use crate::project::registry::Registered;
 use crate::project::{Projects, Registry};
 use crate::state::disk::{Disk, RealDisk};
 use crate::state::edit::Projections;
 use crate::state::layout::{DataFolder, RepoName};
 use crate::state::recover::Recovered;
-use crate::state::store::{Kinds, OpenError, Options, State};
+use crate::state::store::{EngineError, Kinds, OpenError, Options, State};
 
 /// How to open a data folder.
 pub struct AppOptions {
@@ -42,6 +48,20 @@ impl AppOptions {
     }
 }
 
+/// Why the data folder was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The engine.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The platform's own state.
+    #[error(transparent)]
+    Platform(#[from] EngineError),
+    /// The artifact store.
+    #[error(transparent)]
+    Artifacts(#[from] StoreError),
+}
+
 /// Ends the process at once: after a failed fsync nobody knows what is on the disk, and only a restart finds out.
 fn end_process(message: &str) {
     tracing::error!("{message}");
@@ -60,14 +80,22 @@ pub struct App {
     pub projects: Projects,
     /// Jobs.
     pub jobs: Jobs,
+    /// Logs.
+    pub logs: Logs,
+    /// Artifacts.
+    pub artifacts: Artifacts,
+    /// Agents.
+    pub agents: Agents,
+    ready: Arc<AtomicBool>,
 }
 
 impl App {
     /// Opens the folder, recovering what a crash left.
-    pub async fn open(options: AppOptions) -> Result<(Self, Recovered), OpenError> {
+    pub async fn open(options: AppOptions) -> Result<(Self, Recovered), AppError> {
         let clock = options.clock;
         let (registry, queue, leases) = (Registry::default(), Queue::default(), Leases::new(clock.clone()));
-        let kinds = kinds(registry.clone(), queue.clone(), leases.clone());
+        let known_agents = KnownAgents::default();
+        let kinds = kinds(registry.clone(), known_agents.clone(), queue.clone(), leases.clone());
         let (state, recovered) = State::open(Options {
             folder: options.folder,
             disk: options.disk,
@@ -78,14 +106,37 @@ impl App {
         })?;
         let projects = Projects::new(state.clone(), clock.clone(), registry.clone());
         let jobs = Jobs::new(state.clone(), clock.clone(), registry, queue, leases);
-        Ok((Self { state, clock, projects, jobs }, recovered))
+        let logs = Logs::new(state.clone(), clock.clone(), jobs.clone());
+        let store = ArtifactStore::in_folder(&state.folder().artifacts())?;
+        let artifacts = Artifacts::new(state.clone(), clock.clone(), store);
+        let agents = Agents::new(state.clone(), clock.clone(), known_agents);
+        projects.create_platform().await?;
+        Ok((Self { state, clock, projects, jobs, logs, artifacts, agents, ready: Arc::default() }, recovered))
+    }
+
+    /// Reads the open jobs of every project into the queue; then the daemon is ready.
+    pub async fn read_open_jobs(&self) {
+        for project in self.projects.registry().names() {
+            let repo = RepoName::Project(project);
+            if let Err(error) = self.state.read(&repo, |_| ()).await {
+                tracing::error!(%repo, %error, "a project's state cannot be read; the others go on without it");
+            }
+        }
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Whether every open job is in the queue.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
     }
 }
 
 /// Which projections live in which repository: the one place where a subject is registered.
-fn kinds(registry: Registry, queue: Queue, leases: Leases) -> Kinds {
+fn kinds(registry: Registry, agents: KnownAgents, queue: Queue, leases: Leases) -> Kinds {
     Arc::new(move |name: &RepoName| match name {
-        RepoName::Platform => Projections::default().with(Registered(registry.clone())),
+        RepoName::Platform => {
+            Projections::default().with(Registered(registry.clone())).with(agents::Registered(agents.clone()))
+        }
         RepoName::Project(id) => {
             Projections::default().with(OpenJobs::new(id.clone(), queue.clone(), leases.clone()))
         }

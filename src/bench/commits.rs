@@ -28,7 +28,6 @@ const SEED_BATCH: usize = 500;
 pub async fn open(folder: &Path) -> anyhow::Result<(App, ProjectId)> {
     let (app, _) = App::open(AppOptions::new(DataFolder::new(folder))).await?;
     let project: ProjectId = "mrx-bench".parse().context("name the project")?;
-    app.projects.create_platform().await?;
     let code = Code { project: project.clone(), url: "/nowhere".to_owned(), default_branch: "main".to_owned() };
     app.projects.sync(&[code]).await?;
     Ok((app, project))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::error::JobError;
 use super::lease::{Leases, Over};
 use super::lifecycle::{self, Event, Outcome, Report};
+use super::list::{Cursor, Page};
 use super::open::OpenJobs;
 use super::queue::{Offer, Queue, Reservation};
 use super::types::{Job, JobState, JobType, Lease, LogSum, RequestKey};
@@ -26,8 +27,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(20);
 /// The jobs of all projects. A clone is the same.
 #[derive(Clone)]
 pub struct Jobs {
-    pub(super) state: State,
-    pub(super) clock: Clock,
+    state: State,
+    clock: Clock,
     ids: Arc<IdMaker>,
     registry: Registry,
     queue: Queue,
@@ -88,6 +89,11 @@ impl Jobs {
         Self { state, clock, ids: Arc::new(IdMaker::new()), registry, queue, leases }
     }
 
+    /// The names of all projects.
+    pub fn projects(&self) -> Vec<ProjectId> {
+        self.registry.names()
+    }
+
     /// The queue, for its depth.
     pub fn queue(&self) -> &Queue {
         &self.queue
@@ -138,6 +144,39 @@ impl Jobs {
             }
         }
         Err(JobError::Unknown(id.clone()))
+    }
+
+    /// A page of a project's jobs that are `wanted`, and where the next one begins.
+    pub async fn page(
+        &self, project: &ProjectId, after: Option<Cursor>, limit: usize, wanted: impl Fn(&Job) -> bool + Send + 'static,
+    ) -> Result<(Vec<Arc<Job>>, Option<Cursor>), JobError> {
+        let repo = RepoName::Project(project.clone());
+        let mut open: Vec<Arc<Job>> = Vec::new();
+        if !matches!(after, Some(Cursor::Done(..))) {
+            let before = match &after {
+                Some(Cursor::Open(job)) => Some(job),
+                _ => None,
+            };
+            let is_next = |job: &&Arc<Job>| before.is_none_or(|before| job.job_id < *before);
+            let ask = |view: &mut View<'_>| {
+                view.get::<OpenJobs>().iter().rev().filter(is_next).filter(|job| wanted(job)).take(limit).cloned().collect()
+            };
+            open = self.state.read(&repo, ask).await?;
+        }
+        let snapshot = self.state.snapshot(&repo, STATE_REF).await?;
+        let fill = move || {
+            let mut page = Page::new(limit, &wanted);
+            let has_room = open.iter().all(|job| page.take(job, || Cursor::Open(job.job_id.clone())));
+            if let (true, Some(snapshot)) = (has_room, snapshot) {
+                let done = match &after {
+                    Some(Cursor::Done(day, job)) => Some((day.as_str(), job)),
+                    _ => None,
+                };
+                page.fill_with_done(&snapshot, done)?;
+            }
+            Ok((page.jobs, page.next))
+        };
+        tokio::task::spawn_blocking(fill).await.map_err(|_| EngineError::Unknown)?
     }
 
     /// Hands the agent the next job it may have, waiting for one if it asked to; `None` if none came.
@@ -338,7 +377,7 @@ fn ended_before(
 }
 
 /// Who has the job or had it last: the author of what its agent says.
-fn agent_of(job: &Job) -> Actor {
+pub(crate) fn agent_of(job: &Job) -> Actor {
     let name = job.claimed_by.as_ref().map_or("unknown", AgentId::as_str);
     Actor { kind: "agent", name: name.into() }
 }

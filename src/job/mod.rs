@@ -3,7 +3,7 @@
 //! - [`types`] says what a job is, and so what its file holds   - [`lifecycle`] decides what an event does to a job
 //! - [`queue`] decides which agent gets which job   - [`lease`] knows until when a job is held
 //! - [`open`] keeps a project's open jobs in memory   - [`jobs`] makes every change of a job, through [`crate::state`]
-//! - [`error`] says why something was refused   - [`api`] is the HTTP side
+//! - [`list`] pages through them   - [`error`] says why something was refused   - [`api`] is the HTTP side
 //!
 //! Invariant: a job has at most one lease, only a claimed or running job has one, and a lease id is never used again.
 //! Invariant: a job's file and its place in the queue agree, because the queue learns of jobs only from their files.
@@ -13,6 +13,7 @@ pub mod error;
 pub mod jobs;
 pub mod lease;
 pub mod lifecycle;
+pub mod list;
 pub mod open;
 pub mod queue;
 pub mod types;

@@ -157,14 +157,19 @@ pub fn log_folder(job: &JobId, attempt: u32) -> String {
     format!("{}/{attempt}", fanned(job.as_str()))
 }
 
-/// A segment, named by the offset of its first byte: `q/3/job-…/1/000000004096.log`.
-pub fn log_segment(job: &JobId, attempt: u32, offset: u64) -> String {
-    format!("{}/{offset:012}.log", log_folder(job, attempt))
+/// The folder of segments that begins at this offset, in an attempt's folder: `q/3/job-…/1/000000000000`.
+pub fn log_segments(attempt_folder: &str, first: u64) -> String {
+    format!("{attempt_folder}/{first:012}")
 }
 
-/// The offset that a segment's file name says.
-pub fn log_segment_offset(file_name: &str) -> Option<u64> {
-    file_name.strip_suffix(".log")?.parse().ok()
+/// A segment, named by the offset of its first byte: `q/3/job-…/1/000000000000/000000004096.log`.
+pub fn log_segment(attempt_folder: &str, first: u64, offset: u64) -> String {
+    format!("{attempt_folder}/{first:012}/{offset:012}.log")
+}
+
+/// The offset that the name of a segment or of a folder of segments says.
+pub fn log_offset(name: &str) -> Option<u64> {
+    name.strip_suffix(".log").unwrap_or(name).parse().ok()
 }
 
 /// The name of a file without folders and ending: the id or name of what it holds.
@@ -191,7 +196,9 @@ mod tests {
             done_job(&id, Time::from_millis(0)),
             "jobs/done/1970-01-01/7/k/job-01jd000000000000000000007k.yaml"
         );
-        assert_eq!(log_segment(&id, 1, 4096), "7/k/job-01jd000000000000000000007k/1/000000004096.log");
+        let segment = log_segment(&log_folder(&id, 1), 0, 4096);
+        assert_eq!(segment, "7/k/job-01jd000000000000000000007k/1/000000000000/000000004096.log");
+        assert_eq!(log_offset("000000004096.log"), Some(4096));
         assert_eq!(stem(&open_job(&id)), id.as_str());
     }
 

@@ -25,6 +25,11 @@ impl Object {
         self.0.get(name)?.as_str()
     }
 
+    /// The names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The value under this name.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)

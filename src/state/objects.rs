@@ -54,6 +54,19 @@ impl Objects {
             .map_err(|error| self.load_error(format!("commit {commit}"), &error))
     }
 
+    /// The names of all refs that begin so.
+    pub fn refs(&self, prefix: &str) -> Result<Vec<String>, LoadError> {
+        let read = |repo: &git2::Repository| {
+            let mut names = Vec::new();
+            for reference in repo.references_glob(&format!("{prefix}*"))? {
+                names.push(reference?.name()?.to_owned());
+            }
+            names.sort_unstable();
+            Ok(names)
+        };
+        self.with(read).map_err(|error| self.load_error(format!("the refs under {prefix}"), &error))
+    }
+
     /// Closes the handles nobody uses, and so the packs they hold open.
     pub fn close_idle(&self) {
         self.idle.lock().clear();

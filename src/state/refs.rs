@@ -82,6 +82,17 @@ pub fn swap(disk: &dyn Disk, repo: &Path, ref_name: &str, old: Oid, new: Oid) ->
     disk.sync_folder(&folder).map_err(failed("fsync the folder of", &path))
 }
 
+/// Removes a ref that is a file of its own, durably. (The daemon never packs refs.)
+pub fn remove(disk: &dyn Disk, repo: &Path, ref_name: &str) -> Result<(), MoveError> {
+    let path = repo.join(ref_name);
+    let failed = |source| MoveError::Disk { what: "remove", path: path.clone(), source };
+    match disk.remove(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    path.parent().map_or(Ok(()), |folder| disk.sync_folder(folder)).map_err(failed)
+}
+
 fn with_lock_suffix(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");

@@ -249,6 +249,44 @@ impl State {
         self.0.folder.repo(name).join("HEAD").is_file()
     }
 
+    /// The events of a branch behind a commit, oldest first; `None` if the branch does not have the commit.
+    pub async fn events_after(
+        &self, name: &RepoName, branch: &str, after: Oid,
+    ) -> Result<Option<Vec<Event>>, EngineError> {
+        let repo = self.repo(name).await?;
+        let Some(((at, seen), tip)) = Engine::try_branch(&repo, branch).map(|(at, seen)| ((at, seen), repo.name.clone())) else {
+            return Ok(None);
+        };
+        repo.published.wait_for(seen).await;
+        let (commit, _) = at?;
+        let read = move || super::history::events_after(&repo.objects, &tip, commit, after);
+        Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??)
+    }
+
+    /// The refs of a repository that begin so, by name; as published.
+    pub fn branches(&self, name: &RepoName, prefix: &str) -> Result<Vec<String>, EngineError> {
+        if !self.exists(name) {
+            return Err(EngineError::NoRepo(name.clone()));
+        }
+        let objects = Objects::new(self.0.folder.repo(name));
+        Ok(objects.refs(prefix)?)
+    }
+
+    /// Removes a branch for good, unless it is being written; tells whether it did. Its room is freed by maintenance.
+    pub async fn drop_branch(&self, name: &RepoName, branch: &str) -> Result<bool, EngineError> {
+        let repo = self.repo(name).await?;
+        if !repo.forget_branch(branch) {
+            return Ok(false);
+        }
+        let failed = |error: super::refs::MoveError| LoadError {
+            what: branch.to_owned(),
+            repo: repo.objects.path().display().to_string(),
+            cause: error.to_string(),
+        };
+        super::refs::remove(&*self.0.disk, repo.objects.path(), branch).map_err(failed)?;
+        Ok(true)
+    }
+
     /// What has happened and happens.
     pub fn events(&self) -> &Events {
         &self.0.events

@@ -1,0 +1,160 @@
+//! One shape for every refusal: `{"error": true, "code": "…", "message": "…", "details": {…}}`.
+//!
+//! A 4xx says what was wrong with the request. A 5xx is logged with its cause, and the client gets only a sentence.
+
+use axum::Json;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::artifact::ArtifactError;
+use crate::artifact::store::StoreError;
+use crate::job::JobError;
+use crate::job::lifecycle::MoveError;
+use crate::log::LogError;
+use crate::project::ProjectError;
+use crate::state::store::EngineError;
+
+/// A refusal on its way out.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    details: Value,
+    headers: HeaderMap,
+}
+
+/// What a handler gives.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    /// A refusal with a stable code and a sentence for a person.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), details: json!({}), headers: HeaderMap::new() }
+    }
+
+    /// The request is not understood.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "badRequest", message)
+    }
+
+    /// Adds what a program needs to go on.
+    pub fn with_details(mut self, details: Value) -> Self {
+        self.details = details;
+        self
+    }
+
+    /// Adds a header.
+    pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Something went wrong on this side: the cause is logged, the client gets a sentence.
+    fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "a request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the daemon could not do this; its log says why")
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": true, "code": self.code, "message": self.message, "details": self.details });
+        (self.status, self.headers, Json(body)).into_response()
+    }
+}
+
+/// How long a client waits before it tries again what a full disk or a restart prevented, in seconds.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Full(_) => {
+                tracing::error!(%error, "changes are refused");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "diskFull", "the disk is full; reading works, writing will when there is room")
+                    .with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+            }
+            EngineError::Unknown => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the daemon is stopping; ask again, with the same Idempotency-Key")
+                    .with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+            }
+            EngineError::NoRepo(_) => Self::new(StatusCode::NOT_FOUND, "notFound", error.to_string()),
+            EngineError::Edit(_) => Self::new(StatusCode::CONFLICT, "pathClash", error.to_string()),
+            EngineError::Load(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<JobError> for ApiError {
+    fn from(error: JobError) -> Self {
+        let message = error.to_string();
+        match error {
+            JobError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "jobUnknown", message),
+            JobError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
+            JobError::LeaseStale { state, attempt } => Self::new(StatusCode::CONFLICT, "jobLeaseStale", message)
+                .with_details(json!({ "state": state, "attempt": attempt })),
+            JobError::Move(MoveError::Ended(state)) => {
+                Self::new(StatusCode::CONFLICT, "jobEnded", message).with_details(json!({ "state": state }))
+            }
+            JobError::Move(MoveError::NotPending(state) | MoveError::NotHeld(state) | MoveError::NotEnded(state)) => {
+                Self::new(StatusCode::CONFLICT, "jobState", message).with_details(json!({ "state": state }))
+            }
+            JobError::Invalid(_) => Self::bad_request(message),
+            JobError::LogIncomplete { stored, reported } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "logIncomplete", message)
+                    .with_details(json!({ "size": stored, "reported": reported }))
+                    .with_header(header::RANGE, &format!("0-{stored}"))
+            }
+            JobError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
+            JobError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<LogError> for ApiError {
+    fn from(error: LogError) -> Self {
+        let message = error.to_string();
+        match error {
+            LogError::Gap { size, .. } => Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "logGap", message)
+                .with_details(json!({ "size": size }))
+                .with_header(header::RANGE, &format!("0-{size}")),
+            LogError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "logTooLarge", message),
+            LogError::Job(error) => error.into(),
+        }
+    }
+}
+
+impl From<ProjectError> for ApiError {
+    fn from(error: ProjectError) -> Self {
+        match error {
+            ProjectError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", error.to_string()),
+            ProjectError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<ArtifactError> for ApiError {
+    fn from(error: ArtifactError) -> Self {
+        let message = error.to_string();
+        match error {
+            ArtifactError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "artifactUnknown", message),
+            ArtifactError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
+            ArtifactError::BadName(_) => Self::bad_request(message),
+            ArtifactError::Store(StoreError::Broken { .. }) => Self::new(StatusCode::BAD_REQUEST, "uploadBroken", message),
+            ArtifactError::Store(StoreError::TooLarge) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", message),
+            ArtifactError::Store(error) => Self::internal(&error),
+            ArtifactError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
+            ArtifactError::Job(error) => error.into(),
+            ArtifactError::Engine(error) => error.into(),
+        }
+    }
+}

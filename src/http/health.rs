@@ -1,0 +1,55 @@
+//! Is the daemon alive, does it take work, and how is it: for load balancers, Prometheus and people.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+
+use super::error::{ApiError, ApiResult};
+use crate::app::App;
+use crate::bench::report::rss_mb;
+
+/// `GET /health`: the process answers.
+pub async fn health() -> Json<Value> {
+    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+}
+
+/// `GET /ready`: the journal is recovered and every open job is in the queue.
+pub async fn ready(State(app): State<App>) -> ApiResult<Json<Value>> {
+    if app.is_ready() {
+        return Ok(Json(json!({ "status": "ready" })));
+    }
+    Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "open jobs are still being read"))
+}
+
+/// `GET /metrics`: gauges in the text format of Prometheus.
+pub async fn metrics(State(app): State<App>) -> ApiResult<Response> {
+    let backlog = app.state.backlog();
+    let (pending, waiting) = app.jobs.queue().depth();
+    let mut registry = Registry::with_prefix("mrx");
+    let mut gauge = |name: &str, help: &str, value: i64| {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    };
+    let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+    let count64 = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    gauge("journal_records", "Changes that are durable and not yet in their repository", count64(backlog.records));
+    gauge("journal_segments", "Segments of the journal in use", count64(backlog.segments));
+    gauge("journal_bytes", "Bytes of the journal on disk", count64(backlog.bytes));
+    gauge("jobs_pending", "Jobs that wait for an agent", count(pending));
+    gauge("jobs_held", "Jobs that an agent holds", count(app.jobs.leases().count()));
+    gauge("claims_waiting", "Claims that wait for a job", count(waiting));
+    gauge("projects", "Projects in the registry", count(app.projects.registry().names().len()));
+    gauge("repositories_open", "Repositories in memory", count(app.state.open_repositories()));
+    gauge("resident_mebibytes", "Resident memory of the process", rss_mb() as i64);
+    let mut text = String::new();
+    encode(&mut text, &registry)
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()))?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
+}

@@ -1,0 +1,15 @@
+//! HTTP, met once: the table of routes, who may call them, and what an error looks like.
+//!
+//! - [`routes`] every path, a line each   - [`auth`] who is calling   - [`error`] one shape for every refusal
+//! - [`input`] strict bodies, queries and headers   - [`answer`] what every write answers with
+//! - [`events`] the stream of what happens   - [`health`] health, readiness, metrics   - [`server`] connections
+
+pub mod answer;
+pub mod auth;
+pub mod error;
+pub mod events;
+pub mod health;
+pub mod input;
+pub mod openapi;
+pub mod routes;
+pub mod server;

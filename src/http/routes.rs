@@ -1,0 +1,85 @@
+//! Every path, who may call it, and its handler: a line each. Reading this is reading the API.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode};
+use axum::middleware;
+use axum::routing::{self, MethodRouter};
+
+use super::auth::{Tokens, Who, guard};
+use super::error::ApiError;
+use super::{events, health, openapi};
+use crate::app::App;
+use crate::{agent, artifact, job, log, project};
+
+/// Bodies are at most this large, but for uploads of artifacts.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// A line of the table.
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{names}`.
+    pub path: &'static str,
+    /// Who may call it.
+    pub who: Who,
+    handler: MethodRouter<App>,
+}
+
+/// The table.
+#[rustfmt::skip]
+pub fn table() -> Vec<Route> {
+    use routing::{get, patch, post};
+    use Who::{Admin, Agent, Anyone, Known};
+    vec![
+        route(Method::GET,   "/health",                                  Anyone, get(health::health)),
+        route(Method::GET,   "/ready",                                   Anyone, get(health::ready)),
+        route(Method::GET,   "/metrics",                                 Admin,  get(health::metrics)),
+        route(Method::GET,   "/openapi.json",                            Anyone, get(openapi::document)),
+        route(Method::GET,   "/events",                                  Admin,  get(events::stream)),
+        route(Method::GET,   "/projects",                                Known,  get(project::api::list)),
+        route(Method::GET,   "/projects/{id}",                           Known,  get(project::api::get)),
+        route(Method::GET,   "/projects/{id}/jobs",                      Known,  get(job::api::list)),
+        route(Method::GET,   "/projects/{id}/artifacts",                 Known,  get(artifact::api::list)),
+        route(Method::POST,  "/projects/{id}/artifacts",                 Known,  post(artifact::api::upload).layer(DefaultBodyLimit::disable())),
+        route(Method::GET,   "/projects/{id}/artifacts/{artifactId}",    Known,  get(artifact::api::get)),
+        route(Method::GET,   "/projects/{id}/artifacts/{artifactId}/content", Known, get(artifact::api::content)),
+        route(Method::POST,  "/jobs/create",                             Admin,  post(job::api::create)),
+        route(Method::POST,  "/jobs/claim",                              Agent,  post(job::api::claim)),
+        route(Method::GET,   "/jobs/{id}",                               Known,  get(job::api::get)),
+        route(Method::PATCH, "/jobs/{id}",                               Agent,  patch(job::api::tell)),
+        route(Method::POST,  "/jobs/{id}/cancel",                        Admin,  post(job::api::cancel)),
+        route(Method::POST,  "/jobs/{id}/retry",                         Admin,  post(job::api::retry)),
+        route(Method::GET,   "/jobs/{id}/logs",                          Known,  get(log::api::read)),
+        route(Method::PATCH, "/jobs/{id}/logs",                          Agent,  patch(log::api::append)),
+        route(Method::GET,   "/agents",                                  Admin,  get(agent::api::list)),
+    ]
+}
+
+fn route(method: Method, path: &'static str, who: Who, handler: MethodRouter<App>) -> Route {
+    Route { method, path, who, handler }
+}
+
+/// The router: each route behind its guard, at `/` and under `/api`.
+pub fn router(app: App, tokens: Tokens) -> Router {
+    let mut routes = Router::new();
+    for Route { path, who, handler, .. } in table() {
+        let guard = middleware::from_fn_with_state((who, tokens.clone()), guard);
+        routes = routes.route(path, handler.layer(guard));
+    }
+    Router::new()
+        .nest("/api", routes.clone())
+        .merge(routes)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(app)
+}
+
+async fn not_found() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "notFound", "there is no such path; /openapi.json lists them all")
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "methodNotAllowed", "this path takes other methods; /openapi.json lists them")
+}
