@@ -137,7 +137,7 @@ impl Journal for FileJournal {
         let fit = self.find(&mut state, bytes)?;
         let lsn = state.room.take(record, on_durable);
         drop(state);
-        self.shared.wake_writer();
+        self.shared.work.notify_one();
         if fit == Fit::Next {
             self.shared.chores.notify_one();
         }

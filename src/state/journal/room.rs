@@ -212,7 +212,8 @@ impl Room {
     pub fn give_back(&mut self, mut buffer: Buffer) {
         buffer.bytes.clear();
         buffer.waiting.clear();
-        if self.spare.len() < BUFFERS_MAX && buffer.bytes.capacity() <= BUFFER_BYTES_MAX {
+        let useful = (1..=BUFFER_BYTES_MAX).contains(&buffer.bytes.capacity());
+        if useful && self.spare.len() < BUFFERS_MAX {
             self.spare.push(buffer);
         }
     }
@@ -294,6 +295,12 @@ impl Room {
             segments: self.held.len() as u64 + u64::from(active_needed),
             bytes: all.map(|segment| segment.bytes).sum(),
         }
+    }
+
+    /// Where the last batch of the segment that is being written ends.
+    #[cfg(test)]
+    pub fn used(&self) -> u64 {
+        self.active.as_ref().map_or(0, |active| active.used)
     }
 
     fn fits_active(&self, bytes: usize) -> bool {

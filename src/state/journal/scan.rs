@@ -34,7 +34,7 @@ pub struct Scanned {
     pub next: u64,
     /// Where the last batch begins.
     pub last_batch_at: u64,
-    /// Where the blocks of the last whole record or mark end.
+    /// Where the blocks of the last whole record or mark end, or the file before that.
     pub end: u64,
     /// The highest released watermark.
     pub released: u64,
@@ -149,7 +149,7 @@ impl<'a> Walk<'a> {
             self.found.last_batch_at = self.at;
         }
         self.at += head.room();
-        self.found.end = self.at.next_multiple_of(BLOCK_BYTES);
+        self.found.end = self.at.next_multiple_of(BLOCK_BYTES).min(self.window.end);
         self.found.released = self.found.released.max(place.released);
         if head.is_clean_stop() {
             self.found.tail = Tail::Clean;
