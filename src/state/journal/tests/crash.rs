@@ -7,8 +7,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::fault::{Fault, FaultDisk};
-use super::world::{Image, SEGMENT_BYTES, World};
+use super::world::{self, Image, SEGMENT_BYTES, World};
 use crate::state::journal::file::{OpenError, Tail};
+use crate::state::journal::record::{self, Place};
 use crate::state::journal::{Journal, Lsn};
 
 const BLOCK: usize = 4096;
@@ -138,6 +139,25 @@ fn a_copied_segment_and_a_later_format_are_refused() {
     let image = three_batches();
     image.edit(1, |bytes| bytes[8] = 2);
     assert!(matches!(refusal(&image), OpenError::OtherVersion { version: 2, .. }));
+}
+
+#[test]
+fn bytes_of_a_client_that_look_like_a_record_are_not_taken_for_one() {
+    let world = World::start();
+    // Two bytes bring what follows to a multiple of 8 in the file, so that some of it lies at a block's beginning.
+    let mut forged = vec![0; 2];
+    let place =
+        Place { journal: 1, generation: u64::MAX, lsn: u64::MAX, batch: u64::MAX, released: u64::MAX };
+    while forged.len() < 900 << 10 {
+        record::encode(place, &world::record(b""), &mut forged);
+    }
+    world.journal.append(&world::record(&forged), Box::new(|_| {})).unwrap();
+    while world.journal.durable() < Lsn(1) {
+        std::thread::yield_now();
+    }
+    let image = world.crashed();
+    image.edit(1, |bytes| bytes[BLOCK + 200] ^= 1);
+    assert_eq!(found(&image), (Tail::Torn, vec![]));
 }
 
 #[test]
