@@ -144,8 +144,8 @@ fn a_copied_segment_and_a_later_format_are_refused() {
 #[test]
 fn bytes_of_a_client_that_look_like_a_record_are_not_taken_for_one() {
     let world = World::start();
-    // Two bytes bring what follows to a multiple of 8 in the file, so that some of it lies at a block's beginning.
-    let mut forged = vec![0; 2];
+    // Four bytes bring what follows to a multiple of 16 in the file, so that some of it lies at a block's beginning.
+    let mut forged = vec![0; 4];
     let place =
         Place { journal: 1, generation: u64::MAX, lsn: u64::MAX, batch: u64::MAX, released: u64::MAX };
     while forged.len() < 900 << 10 {
