@@ -2,10 +2,10 @@
 //!
 //! The one in files is [`file`]. A cluster mode can put a replicated log behind the same trait.
 //!
-//! - [`record`] is a record as bytes   - [`segment`] is one file and its header
-//! - [`scan`] reads a segment back after a crash   - [`recovered`] reads them all and refuses what no crash leaves
-//! - [`room`] decides where a record goes and which segment is emptied   - [`shared`] is its lock
-//! - [`writer`] makes batches durable   - [`keeper`] makes and empties segments
+//! - `record` is a record as bytes   - `segment` is one file and its header
+//! - `scan` reads a segment back after a crash   - `recovered` reads them all and refuses what no crash leaves
+//! - `room` decides where a record goes and which segment is emptied   - `shared` is its lock
+//! - `writer` makes batches durable   - `keeper` makes and empties segments
 //! - [`file`] is the journal made of these
 //!
 //! Invariant: a callback runs only after the fdatasync of its record, and none runs after a failed one.

@@ -191,6 +191,30 @@ fn after_a_failure_no_callback_runs_and_every_append_says_that_the_journal_stopp
     assert_eq!(failures.lock().len(), 1);
 }
 
+#[test]
+fn a_batch_of_which_the_sync_failed_is_made_durable_before_anything_rests_on_it() {
+    let disk = FaultDisk::default();
+    let world = World::start_on(Arc::new(disk.clone())).unwrap();
+    world.commit(100);
+    while world.journal.backlog().bytes < 2 * SEGMENT_BYTES {
+        std::thread::yield_now();
+    }
+    disk.fail_next_sync();
+    world.append(100).unwrap();
+    while world.failures.lock().is_empty() {
+        std::thread::yield_now();
+    }
+    let folder = world.folder.clone();
+    drop(world);
+
+    disk.restart();
+    let world = World::open(folder, Arc::new(disk.clone()), 4).unwrap();
+    assert_eq!(world.recovered_lsns(), [1, 2], "the kernel still has the second in memory");
+    world.commit(100);
+    disk.cut_power(|| true);
+    assert_eq!(found(&Image::of(&world.journal_folder())), (Tail::End, vec![1, 2, 3]));
+}
+
 /// Appends, releases and closes on a disk that fails; gives what was answered and what the disk then holds.
 fn live_with(disk: &FaultDisk, sizes: &[usize], lost: impl FnMut() -> bool) -> (Vec<u64>, Option<Image>) {
     let Ok(world) = World::start_on(Arc::new(disk.clone())) else { return (Vec::new(), None) };
