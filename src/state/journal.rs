@@ -1,12 +1,12 @@
 //! The write-ahead journal, as the engine sees it: records go in, and are durable when their callback runs.
 //!
-//! The one in files is [`file`]. A cluster mode can put a replicated log behind the same trait.
+//! The one in files is [`mod@file`]. A cluster mode can put a replicated log behind the same trait.
 //!
-//! - [`record`] is a record as bytes   - [`segment`] is one file and its header
-//! - [`scan`] reads a segment back after a crash   - [`recovered`] reads them all and refuses what no crash leaves
-//! - [`room`] decides where a record goes and which segment is emptied   - [`shared`] is its lock
-//! - [`writer`] makes batches durable   - [`keeper`] makes and empties segments
-//! - [`file`] is the journal made of these
+//! - `record` is a record as bytes   - `segment` is one file and its header
+//! - `scan` reads a segment back after a crash   - `recovered` reads them all and refuses what no crash leaves
+//! - `room` decides where a record goes and which segment is emptied   - `shared` is its lock
+//! - `writer` makes batches durable   - `keeper` makes and empties segments
+//! - [`mod@file`] is the journal made of these
 //!
 //! Invariant: a callback runs only after the fdatasync of its record, and none runs after a failed one.
 //! Invariant: no byte of a record is written over before it is known, durably, that the record was released.

@@ -14,7 +14,8 @@ use super::recovered::{Folder, Found, read_folder};
 pub use super::recovered::{OpenError, OwnedRecord, ReadError, Recovered, Tail};
 use super::room::{Bounds, Fit, Room, Start};
 use super::segment::BLOCK_BYTES;
-use super::shared::{Ending, OnFailure, Shared, State};
+pub use super::shared::OnFailure;
+use super::shared::{Ending, Shared, State};
 use super::{Backlog, Journal, JournalError, Lsn, OnDurable, Record, keeper, record, writer};
 use crate::state::disk::Disk;
 use crate::state::threads;
@@ -76,8 +77,9 @@ impl FileJournal {
         make_folder(&*disk, &options.folder)?;
         let folder = read_folder(&*disk, &options.folder, options.segment_bytes)?;
         folder.recovered.last_written().map_or(Ok(()), write_last_batch_again)?;
+        let journal = folder.journal.map_or_else(|| new_number(&options.folder), Ok)?;
         let record_bytes_max = Room::record_bytes_max(options.segment_bytes);
-        let shared = Arc::new(Shared::new(furnish(&options, &folder), options.on_failure));
+        let shared = Arc::new(Shared::new(furnish(&options, &folder, journal), options.on_failure));
         let (writing, keeping) = (shared.clone(), shared.clone());
         let threads = vec![
             threads::start("journal", move || writer::run(&writing)),
@@ -137,7 +139,7 @@ impl Journal for FileJournal {
         let fit = self.find(&mut state, bytes)?;
         let lsn = state.room.take(record, on_durable);
         drop(state);
-        self.shared.wake_writer();
+        self.shared.work.notify_one();
         if fit == Fit::Next {
             self.shared.chores.notify_one();
         }
@@ -174,12 +176,13 @@ impl Drop for FileJournal {
 }
 
 /// Sets up the room with the segments that were found.
-fn furnish(options: &JournalOptions, folder: &Folder) -> Room {
+fn furnish(options: &JournalOptions, folder: &Folder, journal: u64) -> Room {
     let (segment_bytes, segments_max) = (options.segment_bytes, options.segments_max);
     let bounds = Bounds { folder: options.folder.clone(), segment_bytes, segments_max };
     let mut room = Room::new(
         bounds,
         Start {
+            journal,
             next_lsn: folder.recovered.next_lsn.0,
             released: folder.recovered.released.0,
             next_generation: folder.next_generation,
@@ -190,6 +193,15 @@ fn furnish(options: &JournalOptions, folder: &Folder) -> Room {
         room.adopt(segment.clone());
     }
     room
+}
+
+/// The number of a new journal: nobody can guess it.
+fn new_number(folder: &Path) -> Result<u64, OpenError> {
+    getrandom::u64().map_err(|error| OpenError::Io {
+        doing: "drawing a random number for",
+        path: folder.to_owned(),
+        source: error.into(),
+    })
 }
 
 fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<(), OpenError> {

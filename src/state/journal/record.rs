@@ -17,7 +17,11 @@
 //! | 88 | 2 | bytes of the repository's name |
 //! | 90 | 2 | bytes of the ref's name |
 //! | 92 | 4 | bytes of the entries |
-//! | 96 | | repository, ref, entries |
+//! | 96 | 8 | the journal's number: random, the same in all records of a journal and in no other |
+//! | 104 | | repository, ref, entries |
+//!
+//! Entries hold what clients sent, and clients do not know the journal's number: so nothing that they send can be
+//! taken for a record, wherever a scan happens on it.
 //!
 //! The mark of a clean stop has the lsn that the next record will have, no names and no entries.
 
@@ -25,7 +29,7 @@ use super::{Lsn, Record};
 use crate::state::oid::Oid;
 
 /// Bytes before the names.
-pub const HEAD_BYTES: usize = 96;
+pub const HEAD_BYTES: usize = 104;
 
 /// Records begin at multiples of this, so that a length field never lies across two blocks.
 const ALIGNMENT: usize = 8;
@@ -36,6 +40,8 @@ const CLEAN_STOP: u32 = 2;
 /// Where a record stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
+    /// The number of its journal.
+    pub journal: u64,
     /// The generation of its segment.
     pub generation: u64,
     /// Its number.
@@ -120,6 +126,7 @@ fn encode_with(place: Place, flags: u32, record: &Record<'_>, out: &mut Vec<u8>)
     out.extend((record.repo.len() as u16).to_le_bytes());
     out.extend((record.ref_name.len() as u16).to_le_bytes());
     out.extend((record.entries.len() as u32).to_le_bytes());
+    out.extend(place.journal.to_le_bytes());
     out.extend_from_slice(record.repo.as_bytes());
     out.extend_from_slice(record.ref_name.as_bytes());
     out.extend_from_slice(record.entries);
@@ -137,7 +144,13 @@ impl Head {
         let (u32_at, u64_at) = (|at| number32(bytes, at), |at| number64(bytes, at));
         let names = usize::from(number16(bytes, 88)) + usize::from(number16(bytes, 90));
         let head = Self {
-            place: Place { generation: u64_at(8), lsn: u64_at(16), batch: u64_at(24), released: u64_at(32) },
+            place: Place {
+                journal: u64_at(96),
+                generation: u64_at(8),
+                lsn: u64_at(16),
+                batch: u64_at(24),
+                released: u64_at(32),
+            },
             length: u32_at(0) as usize,
             crc: u32_at(4),
             flags: u32_at(40),
@@ -237,7 +250,11 @@ mod tests {
 
     fn written() -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(Place { generation: 1, lsn: 7, batch: 6, released: 2 }, &example().borrow(), &mut bytes);
+        encode(
+            Place { journal: 9, generation: 1, lsn: 7, batch: 6, released: 2 },
+            &example().borrow(),
+            &mut bytes,
+        );
         bytes
     }
 

@@ -74,6 +74,8 @@ pub struct Folder {
     pub recovered: Recovered,
     /// Files without a readable header or a needed record: a segment was being made when the machine stopped.
     pub unfinished: Vec<Segment>,
+    /// The journal's number; `None` if it is new.
+    pub journal: Option<u64>,
     /// Higher than every generation in the folder.
     pub next_generation: u64,
     /// Higher than every file's number.
@@ -114,7 +116,7 @@ impl<'a> Records<'a> {
     fn of(found: &'a Found, released: u64) -> Self {
         let Found { segment, scanned } = found;
         let next = if scanned.next > released { scanned.first } else { scanned.next };
-        let window = Window::new(&*segment.file, scanned.end);
+        let window = Window::new(&*segment.file, scanned.end, Some(scanned.journal));
         Self { window, path: &segment.path, at: DATA_START, next, end: scanned.next, released }
     }
 
@@ -167,7 +169,7 @@ pub fn read_folder(disk: &dyn Disk, folder: &Path, segment_bytes: u64) -> Result
         reading.file(disk, path, segment_bytes)?;
     }
     reading.found.sort_by_key(|found| found.segment.generation);
-    reading.refuse_copies()?;
+    reading.refuse_strangers()?;
     let released = reading.found.iter().map(|found| found.scanned.released).max().unwrap_or(1).max(1);
     reading.refuse_gaps(released)?;
     reading.refuse_needed_without_header(released)?;
@@ -194,7 +196,6 @@ impl Reading {
         let mut segment =
             Segment { path: path.as_path().into(), file, bytes, generation: 0, last: 0, fits: false };
         let Some(header) = Header::decode(&block) else {
-            segment.last = scan::highest_lsn(&*segment.file).map_err(io)?;
             self.unfinished.push(segment);
             return Ok(());
         };
@@ -206,10 +207,12 @@ impl Reading {
         Ok(())
     }
 
-    fn refuse_copies(&self) -> Result<(), OpenError> {
+    /// No two uses have the same generation, and all segments have their journal's number.
+    fn refuse_strangers(&self) -> Result<(), OpenError> {
         let copy = self.found.windows(2).find(|two| two[0].segment.generation == two[1].segment.generation);
-        copy.map_or(Ok(()), |two| {
-            let what = format!("the file is a copy of {}", two[0].segment.path.display());
+        let other = self.found.windows(2).find(|two| two[0].scanned.journal != two[1].scanned.journal);
+        copy.or(other).map_or(Ok(()), |two| {
+            let what = format!("the file does not belong beside {}", two[0].segment.path.display());
             Err(OpenError::Damaged { file: two[1].segment.path.to_path_buf(), at: 0, what })
         })
     }
@@ -227,7 +230,12 @@ impl Reading {
         Ok(())
     }
 
-    fn refuse_needed_without_header(&self, released: u64) -> Result<(), OpenError> {
+    fn refuse_needed_without_header(&mut self, released: u64) -> Result<(), OpenError> {
+        let journal = self.found.first().map(|found| found.scanned.journal);
+        for segment in &mut self.unfinished {
+            let io = |source| OpenError::Io { doing: "reading", path: segment.path.to_path_buf(), source };
+            segment.last = scan::highest_lsn(&*segment.file, journal).map_err(io)?;
+        }
         let needed = self.unfinished.iter().find(|segment| segment.last >= released);
         needed.map_or(Ok(()), |segment| {
             let what = format!("the header cannot be read, yet change {} stands behind it", segment.last);
@@ -241,7 +249,9 @@ impl Reading {
         let last = self.found.iter().rev().find(|found| !found.scanned.is_untouched());
         let tail = last.map_or(Tail::End, |found| found.scanned.tail);
         let (next_lsn, released) = (Lsn(next_lsn), Lsn(released));
+        let journal = self.found.first().map(|found| found.scanned.journal);
         Folder {
+            journal,
             recovered: Recovered { tail, next_lsn, released, found: self.found },
             unfinished: self.unfinished,
             next_generation: newest.unwrap_or(0) + 1,

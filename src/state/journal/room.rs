@@ -82,6 +82,7 @@ pub struct Room {
     folder: PathBuf,
     segment_bytes: u64,
     segments_max: usize,
+    journal: u64,
     /// The next record's number.
     pub next_lsn: u64,
     /// Every record below this stands in its repository.
@@ -114,6 +115,8 @@ pub struct Bounds {
 
 /// The numbers a journal goes on with.
 pub struct Start {
+    /// The journal's.
+    pub journal: u64,
     /// The next record's.
     pub next_lsn: u64,
     /// Every record below stands in its repository.
@@ -139,11 +142,12 @@ impl Room {
     /// A journal with no segment yet.
     pub fn new(bounds: Bounds, start: Start) -> Self {
         let Bounds { folder, segment_bytes, segments_max } = bounds;
-        let Start { next_lsn, released, next_generation, next_file } = start;
+        let Start { journal, next_lsn, released, next_generation, next_file } = start;
         Self {
             folder,
             segment_bytes,
             segments_max,
+            journal,
             next_lsn,
             released,
             next_generation,
@@ -212,7 +216,8 @@ impl Room {
     pub fn give_back(&mut self, mut buffer: Buffer) {
         buffer.bytes.clear();
         buffer.waiting.clear();
-        if self.spare.len() < BUFFERS_MAX && buffer.bytes.capacity() <= BUFFER_BYTES_MAX {
+        let useful = (1..=BUFFER_BYTES_MAX).contains(&buffer.bytes.capacity());
+        if useful && self.spare.len() < BUFFERS_MAX {
             self.spare.push(buffer);
         }
     }
@@ -296,6 +301,12 @@ impl Room {
         }
     }
 
+    /// Where the last batch of the segment that is being written ends.
+    #[cfg(test)]
+    pub fn used(&self) -> u64 {
+        self.active.as_ref().map_or(0, |active| active.used)
+    }
+
     fn fits_active(&self, bytes: usize) -> bool {
         let Some(active) = &self.active else { return false };
         let end = match self.batches.back() {
@@ -335,7 +346,8 @@ impl Room {
             batch.first = lsn;
         }
         let generation = active.segment.generation;
-        let place = Place { generation, lsn, batch: batch.first, released: self.released };
+        let place =
+            Place { journal: self.journal, generation, lsn, batch: batch.first, released: self.released };
         encode(place, &mut batch.buffer.bytes);
         active.used = batch.offset + batch.buffer.bytes.len() as u64;
         active.used = active.used.next_multiple_of(BLOCK_BYTES);
@@ -361,6 +373,8 @@ impl Room {
     fn header(&mut self) -> Header {
         let generation = self.next_generation;
         self.next_generation += 1;
-        Header { bytes: self.segment_bytes, generation, first: self.next_lsn, released: self.released }
+        let (bytes, first, released, journal) =
+            (self.segment_bytes, self.next_lsn, self.released, self.journal);
+        Header { bytes, generation, first, released, journal }
     }
 }

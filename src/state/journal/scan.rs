@@ -34,12 +34,14 @@ pub struct Scanned {
     pub next: u64,
     /// Where the last batch begins.
     pub last_batch_at: u64,
-    /// Where the blocks of the last whole record or mark end.
+    /// Where the blocks of the last whole record or mark end, or the file before that.
     pub end: u64,
     /// The highest released watermark.
     pub released: u64,
     /// The highest generation seen, that of the segment or of anything in it.
     pub generation: u64,
+    /// The number of the journal.
+    pub journal: u64,
     /// How it ends.
     pub tail: Tail,
 }
@@ -74,7 +76,7 @@ impl Scanned {
 /// Reads the segment of which `header` was read.
 pub fn scan(file: &dyn DiskFile, header: &Header) -> Result<Scanned, ScanError> {
     let length = file.len()?;
-    let mut walk = Walk::new(Window::new(file, length.min(header.bytes)), header);
+    let mut walk = Walk::new(Window::new(file, length.min(header.bytes), Some(header.journal)), header);
     while walk.step()? {}
     if walk.found.tail != Tail::Clean {
         walk.found.tail = walk.ending()?;
@@ -85,9 +87,10 @@ pub fn scan(file: &dyn DiskFile, header: &Header) -> Result<Scanned, ScanError> 
     Ok(walk.found)
 }
 
-/// The highest lsn of any record at a block's beginning, for a file of which the header is not readable.
-pub fn highest_lsn(file: &dyn DiskFile) -> io::Result<u64> {
-    let mut window = Window::new(file, file.len()?);
+/// The highest lsn of any record of the journal (of any at all if its number is not known) at a block's beginning,
+/// for a file of which the header is not readable.
+pub fn highest_lsn(file: &dyn DiskFile, journal: Option<u64>) -> io::Result<u64> {
+    let mut window = Window::new(file, file.len()?, journal);
     let (mut highest, mut at) = (0, 0);
     while at < window.end {
         highest = highest.max(window.valid(at)?.map_or(0, |head| head.place.lsn));
@@ -115,6 +118,7 @@ impl<'a> Walk<'a> {
             end: DATA_START,
             released: header.released,
             generation: header.generation,
+            journal: header.journal,
             tail: Tail::End,
         };
         Self { window, header, found, at: DATA_START, batch: 0 }
@@ -149,7 +153,7 @@ impl<'a> Walk<'a> {
             self.found.last_batch_at = self.at;
         }
         self.at += head.room();
-        self.found.end = self.at.next_multiple_of(BLOCK_BYTES);
+        self.found.end = self.at.next_multiple_of(BLOCK_BYTES).min(self.window.end);
         self.found.released = self.found.released.max(place.released);
         if head.is_clean_stop() {
             self.found.tail = Tail::Clean;
@@ -213,6 +217,7 @@ pub struct Window<'a> {
     file: &'a dyn DiskFile,
     /// Where reading ends.
     pub end: u64,
+    journal: Option<u64>,
     start: u64,
     bytes: Vec<u8>,
 }
@@ -221,9 +226,9 @@ pub struct Window<'a> {
 const READ_BYTES: u64 = 1 << 20;
 
 impl<'a> Window<'a> {
-    /// A view of the file up to `end`.
-    pub fn new(file: &'a dyn DiskFile, end: u64) -> Self {
-        Self { file, end, start: 0, bytes: Vec::new() }
+    /// A view of the file up to `end` that sees only records of the journal with this number.
+    pub fn new(file: &'a dyn DiskFile, end: u64, journal: Option<u64>) -> Self {
+        Self { file, end, journal, start: 0, bytes: Vec::new() }
     }
 
     /// The `length` bytes at `offset`; `None` if they do not all lie before the end.
@@ -248,6 +253,9 @@ impl<'a> Window<'a> {
     /// The head of the record at `offset`, if a whole one with the right checksum stands there.
     pub fn valid(&mut self, offset: u64) -> io::Result<Option<Head>> {
         let Some(head) = self.at(offset, HEAD_BYTES)?.and_then(Head::read) else { return Ok(None) };
+        if self.journal.is_some_and(|journal| journal != head.place.journal) {
+            return Ok(None);
+        }
         let record = self.at(offset, head.length)?;
         Ok(record.is_some_and(|record| head.holds(record)).then_some(head))
     }

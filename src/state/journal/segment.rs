@@ -9,11 +9,12 @@
 //! |---|---|---|
 //! | 0 | 8 | `MRXJRNL` and a zero |
 //! | 8 | 4 | version of the format |
-//! | 12 | 4 | CRC-32C of the 32 bytes behind it |
+//! | 12 | 4 | CRC-32C of the 40 bytes behind it |
 //! | 16 | 8 | bytes of the segment |
 //! | 24 | 8 | generation: unique, ascending with the order of use |
 //! | 32 | 8 | no record here has a lower lsn |
 //! | 40 | 8 | released: every record below this lsn stands in its repository |
+//! | 48 | 8 | the journal's number |
 //!
 //! The header has the first block for itself and lies within one sector of it; batches begin at blocks.
 
@@ -32,7 +33,7 @@ pub const DATA_START: u64 = BLOCK_BYTES;
 
 const MAGIC: &[u8; 8] = b"MRXJRNL\0";
 const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 48;
+const HEADER_BYTES: usize = 56;
 
 /// Zeros written at once while a segment is made. After each such piece there is a sync: so the records that are
 /// synced meanwhile never wait behind a whole segment.
@@ -49,6 +50,8 @@ pub struct Header {
     pub first: u64,
     /// Every record below this stood in its repository when the header was written.
     pub released: u64,
+    /// The number of the journal.
+    pub journal: u64,
 }
 
 /// A segment of the journal.
@@ -72,7 +75,7 @@ impl Header {
     /// The header's block.
     fn encode(&self) -> Vec<u8> {
         let mut block = Vec::with_capacity(BLOCK_BYTES as usize);
-        for number in [self.bytes, self.generation, self.first, self.released] {
+        for number in [self.bytes, self.generation, self.first, self.released, self.journal] {
             block.extend(number.to_le_bytes());
         }
         let crc = crc32c::crc32c(&block);
@@ -94,6 +97,7 @@ impl Header {
             generation: number64(bytes, 24),
             first: number64(bytes, 32),
             released: number64(bytes, 40),
+            journal: number64(bytes, 48),
         })
     }
 
@@ -165,7 +169,7 @@ pub fn file_number(name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const HEADER: Header = Header { bytes: 1 << 20, generation: 3, first: 9, released: 5 };
+    const HEADER: Header = Header { bytes: 1 << 20, generation: 3, first: 9, released: 5, journal: 8 };
 
     #[test]
     fn a_header_reads_back_as_it_was_written_and_nothing_else_does() {

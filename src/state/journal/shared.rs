@@ -1,7 +1,7 @@
 //! What the appenders, the writing thread and the keeper of segments share: one lock, and how they wake each other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -33,8 +33,6 @@ pub struct Shared {
     pub state: Mutex<State>,
     /// Wakes the writing thread: there is a batch.
     pub work: Condvar,
-    /// Whether there is a batch; for the writing thread to watch without the lock.
-    pub has_work: AtomicBool,
     /// Wakes the keeper: a segment was taken or released.
     pub chores: Condvar,
     /// Wakes appenders that wait for a segment.
@@ -51,18 +49,11 @@ impl Shared {
         Self {
             state: Mutex::new(State { room, ending: None }),
             work: Condvar::new(),
-            has_work: AtomicBool::new(false),
             chores: Condvar::new(),
             room_changed: Condvar::new(),
             durable,
             on_failure,
         }
-    }
-
-    /// Tells the writing thread that there is a batch. Call it without the lock.
-    pub fn wake_writer(&self) {
-        self.has_work.store(true, Ordering::Release);
-        self.work.notify_one();
     }
 
     /// Takes no more records and lets the threads end.
@@ -86,7 +77,7 @@ impl Shared {
     }
 
     fn wake_everyone(&self) {
-        self.wake_writer();
+        self.work.notify_all();
         self.chores.notify_all();
         self.room_changed.notify_all();
     }

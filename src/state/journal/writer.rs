@@ -3,50 +3,39 @@
 //! thrown the bytes away, so trying again could report success for nothing.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use super::room::{Batch, Buffer};
 use super::shared::{Ending, Shared};
 
-/// How long the thread watches for the next batch before it sleeps. Whoever was just answered often has the next
-/// record at once, and waking a sleeping thread takes about as long again.
-const WATCH: Duration = Duration::from_micros(40);
-
 /// Works until the journal stops or closes.
 pub fn run(shared: &Shared) {
     let _guard = StopOnPanic(shared);
-    while let Some(batch) = wait_for_batch(shared) {
+    let mut spent = Buffer::default();
+    while let Some(batch) = wait_for_batch(shared, spent) {
         if let Err(why) = make_durable(&batch) {
             return shared.stop(why);
         }
-        let buffer = tell(shared, batch.buffer);
-        shared.state.lock().room.give_back(buffer);
+        spent = tell(shared, batch.buffer);
     }
     if let Err(why) = write_clean_stop(shared) {
         shared.stop(why);
     }
 }
 
-/// The next batch; `None` when the journal ends.
-fn wait_for_batch(shared: &Shared) -> Option<Batch> {
-    watch(shared);
+/// Gives a buffer back for the next batch; gives a batch, or `None` when the journal ends. It sleeps at once: to
+/// watch for the next record for some 40 µs before was measured, and made one appender that waits for each answer
+/// slower, because it takes a core from it.
+fn wait_for_batch(shared: &Shared, spent: Buffer) -> Option<Batch> {
     let mut state = shared.state.lock();
+    state.room.give_back(spent);
     loop {
-        shared.has_work.store(false, Ordering::Relaxed);
-        if let Some(batch) = state.room.next_batch() {
-            return Some(batch);
+        if matches!(state.ending, Some(Ending::Stopped(_))) {
+            return None;
         }
-        match state.ending {
-            None => shared.work.wait(&mut state),
-            Some(_) => return None,
+        match state.room.next_batch() {
+            None if state.ending.is_none() => shared.work.wait(&mut state),
+            batch => return batch,
         }
-    }
-}
-
-fn watch(shared: &Shared) {
-    let start = Instant::now();
-    while !shared.has_work.load(Ordering::Acquire) && start.elapsed() < WATCH {
-        std::hint::spin_loop();
     }
 }
 

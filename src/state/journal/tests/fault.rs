@@ -24,6 +24,8 @@ struct Unsynced {
     path: PathBuf,
     offset: u64,
     before: Vec<u8>,
+    /// Its sync failed, and the kernel holds it for written: only writing it again can make it durable.
+    forgotten: bool,
 }
 
 #[derive(Default)]
@@ -55,6 +57,19 @@ impl FaultDisk {
     /// Lets no file be made from now on, or lets them be made again.
     pub fn set_full(&self, full: bool) {
         self.0.lock().full = full;
+    }
+
+    /// Lets the sync behind the next write fail, if nobody else uses the disk.
+    pub fn fail_next_sync(&self) {
+        let mut script = self.0.lock();
+        script.fail_at = Some((script.calls + 1, Fault::Error));
+    }
+
+    /// Lets the next process use a disk that failed: it reads what was written, durable or not.
+    pub fn restart(&self) {
+        let mut script = self.0.lock();
+        (script.dead, script.fail_at) = (false, None);
+        script.unsynced.iter_mut().for_each(|write| write.forgotten = true);
     }
 
     /// Cuts the power: nothing is written any more, and of what was not synced each sector is lost if `lost` says so.
@@ -134,7 +149,11 @@ impl FaultFile {
         let held = self.file.len()?.saturating_sub(offset).min(bytes.len() as u64) as usize;
         self.file.read_exact_at(&mut before[..held], offset)?;
         self.file.write_all_at(bytes, offset)?;
-        self.disk.0.lock().unsynced.push(Unsynced { path: self.path.clone(), offset, before });
+        let unsynced = &mut self.disk.0.lock().unsynced;
+        let again = offset..offset + bytes.len() as u64;
+        unsynced
+            .retain(|write| !write.forgotten || write.path != self.path || !again.contains(&write.offset));
+        unsynced.push(Unsynced { path: self.path.clone(), offset, before, forgotten: false });
         Ok(())
     }
 }
@@ -161,7 +180,7 @@ impl DiskFile for FaultFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.disk.call().map_err(|(_, error)| error)?;
-        self.disk.0.lock().unsynced.retain(|write| write.path != self.path);
+        self.disk.0.lock().unsynced.retain(|write| write.forgotten || write.path != self.path);
         Ok(())
     }
 }

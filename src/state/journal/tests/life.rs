@@ -138,7 +138,7 @@ fn segments_are_used_again_over_many_generations() {
         }
     }
     let files = fs::read_dir(world.journal_folder()).unwrap().count();
-    assert!(files <= 4, "{files} segments for {} MiB", last.0 * LARGE as u64 >> 20);
+    assert!(files <= 4, "{files} segments for {} MiB", (last.0 * LARGE as u64) >> 20);
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub struct World {
     pub recovered: Recovered,
     pub failures: Arc<Mutex<Vec<String>>>,
     answered: (Sender<Lsn>, Receiver<Lsn>),
-    folder: Arc<TempDir>,
+    pub folder: Arc<TempDir>,
 }
 
 impl World {

@@ -1,0 +1,175 @@
+//! Every setting of the command line: its unit, default, bound, and why.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::id::{AgentId, Label};
+
+/// A daemon that keeps a team's projects, jobs, logs and artifacts as commits in git.
+#[derive(Debug, Parser)]
+#[command(name = "mrx", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the daemon.
+    Serve(ServeArgs),
+    /// Runs an agent: claims build jobs from a daemon and runs them.
+    Agent(AgentArgs),
+    /// Starts a daemon and an agent, builds two small projects, and shows what happened.
+    Demo(DemoArgs),
+    /// Shows what has happened to a project, newest first, as its state's git log says.
+    Log(LogArgs),
+    /// Checks a data folder and this machine, and says what to do about what is wrong.
+    Doctor(DoctorArgs),
+    /// Measures how fast this machine and disk are.
+    Bench(BenchArgs),
+}
+
+/// `mrx serve`.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// The data folder: journal, repositories, artifacts, keys.
+    #[arg(long, default_value = "mrx-data", env = "MRX_DATA")]
+    pub data: PathBuf,
+    /// The address to listen on. Put a TLS proxy before any address but loopback.
+    #[arg(long, default_value = "127.0.0.1:8421", env = "MRX_LISTEN")]
+    pub listen: SocketAddr,
+    /// The folder of bare repositories whose `mrx-*.git` are the projects; DATA/forge if absent.
+    #[arg(long, env = "MRX_FORGE")]
+    pub forge: Option<PathBuf>,
+    /// How long logs are kept, in days: 1 to 3650. A day's logs are dropped together, and their room is freed.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub keep_logs_days: u16,
+    /// The size of a journal segment in MiB: 1 to 1024. Larger ones are recycled less often.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub journal_segment_mib: u16,
+}
+
+impl ServeArgs {
+    /// How long logs are kept.
+    pub fn keep_logs(&self) -> Duration {
+        Duration::from_secs(u64::from(self.keep_logs_days) * 24 * 3600)
+    }
+
+    /// The size of a journal segment in bytes.
+    pub fn journal_segment_bytes(&self) -> u64 {
+        u64::from(self.journal_segment_mib) << 20
+    }
+}
+
+/// Whether steps run in a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SandboxChoice {
+    /// bubblewrap; the agent refuses to start without it.
+    Bubblewrap,
+    /// None: what a build runs can do whatever the agent's user can.
+    Off,
+}
+
+/// `mrx agent`.
+#[derive(Clone, Debug, Args)]
+pub struct AgentArgs {
+    /// The daemon's address.
+    #[arg(long, default_value = "http://127.0.0.1:8421", env = "MRX_DAEMON")]
+    pub daemon: String,
+    /// The file with the agent's token (the daemon makes DATA/keys/agent.token); MRX_AGENT_TOKEN is read if absent.
+    #[arg(long)]
+    pub token_file: Option<PathBuf>,
+    /// The agent's name.
+    #[arg(long, default_value = "builder-1")]
+    pub name: AgentId,
+    /// What the agent offers, separated by commas: linux,gpu.
+    #[arg(long, value_delimiter = ',')]
+    pub labels: Vec<Label>,
+    /// Where jobs are worked on.
+    #[arg(long, default_value = "mrx-work")]
+    pub work_dir: PathBuf,
+    /// How steps are kept from the rest of the machine.
+    #[arg(long, value_enum, default_value = "bubblewrap")]
+    pub sandbox: SandboxChoice,
+}
+
+/// `mrx demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Ends when both builds have finished.
+    #[arg(long)]
+    pub once: bool,
+    /// The data folder; a temporary one if absent.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// The address to listen on; a free port of loopback if absent.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+}
+
+/// `mrx log`.
+#[derive(Clone, Debug, Args)]
+pub struct LogArgs {
+    /// The project; the platform itself if absent.
+    pub project: Option<crate::id::ProjectId>,
+    /// Only what touched this path or id: `job-01jd…`.
+    pub path_or_id: Option<String>,
+    /// The data folder.
+    #[arg(long, default_value = "mrx-data", env = "MRX_DATA")]
+    pub data: PathBuf,
+    /// How many commits, at most 10,000.
+    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: u32,
+}
+
+/// `mrx doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// The data folder.
+    #[arg(long, default_value = "mrx-data", env = "MRX_DATA")]
+    pub data: PathBuf,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchWhat {
+    /// The engine alone: claims as durable commits.
+    Commits,
+    /// Claims over HTTP, by agents on their own connections.
+    Claims,
+    /// Reads of jobs over HTTP.
+    Reads,
+    /// The cost of a job's whole life among many finished jobs.
+    Finished,
+    /// The start of a daemon over many finished and open jobs.
+    Start,
+    /// From a commit to a listener, to a waiting claimer, and to plain git.
+    Latency,
+}
+
+/// `mrx bench`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// What to measure.
+    pub what: BenchWhat,
+    /// How many operations are under way at once: 1 to 4096.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub in_flight: u16,
+    /// How many jobs there are.
+    #[arg(long, default_value_t = 100_000)]
+    pub jobs: usize,
+    /// How long to measure at most, in seconds.
+    #[arg(long, default_value_t = 20)]
+    pub seconds: u64,
+    /// The folder to measure in; a temporary one in the present folder if absent.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Prints one JSON object instead of a line for people.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,156 @@
+//! Starts and stops every task of the daemon: the HTTP server and the watcher's rounds.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::app::{App, AppOptions};
+use crate::config::ServeArgs;
+use crate::forge::local::LocalForge;
+use crate::http::auth::Tokens;
+use crate::http::{routes, server};
+use crate::state::layout::DataFolder;
+use crate::state::recover::Recovered;
+
+/// How often leases are looked at: a silent agent's job is given up within a second of its time.
+const EXPIRY_ROUND: Duration = Duration::from_secs(1);
+/// How often repositories that nobody uses are closed.
+const IDLE_ROUND: Duration = Duration::from_secs(60);
+/// How often packs are folded and repositories are repacked, if that is due.
+const MAINTENANCE_ROUND: Duration = Duration::from_secs(5);
+/// How often old days of logs are dropped.
+const LOGS_ROUND: Duration = Duration::from_secs(3600);
+/// How long the daemon waits before it looks at a forge again that it could not read.
+const FORGE_RETRY: Duration = Duration::from_secs(5);
+
+/// A running daemon.
+pub struct Daemon {
+    /// The subjects, for callers in the same process.
+    pub app: App,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What the start found.
+    pub recovered: Recovered,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Daemon {
+    /// Opens the data folder and starts everything; when this returns, requests are served.
+    pub async fn start(args: &ServeArgs) -> anyhow::Result<Self> {
+        let folder = DataFolder::new(&args.data);
+        let options = AppOptions { journal_segment_bytes: args.journal_segment_bytes(), ..AppOptions::new(folder.clone()) };
+        let (app, recovered) = App::open(options).await.context("open the data folder")?;
+        let tokens = Tokens::open(&folder.keys()).context("prepare the tokens")?;
+        let forge = LocalForge::open(args.forge.as_deref().unwrap_or(&folder.forge())).context("open the forge")?;
+        let listener = server::listen(args.listen).await.with_context(|| format!("listen on {}", args.listen))?;
+        let address = listener.local_addr().context("learn the address")?;
+        sync_forge(&app, &forge).await.context("read the forge")?;
+        let mut daemon = Self { app, address, recovered, stop: watch::channel(false).0, tasks: JoinSet::new() };
+        daemon.start_tasks(listener, tokens, forge, args.keep_logs());
+        Ok(daemon)
+    }
+
+    fn start_tasks(&mut self, listener: TcpListener, tokens: Tokens, forge: LocalForge, keep_logs: Duration) {
+        let router = routes::router(self.app.clone(), tokens);
+        self.tasks.spawn(server::serve(listener, router, self.stop.subscribe()));
+        let app = self.app.clone();
+        self.tasks.spawn(async move { app.read_open_jobs().await });
+        self.every(EXPIRY_ROUND, |app| async move {
+            app.jobs.expire().await.map(drop).context("expire leases")
+        });
+        self.every(IDLE_ROUND, |app| async move {
+            app.state.close_idle();
+            Ok(())
+        });
+        self.every(MAINTENANCE_ROUND, |app| async move { app.state.maintain().await.context("maintain repositories") });
+        self.every(LOGS_ROUND, move |app| async move {
+            app.logs.drop_old(keep_logs).await.map(drop).context("drop old logs")
+        });
+        let (app, stop) = (self.app.clone(), self.stop.subscribe());
+        self.tasks.spawn(until_stopped(stop, follow_forge(app, forge)));
+    }
+
+    /// Does something now and then until the daemon stops; a failure is logged and the next round tries again.
+    fn every<F, Fut>(&mut self, period: Duration, round: F)
+    where
+        F: Fn(App) -> Fut + Send + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send,
+    {
+        let (app, stop) = (self.app.clone(), self.stop.subscribe());
+        let rounds = async move {
+            let mut ticks = tokio::time::interval(period);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                if let Err(error) = round(app.clone()).await {
+                    tracing::error!(error = format!("{error:#}"), "a round failed");
+                }
+            }
+        };
+        self.tasks.spawn(until_stopped(stop, rounds));
+    }
+
+    /// Stops taking requests, lets those under way end, publishes everything and gives the folder up.
+    pub async fn stop(mut self) {
+        // Tasks that ended already do not listen, and that is no error.
+        let _ = self.stop.send(true);
+        while self.tasks.join_next().await.is_some() {}
+        let app = self.app;
+        let closed = tokio::task::spawn_blocking(move || app.state.close()).await;
+        if let Err(error) = closed {
+            tracing::error!(%error, "closing failed; the journal holds what is not published");
+        }
+    }
+}
+
+async fn until_stopped(mut stop: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+}
+
+/// Takes in what the forge shows, now and whenever it changes.
+async fn follow_forge(app: App, forge: LocalForge) {
+    loop {
+        let (changed, mut changes) = mpsc::channel(1);
+        let take_in = async {
+            while changes.recv().await.is_some() {
+                if let Err(error) = sync_forge(&app, &forge).await {
+                    tracing::error!(error = format!("{error:#}"), "the forge could not be read; the projects stay as they were");
+                }
+            }
+        };
+        let (watched, ()) = tokio::join!(forge.watch(changed), take_in);
+        if let Err(error) = watched {
+            tracing::error!(%error, "the forge's folder cannot be watched");
+        }
+        tokio::time::sleep(FORGE_RETRY).await;
+    }
+}
+
+async fn sync_forge(app: &App, forge: &LocalForge) -> anyhow::Result<()> {
+    let folder = forge.clone();
+    let found = tokio::task::spawn_blocking(move || folder.list()).await.context("list the forge")??;
+    app.projects.sync(&found).await.context("take in the forge's projects")
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub async fn stop_signal() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be heard");
+            return std::future::pending().await;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
