@@ -89,19 +89,20 @@ pub fn open_below(root: &Path, path: &str) -> io::Result<File> {
     Ok(file)
 }
 
-/// Files by the name they have at the daemon, which is the last part of their path.
-///
-/// # Errors
-/// Two files share it, so that one could not be told from the other.
-pub fn by_name(paths: &[String]) -> Result<BTreeMap<&str, &str>, FindError> {
+/// The name of a file at the daemon: the last part of its path.
+pub fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Checks that no two files share a name, so that each can be told from the others.
+pub fn check_names_differ(paths: &[String]) -> Result<(), FindError> {
     let mut names = BTreeMap::new();
     for path in paths {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        if let Some(other) = names.insert(name, path.as_str()) {
+        if let Some(other) = names.insert(name(path), path) {
             return Err(FindError::Unusable(format!("the artifacts {other} and {path} have the same name")));
         }
     }
-    Ok(names)
+    Ok(())
 }
 
 /// Why an artifact was not uploaded.
@@ -113,11 +114,11 @@ pub enum UploadError {
     Call(CallError),
 }
 
-/// Uploads the file at `path` below `root` as `name`, again and again while the daemon is away. Returns its id and size.
+/// Uploads the file at `path` below `root`, again and again while the daemon is away. Returns its id and size.
 pub async fn upload(
     job: &JobClient,
     root: &Path,
-    (name, path): (&str, &str),
+    path: &str,
     pace: Pace,
 ) -> Result<(ArtifactId, u64), UploadError> {
     let unreadable = |source| UploadError::File { path: path.to_owned(), source };
@@ -125,7 +126,7 @@ pub async fn upload(
     loop {
         let file = open_below(root, path).map_err(unreadable)?;
         let size = file.metadata().map_err(unreadable)?.len();
-        match job.upload_artifact(name, file, size).await {
+        match job.upload_artifact(name(path), file, size).await {
             Ok(id) => return Ok((id, size)),
             Err(CallError::Unreachable { what, retry_after }) => {
                 tracing::warn!(what, path, "an artifact was not taken; trying again");
@@ -203,6 +204,6 @@ mod tests {
     #[test]
     fn two_artifacts_of_one_name_are_refused() {
         let paths = ["a/x".to_owned(), "b/x".to_owned()];
-        assert!(by_name(&paths).unwrap_err().to_string().contains("a/x and b/x"));
+        assert!(check_names_differ(&paths).unwrap_err().to_string().contains("a/x and b/x"));
     }
 }

@@ -139,13 +139,12 @@ impl Build<'_> {
             let found = tokio::task::spawn_blocking(move || artifact::find(&root, &recipe.artifacts)).await;
             found.map_err(io::Error::other)?.map_err(not_found)?
         };
-        let files = artifact::by_name(&paths).map_err(not_found)?;
+        artifact::check_names_differ(&paths).map_err(not_found)?;
         let mut ids = Vec::new();
         for (n, path) in paths.iter().enumerate() {
-            self.say(format!("artifact {}/{}: {path}", n + 1, files.len()));
-            let name = path.rsplit('/').next().unwrap_or(path);
+            self.say(format!("artifact {}/{}: {path}", n + 1, paths.len()));
             let (id, size) = tokio::select! {
-                uploaded = artifact::upload(self.calls, &root, (name, path), self.pace) => uploaded.map_err(not_uploaded)?,
+                uploaded = artifact::upload(self.calls, &root, path, self.pace) => uploaded.map_err(not_uploaded)?,
                 halt = self.alarm.clone().rung() => return Err(self.halted(halt, None)),
             };
             self.spool.line(&format!("== artifact {path:?}: {id}, {size} bytes"))?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::time::Instant;
 
 use super::backoff::{Backoff, Pace};
 use super::daemon_client::{CallError, Claim, ClaimRequest, DaemonClient};
@@ -33,6 +34,7 @@ pub async fn next(
     let mut backoff = Backoff::new(pace.retry_first, pace.claim_retry_max);
     let mut key = random_token();
     while !stop.is_draining() && !is_over(options.available_until, clock.now()) {
+        let start = Instant::now();
         let answer = tokio::select! {
             answer = daemon.claim(&key, &wanted) => answer,
             () = stop.draining() => return Ok(settle(daemon, &key, wanted, clock.now()).await),
@@ -42,6 +44,8 @@ pub async fn next(
             Ok(None) => {
                 backoff.reset();
                 key = random_token();
+                // A daemon that does not wait, or was asked not to, is not asked without pause.
+                tokio::select! { () = tokio::time::sleep_until(start + pace.poll) => {}, () = stop.draining() => {} }
             }
             Err(error) => {
                 // The key stays while an answer may have been lost, and goes once one has come.

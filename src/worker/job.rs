@@ -21,6 +21,9 @@ use super::spool::Spool;
 use super::stop::Stop;
 use super::upload::{UploadError, upload};
 
+/// No job is worth a week; a larger number from the daemon is a mistake.
+const JOB_SECONDS_MAX: u64 = 7 * 24 * 3600;
+
 /// How a job ended for this agent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum JobEnd {
@@ -89,8 +92,11 @@ impl Job<'_> {
             let text = format!("this agent runs jobs of type build, not {}", claim.job.kind);
             return Err(BuildEnd::Failed(Failure::new(FailureCode::TypeUnknown, text)));
         }
-        let alarm =
-            Alarm::new(calls.standing(), self.stop.clone(), Duration::from_secs(claim.job.timeout_seconds));
+        let alarm = Alarm::new(
+            calls.standing(),
+            self.stop.clone(),
+            Duration::from_secs(claim.job.timeout_seconds.min(JOB_SECONDS_MAX)),
+        );
         Build { claim, sandbox: self.sandbox, folder, spool, calls, progress, alarm, pace: self.pace }
             .run()
             .await

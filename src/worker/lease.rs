@@ -13,6 +13,8 @@ use super::job_client::{JobClient, Report, State};
 
 /// The protocol's bound on a progress text.
 const PROGRESS_CHARS_MAX: usize = 200;
+/// A shorter lease cannot be kept over a network; it is renewed as if it were this long.
+const LEASE_SECONDS_MIN: u64 = 3;
 
 /// Renews until the job is no longer ours, sending each new text of `progress`.
 ///
@@ -24,7 +26,7 @@ pub async fn keep(
     lease_seconds: u64,
     pace: Pace,
 ) {
-    let every = (Duration::from_secs(lease_seconds) / 3).min(pace.poll).max(Duration::from_millis(1));
+    let every = (Duration::from_secs(lease_seconds.max(LEASE_SECONDS_MIN)) / 3).min(pace.poll);
     let mut backoff = Backoff::new(pace.retry_first.min(every), pace.job_retry_max.min(every * 5));
     let mut told: Option<String> = None;
     loop {

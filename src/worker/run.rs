@@ -164,14 +164,12 @@ struct Group {
 }
 
 impl Group {
-    /// Sends TERM. Whoever is gone already needs no signal, so errors are passed over here and below.
+    /// Sends TERM.
     fn ask_to_end(&self) {
         match self.stop_by {
-            StopBy::OwnGroup => drop(kill_process_group(self.leader, Signal::TERM)),
+            StopBy::OwnGroup => signal_group(self.leader, Signal::TERM),
             StopBy::ChildrensGroups => {
-                children(self.leader)
-                    .into_iter()
-                    .for_each(|child| drop(kill_process_group(child, Signal::TERM)));
+                children(self.leader).into_iter().for_each(|child| signal_group(child, Signal::TERM));
             }
         }
     }
@@ -179,16 +177,18 @@ impl Group {
     /// Sends KILL: first to the children, for a bubblewrap that has just started may not yet have tied them to itself.
     fn kill(&self) {
         if self.stop_by == StopBy::ChildrensGroups {
-            children(self.leader).into_iter().for_each(|child| drop(kill_process(child, Signal::KILL)));
+            for child in children(self.leader) {
+                let _ = kill_process(child, Signal::KILL);
+            }
         }
-        let _ = kill_process_group(self.leader, Signal::KILL);
+        signal_group(self.leader, Signal::KILL);
     }
 
     /// After the program's own end: what it left running. In a sandbox the kernel has ended that.
     fn kill_what_is_left(&mut self) {
         self.ended = true;
         if self.stop_by == StopBy::OwnGroup {
-            let _ = kill_process_group(self.leader, Signal::KILL);
+            signal_group(self.leader, Signal::KILL);
         }
     }
 }
@@ -199,6 +199,11 @@ impl Drop for Group {
             self.kill();
         }
     }
+}
+
+/// Signals a group. An error is passed over: whoever is gone already needs no signal.
+fn signal_group(leader: Pid, signal: Signal) {
+    let _ = kill_process_group(leader, signal);
 }
 
 /// The processes whose parent is `parent`. `/proc/<pid>/task/<tid>/children` would tell, but not every kernel has it.
@@ -233,11 +238,16 @@ mod tests {
         }
     }
 
+    fn collect(said: &mut Vec<u8>) -> impl FnMut(&[u8]) -> io::Result<()> {
+        |bytes| {
+            said.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+
     async fn said_by(program: &Program) -> (Ended<()>, String) {
         let mut said = Vec::new();
-        let ended = run(program, &mut |bytes| Ok(said.extend_from_slice(bytes)), std::future::pending())
-            .await
-            .unwrap();
+        let ended = run(program, &mut collect(&mut said), std::future::pending()).await.unwrap();
         (ended, String::from_utf8(said).unwrap())
     }
 
@@ -269,7 +279,7 @@ mod tests {
         let program = shell("trap '' TERM; sleep 1000 & echo $!; wait; sleep 1000");
         let mut said = Vec::new();
         let halt = tokio::time::sleep(Duration::from_millis(300));
-        let ended = run(&program, &mut |bytes| Ok(said.extend_from_slice(bytes)), halt).await.unwrap();
+        let ended = run(&program, &mut collect(&mut said), halt).await.unwrap();
         assert_eq!(ended, Ended::Halted(()));
         let child = Pid::from_raw(String::from_utf8(said).unwrap().trim().parse().unwrap()).unwrap();
         ends(child).await;

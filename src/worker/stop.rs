@@ -18,12 +18,6 @@ pub struct StopSender(watch::Sender<Level>);
 #[derive(Clone, Debug)]
 pub struct Stop(watch::Receiver<Level>);
 
-/// A stop that nobody has asked for yet.
-pub fn channel() -> (StopSender, Stop) {
-    let (sender, receiver) = watch::channel(Level::Work);
-    (StopSender(sender), Stop(receiver))
-}
-
 impl StopSender {
     /// Asks once more: first to finish the job and claim nothing else, then to stop the job too.
     pub fn signal(&self) {
@@ -32,6 +26,12 @@ impl StopSender {
 }
 
 impl Stop {
+    /// A stop that nobody has asked for yet, and the end to ask with.
+    pub fn channel() -> (StopSender, Self) {
+        let (sender, receiver) = watch::channel(Level::Work);
+        (StopSender(sender), Self(receiver))
+    }
+
     /// Whether nothing more is to be claimed.
     pub fn is_draining(&self) -> bool {
         *self.0.borrow() >= Level::Drain

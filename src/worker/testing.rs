@@ -417,7 +417,7 @@ impl World {
     pub async fn with(change: impl FnOnce(&mut AgentOptions)) -> Self {
         let daemon = StandIn::start().await;
         let work = tempfile::tempdir().unwrap();
-        let (stop, listener): (StopSender, Stop) = super::stop::channel();
+        let (stop, listener): (StopSender, Stop) = Stop::channel();
         let mut options = daemon.options(work.path());
         change(&mut options);
         let mut agent = JoinSet::new();
