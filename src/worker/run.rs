@@ -268,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_program_leaves_behind_is_ended_with_it() {
-        let (ended, said) = said_by(&shell("sleep 1000 & echo $!")).await;
+        let (ended, said) = said_by(&shell("sleep 30 & echo $!")).await;
         assert_eq!(ended, Ended::Exited(Exit::Code(0)));
         let left = Pid::from_raw(said.trim().parse().unwrap()).unwrap();
         ends(left).await;
@@ -276,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_does_not_listen_is_killed_with_its_children() {
-        let program = shell("trap '' TERM; sleep 1000 & echo $!; wait; sleep 1000");
+        let program = shell("trap '' TERM; sleep 30 & echo $!; wait; sleep 30");
         let mut said = Vec::new();
         let halt = tokio::time::sleep(Duration::from_millis(300));
         let ended = run(&program, &mut collect(&mut said), halt).await.unwrap();
