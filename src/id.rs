@@ -35,7 +35,9 @@ fn is_name(text: &str) -> bool {
 
 fn is_id(text: &str, prefix: &str) -> bool {
     let tail = text.strip_prefix(prefix).unwrap_or_default();
-    tail.len() == 26 && tail.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) && Ulid::from_string(tail).is_ok()
+    tail.len() == 26
+        && tail.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && Ulid::from_string(tail).is_ok()
 }
 
 fn refused(text: &str, kind: &'static str, grammar: &'static str) -> BadName {
@@ -250,7 +252,8 @@ mod tests {
 
     #[test]
     fn a_job_id_tells_its_project_and_its_time() {
-        let (maker, weather, now) = (IdMaker::new(), project("mrx-weather"), Time::from_millis(1_763_663_400_123));
+        let (maker, weather, now) =
+            (IdMaker::new(), project("mrx-weather"), Time::from_millis(1_763_663_400_123));
         let id = maker.job(&weather, now);
         assert_eq!((id.tag(), id.made_at()), (weather.tag(), now));
         assert_ne!(id.tag(), project("mrx-other").tag());

@@ -1,5 +1,6 @@
 //! What a benchmark prints: one object, the same fields for each.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -48,6 +49,17 @@ impl Report {
             bytes_per_commit: 0.0,
             rss_mb: rss_mb(),
         }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {} operations in {:.2} s with {} in flight: {:.0}/s, p50 {:.3} ms, p99 {:.3} ms, {:.0} bytes a commit, {:.0} MiB resident",
+            self.what, self.operations, self.seconds, self.in_flight, self.per_second, self.p50_ms, self.p99_ms,
+            self.bytes_per_commit, self.rss_mb,
+        )
     }
 }
 

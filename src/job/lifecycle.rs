@@ -9,11 +9,23 @@ use crate::state::object::Object;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// An agent takes it.
-    Claimed { agent: AgentId, lease: Lease },
+    Claimed {
+        /// Who.
+        agent: AgentId,
+        /// Its hold on the job.
+        lease: Lease,
+    },
     /// Its agent begins, or says how far it is.
     Reported(Report),
     /// Its agent ends it.
-    Finished { outcome: Outcome, report: Report, log: Option<LogSum> },
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// Its last words.
+        report: Report,
+        /// What the whole log is.
+        log: Option<LogSum>,
+    },
     /// Its agent has not been heard of for the time of a lease.
     LeaseExpired,
     /// It runs longer than it may.
