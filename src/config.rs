@@ -150,8 +150,14 @@ pub enum BenchWhat {
     Finished,
     /// The start of a daemon over many finished and open jobs.
     Start,
-    /// From a commit to a listener, to a waiting claimer, and to plain git.
-    Latency,
+    /// From a request that makes a job to its event at a listener.
+    Listener,
+    /// From a request that makes a job to its claim by an agent that waits.
+    Claimer,
+    /// From a durable change to plain git showing it, when little happens.
+    GitIdle,
+    /// The same, while 64 claimers make as many changes as they can.
+    GitLoad,
 }
 
 /// `mrx bench`.

@@ -1,5 +1,7 @@
 //! The program `mrx`: one match on the subcommand.
 
+use std::io::Write;
+
 use anyhow::Context;
 use clap::Parser;
 use mrx::config::{AgentArgs, Cli, Command, ServeArgs};
@@ -31,8 +33,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
 /// Runs the daemon until a signal asks it to stop.
 async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     let daemon = Daemon::start(args).await?;
-    println!("mrx listens on http://{}", daemon.address);
-    println!("tokens are in {}", args.data.join("keys").display());
+    let keys = args.data.join("keys");
+    // Whoever started us may have stopped reading, and that is no reason to stop.
+    let _ = writeln!(std::io::stdout(), "mrx listens on http://{}\ntokens are in {}", daemon.address, keys.display());
     stop_signal().await;
     daemon.stop().await;
     Ok(())
