@@ -292,3 +292,6 @@ impl<'a> Folded<'a> {
         Ok(name)
     }
 }
+
+#[cfg(test)]
+mod tests;

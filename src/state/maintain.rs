@@ -34,8 +34,9 @@ const FOLD_AGAIN_AFTER: usize = 8;
 const CROWDED: usize = 40;
 /// A repository with more packs than this is folded before a repack freezes them.
 const FROZEN_MAX: usize = 6;
-/// How long a replaced pack is kept for those who read the folder before, unless the repository is crowded.
-const REPLACED_KEPT: Duration = Duration::from_secs(2);
+/// How long a replaced pack is kept for those who read the folder before, unless there are many packs. Git looks again when
+/// a pack is gone, but for `git fsck`, which then says that a pack cannot be read; `mrx doctor` runs it again.
+const REPLACED_KEPT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 /// A repository is idle if nothing was published for so long.
 const IDLE_AFTER: Duration = Duration::from_secs(30);
 /// An idle repository is repacked if it has so many objects that no repack has seen, and an eighth of all it has.
@@ -445,3 +446,6 @@ impl Upkeep {
         self.state.lock().known.iter().map(|(name, known)| (name.clone(), known.packs)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
