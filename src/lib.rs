@@ -3,6 +3,7 @@
 //! - [`state`] is the engine: every change is one commit, durable before the answer
 //! - [`project`], [`job`], [`log`], [`artifact`], [`agent`] are the subjects, a folder each   - [`forge`] is where projects come from
 //! - [`http`] is the table of routes   - [`app`] holds the subjects together   - [`daemon`] starts and stops every task
+//! - [`git`] runs git as a program
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
 //! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids
 //! - [`bench`], [`demo`], [`doctor`] are what the command line offers besides
@@ -16,6 +17,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod forge;
+pub mod git;
 pub mod http;
 pub mod id;
 pub mod job;

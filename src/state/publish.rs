@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use super::disk::{self, Disk};
 use super::journal::{Journal, Lsn};
 use super::layout::REJECTED_REF_PREFIX;
+use super::maintain::Upkeep;
 use super::oid::Oid;
 use super::refs::{self, MoveError};
 use super::repo::{RefMove, Repo, Sealed};
@@ -102,6 +103,7 @@ pub(super) struct Publisher {
     pub(super) agenda: Arc<Agenda>,
     pub(super) unpublished: Arc<Unpublished>,
     pub(super) clock: Clock,
+    pub(super) upkeep: Arc<Upkeep>,
     /// Ends the process: what is on the disk is not known any more.
     pub(super) on_failure: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -129,6 +131,10 @@ impl Publisher {
     /// Publishes what is due until the agenda is closed.
     pub(super) fn run(&self) {
         while let Some(repo) = self.agenda.take() {
+            if self.upkeep.is_crowded(&repo.name) {
+                self.agenda.add(repo, Instant::now() + PUBLISH_INTERVAL);
+                continue;
+            }
             if let Some(sealed) = repo.seal() {
                 self.publish(&repo, sealed);
             }
@@ -140,7 +146,7 @@ impl Publisher {
         while self.journal.durable() < last {
             std::thread::sleep(DURABLE_PAUSE);
         }
-        let moves = sealed.moves;
+        let (moves, objects) = (sealed.moves, sealed.draft.objects());
         let files = sealed.draft.finish();
         while let Err(error) = self.write(repo.objects.path(), &files, &moves) {
             if !error.is_full() {
@@ -150,6 +156,7 @@ impl Publisher {
             tracing::error!(repo = %repo.name, %error, "the disk is full: changes are journalled, and published when there is room");
             std::thread::sleep(FULL_PAUSE);
         }
+        self.upkeep.published(repo, objects);
         let next = repo.unseal(last, number);
         self.unpublished.end(&*self.journal, first, &repo.key);
         if let Some(due) = next {

@@ -19,6 +19,7 @@ use super::journal::file::{FileJournal, JournalOptions};
 use super::journal::{Backlog, Journal, JournalError, Lsn, OnDurable};
 use super::layout::{DataFolder, RepoName};
 use super::lock::{FolderLock, LockError};
+use super::maintain::Upkeep;
 use super::objects::Objects;
 use super::oid::Oid;
 use super::publish::{Agenda, Publisher, Unpublished};
@@ -126,6 +127,8 @@ struct Engine {
     events: Arc<Events>,
     in_flight: Semaphore,
     publishers: Mutex<Vec<JoinHandle<()>>>,
+    upkeep: Arc<Upkeep>,
+    folding: Mutex<Option<JoinHandle<()>>>,
     _lock: FolderLock,
 }
 
@@ -150,12 +153,17 @@ impl State {
         let recovered = recover::replay(&folder, &*options.disk, &options.clock, &left, &*journal)?;
         let agenda = Arc::new(Agenda::default());
         let unpublished = Arc::new(Unpublished::default());
+        let (disk, clock) = (options.disk.clone(), options.clock.clone());
+        let upkeep = Arc::new(Upkeep::new(folder.clone(), disk, clock, options.on_failure.clone()));
+        let folding_upkeep = upkeep.clone();
+        let folding = threads::start("fold", move || folding_upkeep.run());
         let publisher = Arc::new(Publisher {
             disk: options.disk.clone(),
             journal: journal.clone(),
             agenda: agenda.clone(),
             unpublished: unpublished.clone(),
             clock: options.clock.clone(),
+            upkeep: upkeep.clone(),
             on_failure: options.on_failure,
         });
         let publishers = (1..=PUBLISHERS)
@@ -176,6 +184,8 @@ impl State {
             events: Arc::default(),
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             publishers: Mutex::new(publishers),
+            upkeep,
+            folding: Mutex::new(Some(folding)),
             _lock: lock,
         };
         Ok((Self(Arc::new(engine)), recovered))
@@ -284,6 +294,7 @@ impl State {
             cause: error.to_string(),
         };
         super::refs::remove(&*self.0.disk, repo.objects.path(), branch).map_err(failed)?;
+        self.0.upkeep.dropped(name);
         Ok(true)
     }
 
@@ -324,16 +335,28 @@ impl State {
 
     /// Keeps every repository's packs few and its history quick to read. Asked for now and then by the daemon.
     pub async fn maintain(&self) -> Result<(), EngineError> {
-        Ok(())
+        let upkeep = self.0.upkeep.clone();
+        tokio::task::spawn_blocking(move || upkeep.round()).await.map_err(|_| EngineError::Unknown)
+    }
+
+    /// How many packs each repository has that was looked at since the start.
+    pub fn packs(&self) -> Vec<(RepoName, usize)> {
+        self.0.upkeep.packs()
     }
 
     /// Publishes everything. The journal's clean end is written when the last clone of the state is dropped.
     pub fn close(&self) {
+        self.0.upkeep.stop();
         self.0.agenda.close();
         for publisher in self.0.publishers.lock().drain(..) {
             // A publisher that panicked has said so already; the journal still holds what it did not publish.
             let _ = publisher.join();
         }
+        if let Some(folding) = self.0.folding.lock().take() {
+            // The packs are as they were if the thread panicked.
+            let _ = folding.join();
+        }
+        self.0.upkeep.join();
     }
 
     async fn repo(&self, name: &RepoName) -> Result<Arc<Repo>, EngineError> {
