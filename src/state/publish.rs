@@ -73,24 +73,36 @@ impl Agenda {
     }
 }
 
-/// The first record of each repository's draft: what lies before all of them stands in the repositories.
+/// Where each draft begins: what lies before all of them stands in the repositories.
 #[derive(Default)]
-pub(super) struct Unpublished(Mutex<BTreeSet<(Lsn, Arc<str>)>>);
+pub(super) struct Unpublished(Mutex<Begun>);
+
+#[derive(Default)]
+struct Begun {
+    drafts: BTreeSet<Beginning>,
+    next: u64,
+}
+
+/// A record number not above that of a draft's first record, and which draft it is: a repository's next draft can
+/// begin before its last one is durable, and so at the same record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Beginning(Lsn, u64);
 
 impl Unpublished {
-    /// Notes, before its first record is appended, that a draft of this repository begins.
-    pub(super) fn begin(&self, journal: &dyn Journal, repo: &Arc<str>) -> Lsn {
-        let mut firsts = self.0.lock();
-        let first = Lsn(journal.durable().0 + 1);
-        firsts.insert((first, repo.clone()));
-        first
+    /// Notes, before its first record is appended, that a draft begins.
+    pub(super) fn begin(&self, journal: &dyn Journal) -> Beginning {
+        let mut begun = self.0.lock();
+        begun.next += 1;
+        let beginning = Beginning(Lsn(journal.durable().0 + 1), begun.next);
+        begun.drafts.insert(beginning);
+        beginning
     }
 
     /// Notes that it is published, and tells the journal what it no longer needs.
-    pub(super) fn end(&self, journal: &dyn Journal, first: Lsn, repo: &Arc<str>) {
-        let mut firsts = self.0.lock();
-        firsts.remove(&(first, repo.clone()));
-        let needed = firsts.first().map_or(Lsn(journal.durable().0 + 1), |(lsn, _)| *lsn);
+    pub(super) fn end(&self, journal: &dyn Journal, beginning: Beginning) {
+        let mut begun = self.0.lock();
+        begun.drafts.remove(&beginning);
+        let needed = begun.drafts.first().map_or(Lsn(journal.durable().0 + 1), |Beginning(lsn, _)| *lsn);
         journal.release_before(needed);
     }
 }
@@ -151,7 +163,7 @@ impl Publisher {
             std::thread::sleep(FULL_PAUSE);
         }
         let next = repo.unseal(last, number);
-        self.unpublished.end(&*self.journal, first, &repo.key);
+        self.unpublished.end(&*self.journal, first);
         if let Some(due) = next {
             self.agenda.add(repo.clone(), due);
         }
@@ -195,4 +207,44 @@ pub(super) fn write_pack(disk: &dyn Disk, repo: &Path, files: &super::pack::Pack
     }
     let failed = |source| PublishError::Pack { path: folder.display().to_string(), source };
     disk.sync_folder(&folder).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::journal::{Backlog, JournalError, OnDurable, Record};
+
+    /// A journal that only remembers what it may forget.
+    #[derive(Default)]
+    struct Watermarks {
+        durable: Mutex<u64>,
+        released: Mutex<u64>,
+    }
+
+    impl Journal for Watermarks {
+        fn append(&self, _: &Record<'_>, _: OnDurable) -> Result<Lsn, JournalError> {
+            Err(JournalError::Stopped("it takes nothing".to_owned()))
+        }
+        fn durable(&self) -> Lsn {
+            Lsn(*self.durable.lock())
+        }
+        fn release_before(&self, lsn: Lsn) {
+            *self.released.lock() = lsn.0;
+        }
+        fn backlog(&self) -> Backlog {
+            Backlog::default()
+        }
+    }
+
+    #[test]
+    fn a_draft_that_begins_before_the_last_one_is_durable_keeps_its_records() {
+        let (journal, unpublished) = (Watermarks::default(), Unpublished::default());
+        let first = unpublished.begin(&journal);
+        let second = unpublished.begin(&journal);
+        *journal.durable.lock() = 2;
+        unpublished.end(&journal, first);
+        assert_eq!(*journal.released.lock(), 1, "the second draft is not published");
+        unpublished.end(&journal, second);
+        assert_eq!(*journal.released.lock(), 3);
+    }
 }

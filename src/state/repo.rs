@@ -20,7 +20,7 @@ use super::layout::{RepoName, STATE_REF};
 use super::objects::Objects;
 use super::oid::{Kind, Oid};
 use super::pack::{Draft, OidMap};
-use super::publish::{PUBLISH_INTERVAL, Unpublished};
+use super::publish::{Beginning, PUBLISH_INTERVAL, Unpublished};
 use super::requests::Requests;
 use super::tree::{self, EditError, Entry, LoadError, Tree, TreeSource};
 use crate::clock::Time;
@@ -77,8 +77,8 @@ pub(super) struct Inner {
     /// File contents that no published pack holds yet: of the draft, and of the pack being published.
     fresh_blobs: OidMap<Bytes>,
     sealed_blobs: OidMap<Bytes>,
-    /// A record number not above that of the draft's first record; see `publish::Unpublished`.
-    first: Lsn,
+    /// Where the draft begins in the journal.
+    first: Beginning,
     last: Lsn,
     publishing: bool,
     next_publish: Instant,
@@ -103,7 +103,7 @@ pub(super) struct RefMove {
 pub(super) struct Sealed {
     pub(super) draft: Draft,
     pub(super) moves: Vec<RefMove>,
-    pub(super) first: Lsn,
+    pub(super) first: Beginning,
     pub(super) last: Lsn,
     pack_number: u64,
 }
@@ -174,7 +174,7 @@ impl Repo {
             moves: Vec::new(),
             fresh_blobs: OidMap::default(),
             sealed_blobs: OidMap::default(),
-            first: Lsn(0),
+            first: Beginning::default(),
             last: Lsn(0),
             publishing: false,
             next_publish: Instant::now(),
@@ -218,7 +218,7 @@ impl Repo {
         let new = Oid::of(Kind::Commit, &text);
         draft.put(Kind::Commit, new, &text);
         if begins_pack {
-            *first = to.unpublished.begin(to.journal, &self.key);
+            *first = to.unpublished.begin(to.journal);
         }
         let record = Record {
             repo: &self.key,
@@ -235,7 +235,7 @@ impl Repo {
                 branch.undo(change, before, pack_number);
                 draft.truncate(start, first_object);
                 if begins_pack {
-                    to.unpublished.end(to.journal, *first, &self.key);
+                    to.unpublished.end(to.journal, *first);
                 }
                 inner.pack_number += 1;
                 return Err(error.into());
