@@ -5,6 +5,7 @@ pub mod create;
 pub mod disk;
 pub mod edit;
 pub mod events;
+mod halt;
 pub mod history;
 pub mod journal;
 pub mod layout;

@@ -16,6 +16,7 @@ use super::layout::REJECTED_REF_PREFIX;
 use super::oid::Oid;
 use super::refs::{self, MoveError};
 use super::repo::{RefMove, Repo, Sealed};
+use super::halt::Halt;
 use crate::clock::Clock;
 
 /// Under load a repository is published this often, so that plain git is at most 100 ms behind.
@@ -30,6 +31,7 @@ const FULL_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Agenda {
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    closing: Condvar,
 }
 
 #[derive(Default)]
@@ -70,6 +72,19 @@ impl Agenda {
     pub(super) fn close(&self) {
         self.waiting.lock().closed = true;
         self.changed.notify_all();
+        self.closing.notify_all();
+    }
+
+    /// Waits before another try; tells whether there is time for one.
+    fn pause(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        let mut waiting = self.waiting.lock();
+        while !waiting.closed {
+            if self.closing.wait_until(&mut waiting, until).timed_out() {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -114,8 +129,8 @@ pub(super) struct Publisher {
     pub(super) agenda: Arc<Agenda>,
     pub(super) unpublished: Arc<Unpublished>,
     pub(super) clock: Clock,
-    /// Ends the process: what is on the disk is not known any more.
-    pub(super) on_failure: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Where a failure is told: what is on the disk is not known any more.
+    pub(super) halt: Arc<Halt>,
 }
 
 /// Why a pack or a ref was not published.
@@ -150,6 +165,9 @@ impl Publisher {
     fn publish(&self, repo: &Arc<Repo>, sealed: Sealed) {
         let (last, number, first) = (sealed.last, sealed.pack_number(), sealed.first);
         while self.journal.durable() < last {
+            if self.halt.is_stopped() {
+                return;
+            }
             std::thread::sleep(DURABLE_PAUSE);
         }
         let moves = sealed.moves;
@@ -157,10 +175,13 @@ impl Publisher {
         while let Err(error) = self.write(repo.objects.path(), &files, &moves) {
             if !error.is_full() {
                 let path = repo.objects.path().display();
-                return (self.on_failure)(&format!("publishing to {path} failed: {error}"));
+                return self.halt.stop(&format!("publishing to {path} failed: {error}"));
             }
             tracing::error!(repo = %repo.name, %error, "the disk is full: changes are journalled, and published when there is room");
-            std::thread::sleep(FULL_PAUSE);
+            if !self.agenda.pause(FULL_PAUSE) {
+                // The journal keeps the changes, and the next start publishes them.
+                return;
+            }
         }
         let next = repo.unseal(last, number);
         self.unpublished.end(&*self.journal, first);

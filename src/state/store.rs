@@ -15,6 +15,7 @@ use super::create;
 use super::disk::Disk;
 use super::edit::{Change, Projections};
 use super::events::Events;
+use super::halt::Halt;
 use super::journal::file::{FileJournal, JournalOptions};
 use super::journal::{Backlog, Journal, JournalError, Lsn, OnDurable};
 use super::layout::{DataFolder, RepoName};
@@ -23,7 +24,7 @@ use super::objects::Objects;
 use super::oid::Oid;
 use super::publish::{Agenda, Publisher, Unpublished};
 use super::recover::{self, RecoverError, Recovered};
-use super::repo::{Appended, CommitError, Decision, Repo, Sink, View};
+use super::repo::{Appended, CommitError, Decision, Progress, Repo, Sink, View};
 use super::snapshot::Snapshot;
 use super::threads;
 use super::tree::{EditError, LoadError};
@@ -124,6 +125,7 @@ struct Engine {
     agenda: Arc<Agenda>,
     unpublished: Arc<Unpublished>,
     events: Arc<Events>,
+    halt: Arc<Halt>,
     in_flight: Semaphore,
     publishers: Mutex<Vec<JoinHandle<()>>>,
     _lock: FolderLock,
@@ -131,6 +133,8 @@ struct Engine {
 
 /// A place for one repository; its own lock is held while it loads, so that it loads once.
 type Slot = Arc<Mutex<Option<Arc<Repo>>>>;
+/// Who has a slot that nobody loads into: the map, and the one that asks. Slots are handed out under the map's lock.
+const SLOT_UNUSED: usize = 2;
 
 impl State {
     /// Takes the folder, recovers what a crash left, and starts the journal and the publishers.
@@ -141,9 +145,11 @@ impl State {
             std::fs::create_dir_all(&path).map_err(failed(path))?;
         }
         let lock = FolderLock::take(&folder.lock())?;
+        let halt = Arc::new(Halt::new(options.on_failure));
+        let stop = halt.clone();
         let journal_options = JournalOptions {
             segment_bytes: options.journal_segment_bytes,
-            ..JournalOptions::new(folder.journal(), options.on_failure.clone())
+            ..JournalOptions::new(folder.journal(), Arc::new(move |why| stop.stop(why)))
         };
         let (journal, left) = FileJournal::open(journal_options, options.disk.clone())?;
         let journal: Arc<dyn Journal> = Arc::new(journal);
@@ -156,7 +162,7 @@ impl State {
             agenda: agenda.clone(),
             unpublished: unpublished.clone(),
             clock: options.clock.clone(),
-            on_failure: options.on_failure,
+            halt: halt.clone(),
         });
         let publishers = (1..=PUBLISHERS)
             .map(|number| {
@@ -174,6 +180,7 @@ impl State {
             agenda,
             unpublished,
             events: Arc::default(),
+            halt,
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             publishers: Mutex::new(publishers),
             _lock: lock,
@@ -194,7 +201,7 @@ impl State {
             let (done, durable) = tried?;
             match durable {
                 Some(durable) => durable.await.map_err(|_| EngineError::Unknown)?,
-                None => repo.durable.wait_for(done.lsn).await,
+                None => self.0.reached(&repo.durable, done.lsn).await?,
             }
             return Ok(done);
         }
@@ -206,7 +213,7 @@ impl State {
         loop {
             let repo = self.repo(name).await?;
             let Some((answer, seen)) = Engine::try_read(&repo, &mut ask) else { continue };
-            repo.durable.wait_for(seen).await;
+            self.0.reached(&repo.durable, seen).await?;
             return Ok(answer);
         }
     }
@@ -216,7 +223,7 @@ impl State {
         loop {
             let repo = self.repo(name).await?;
             let Some((at, seen)) = Engine::try_branch(&repo, branch) else { continue };
-            repo.durable.wait_for(seen).await;
+            self.0.reached(&repo.durable, seen).await?;
             let (commit, tree) = at?;
             return Ok((commit != Oid::ZERO).then(|| Snapshot::new(repo, commit, tree)));
         }
@@ -224,8 +231,8 @@ impl State {
 
     /// Waits until plain git shows everything up to this record of the repository.
     pub async fn published(&self, name: &RepoName, lsn: Lsn) -> Result<(), EngineError> {
-        self.repo(name).await?.published.wait_for(lsn).await;
-        Ok(())
+        let repo = self.repo(name).await?;
+        self.0.reached(&repo.published, lsn).await
     }
 
     /// Makes a repository with a first commit; nothing if it exists.
@@ -257,7 +264,7 @@ impl State {
         let Some(((at, seen), tip)) = Engine::try_branch(&repo, branch).map(|(at, seen)| ((at, seen), repo.name.clone())) else {
             return Ok(None);
         };
-        repo.published.wait_for(seen).await;
+        self.0.reached(&repo.published, seen).await?;
         let (commit, _) = at?;
         let read = move || super::history::events_after(&repo.objects, &tip, commit, after);
         Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??)
@@ -315,9 +322,14 @@ impl State {
         for (name, slot) in slots {
             // A slot that is locked is loading, so it is not idle.
             let Some(mut held) = slot.try_lock() else { continue };
-            if held.as_ref().is_some_and(|repo| repo.close_if_idle(idle_since)) {
-                *held = None;
-                self.0.repos.lock().remove(&name);
+            if !held.as_ref().is_some_and(|repo| repo.close_if_idle(idle_since)) {
+                continue;
+            }
+            *held = None;
+            // Whoever has the slot is about to load into it: without it in the map there would be two of one repository.
+            let mut repos = self.0.repos.lock();
+            if Arc::strong_count(&slot) == SLOT_UNUSED {
+                repos.remove(&name);
             }
         }
     }
@@ -329,11 +341,7 @@ impl State {
 
     /// Publishes everything. The journal's clean end is written when the last clone of the state is dropped.
     pub fn close(&self) {
-        self.0.agenda.close();
-        for publisher in self.0.publishers.lock().drain(..) {
-            // A publisher that panicked has said so already; the journal still holds what it did not publish.
-            let _ = publisher.join();
-        }
+        self.0.close();
     }
 
     async fn repo(&self, name: &RepoName) -> Result<Arc<Repo>, EngineError> {
@@ -380,7 +388,34 @@ impl From<CommitError> for EngineError {
 
 type Tried<T, E> = Result<(Done<T>, Option<oneshot::Receiver<()>>), E>;
 
+/// The publishers end before the folder is given up, so that nobody else has it while they write.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 impl Engine {
+    fn close(&self) {
+        self.agenda.close();
+        for publisher in self.publishers.lock().drain(..) {
+            // A publisher that panicked has said so already; the journal still holds what it did not publish.
+            let _ = publisher.join();
+        }
+    }
+
+    /// Waits until a record is reached, or the engine has stopped and it never will be.
+    async fn reached(&self, progress: &Progress, lsn: Lsn) -> Result<(), EngineError> {
+        if progress.has_reached(lsn) {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            () = progress.wait_for(lsn) => Ok(()),
+            () = self.halt.wait() => Err(EngineError::Unknown),
+        }
+    }
+
     /// Decides and commits; `None` if the repository was closed meanwhile and must be opened again.
     fn try_change<T, E, D>(&self, repo: &Arc<Repo>, decide: &mut Option<D>) -> Option<Tried<T, E>>
     where
