@@ -4,7 +4,7 @@
 //! that needs it moves, and the ref is durable before the journal may use the records' room again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -136,16 +136,24 @@ pub(super) struct Publisher {
 /// Why a pack or a ref was not published.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PublishError {
-    #[error("cannot write {path}: {source}")]
-    Pack { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Pack(#[from] PackNotWritten),
     #[error(transparent)]
     Ref(#[from] MoveError),
+}
+
+/// A pack or its index was not written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {source}", path.display())]
+pub(super) struct PackNotWritten {
+    pub(super) path: PathBuf,
+    pub(super) source: std::io::Error,
 }
 
 impl PublishError {
     fn is_full(&self) -> bool {
         let source = match self {
-            PublishError::Pack { source, .. } | PublishError::Ref(MoveError::Disk { source, .. }) => source,
+            PublishError::Pack(PackNotWritten { source, .. }) | PublishError::Ref(MoveError::Disk { source, .. }) => source,
             PublishError::Ref(MoveError::Moved { .. }) => return false,
         };
         matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
@@ -198,7 +206,7 @@ impl Publisher {
     /// Moves a ref; one that was moved behind the daemon's back is put aside first, so nothing of either side is lost.
     fn move_ref(&self, path: &Path, moved: &RefMove) -> Result<(), MoveError> {
         match refs::swap(&*self.disk, path, &moved.ref_name, moved.old, moved.new) {
-            Err(MoveError::Moved { found, .. }) if found == moved.new => Ok(()),
+            Err(MoveError::Moved { found, .. }) if found == moved.new => refs::settle(&*self.disk, path, &moved.ref_name),
             Err(MoveError::Moved { found, .. }) => put_aside(&*self.disk, path, moved, found, &self.clock),
             result => result,
         }
@@ -213,21 +221,22 @@ pub(super) fn put_aside(
     tracing::error!(repo = %path.display(), ref_name = %moved.ref_name, %found, kept_as = %aside,
         "a ref was moved behind the daemon's back: its commits are kept under another name, and the daemon's tip is restored");
     if found != Oid::ZERO {
-        refs::swap(disk, path, &aside, Oid::ZERO, found)?;
+        match refs::swap(disk, path, &aside, Oid::ZERO, found) {
+            Err(MoveError::Moved { found: kept, .. }) if kept == found => {}
+            result => result?,
+        }
     }
     refs::swap(disk, path, &moved.ref_name, found, moved.new)
 }
 
 /// Writes a pack and its index, both durable; the pack first, because an index without its pack is an error to git.
-pub(super) fn write_pack(disk: &dyn Disk, repo: &Path, files: &super::pack::Pack) -> Result<(), PublishError> {
+pub(super) fn write_pack(disk: &dyn Disk, repo: &Path, files: &super::pack::Pack) -> Result<(), PackNotWritten> {
     let folder = repo.join("objects/pack");
     for (ending, bytes) in [("pack", &files.pack), ("idx", &files.index)] {
         let path = folder.join(format!("pack-{}.{ending}", files.name));
-        disk::write_beside(disk, &path, bytes, 0o444)
-            .map_err(|source| PublishError::Pack { path: path.display().to_string(), source })?;
+        disk::write_beside(disk, &path, bytes, 0o444).map_err(|source| PackNotWritten { path, source })?;
     }
-    let failed = |source| PublishError::Pack { path: folder.display().to_string(), source };
-    disk.sync_folder(&folder).map_err(failed)
+    disk.sync_folder(&folder).map_err(|source| PackNotWritten { path: folder, source })
 }
 
 #[cfg(test)]

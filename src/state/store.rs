@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::commit::Event;
 use super::create;
-use super::disk::Disk;
+use super::disk::{self, Disk};
 use super::edit::{Change, Projections};
 use super::events::Events;
 use super::halt::Halt;
@@ -140,11 +140,10 @@ impl State {
     /// Takes the folder, recovers what a crash left, and starts the journal and the publishers.
     pub fn open(options: Options) -> Result<(Self, Recovered), OpenError> {
         let folder = options.folder;
-        let failed = |path: PathBuf| move |source| OpenError::Folder { path, source };
-        for path in [folder.path().to_owned(), folder.journal(), folder.repos(), folder.repos().join("projects")] {
-            std::fs::create_dir_all(&path).map_err(failed(path))?;
-        }
+        let failed = |source| OpenError::Folder { path: folder.path().to_owned(), source };
+        disk::make_folders(&*options.disk, folder.path()).map_err(failed)?;
         let lock = FolderLock::take(&folder.lock())?;
+        prepare(&folder, &*options.disk).map_err(failed)?;
         let halt = Arc::new(Halt::new(options.on_failure));
         let stop = halt.clone();
         let journal_options = JournalOptions {
@@ -241,8 +240,7 @@ impl State {
         if !self.exists(name) {
             let disk = self.0.disk.clone();
             let made = tokio::task::spawn_blocking(move || create::repository(&*disk, &path)).await;
-            let failed = |cause: String| LoadError { what: "a new repository".to_owned(), repo: name.key(), cause };
-            made.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+            made.map_err(|_| EngineError::Unknown)?.map_err(|error| not_made(name, &error))?;
         }
         let decide = |view: &mut View<'_>| -> Result<Decision<()>, EngineError> {
             let is_new = view.tip() == Oid::ZERO;
@@ -373,6 +371,23 @@ impl State {
         *held = Some(repo.clone());
         Ok(repo)
     }
+}
+
+/// Makes the folders of a data folder. Their names are made durable at each start: the one before may have been killed
+/// before it did.
+fn prepare(folder: &DataFolder, disk: &dyn Disk) -> io::Result<()> {
+    for path in [folder.journal(), folder.repos().join("projects")] {
+        disk::make_folders(disk, &path)?;
+    }
+    [folder.path(), &folder.repos()].into_iter().try_for_each(|path| disk.sync_folder(path))
+}
+
+fn not_made(name: &RepoName, error: &io::Error) -> EngineError {
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return EngineError::Full(format!("there is no room for the repository {name}"));
+    }
+    let cause = format!("it could not be made: {error}");
+    LoadError { what: "a new repository".to_owned(), repo: name.key(), cause }.into()
 }
 
 impl From<CommitError> for EngineError {
