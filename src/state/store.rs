@@ -18,7 +18,7 @@ use super::events::Events;
 use super::halt::Halt;
 use super::journal::file::{FileJournal, JournalOptions};
 use super::journal::{Backlog, Journal, JournalError, Lsn, OnDurable};
-use super::layout::{DataFolder, RepoName};
+use super::layout::{DataFolder, RepoName, STATE_REF};
 use super::lock::{FolderLock, LockError};
 use super::objects::Objects;
 use super::oid::Oid;
@@ -237,7 +237,8 @@ impl State {
     /// Makes a repository with a first commit; nothing if it exists.
     pub async fn create(&self, name: &RepoName, first: Change) -> Result<Oid, EngineError> {
         let path = self.0.folder.repo(name);
-        if !self.exists(name) {
+        // One without a commit may have been left before its name was durable; to make it again harms nothing.
+        if !self.exists(name) || super::refs::read(&path, STATE_REF).is_ok_and(|tip| tip == Oid::ZERO) {
             let disk = self.0.disk.clone();
             let made = tokio::task::spawn_blocking(move || create::repository(&*disk, &path)).await;
             made.map_err(|_| EngineError::Unknown)?.map_err(|error| not_made(name, &error))?;
