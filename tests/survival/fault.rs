@@ -248,7 +248,7 @@ async fn whichever_call_fails(fault: Fault) {
     let life = Life::new(folder.path(), ModelDisk::default());
     life.live().await;
     let calls = life.disk.calls();
-    let runs = (setting("MRX_FAULT_RUNS", 40) as usize).min(calls);
+    let runs = (setting("MRX_FAULT_RUNS", 400) as usize).min(calls);
     let shift = chance.below(calls as u64) as usize;
     let mut waiting: Vec<usize> = (0..runs).map(|run| (shift + run * calls / runs) % calls).collect();
     let (mut running, mut met) = (JoinSet::new(), 0);
