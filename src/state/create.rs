@@ -1,10 +1,9 @@
 //! Making a repository of state: bare, with the settings that keep git's own housekeeping away, and durable.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::disk::Disk;
+use super::disk::{self, Disk};
 
 /// What every repository of state is configured to.
 const SETTINGS: &str = "\
@@ -33,18 +32,18 @@ const SETTINGS: &str = "\
 /// Makes the repository at `path`: the few files that git asks for, then fsync of each and of every folder.
 pub fn repository(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     for folder in ["objects/pack", "objects/info", "refs/heads", "refs/tags", "info"] {
-        fs::create_dir_all(path.join(folder))?;
+        disk::make_folders(disk, &path.join(folder))?;
     }
     write(disk, &path.join("config"), SETTINGS)?;
-    for folder in ["objects/pack", "objects/info", "objects", "refs/heads", "refs/tags", "refs", "info"] {
+    for folder in ["objects/pack", "objects/info", "objects", "refs/heads", "refs/tags", "refs", "info", ""] {
         disk.sync_folder(&path.join(folder))?;
     }
-    // HEAD comes last: a folder without it is no repository, and is made again.
+    // HEAD comes last, and is not even named before all else is durable: a folder without it is made again.
     write(disk, &path.join("HEAD"), "ref: refs/heads/state\n")?;
     disk.sync_folder(path)?;
     path.parent().map_or(Ok(()), |parent| disk.sync_folder(parent))
 }
 
 fn write(disk: &dyn Disk, path: &Path, text: &str) -> io::Result<()> {
-    super::disk::write_beside(disk, path, text.as_bytes(), 0o644)
+    disk::write_beside(disk, path, text.as_bytes(), 0o644)
 }

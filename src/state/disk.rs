@@ -19,6 +19,8 @@ pub trait Disk: Send + Sync + 'static {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes one folder; nothing if it is there.
+    fn make_folder(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 }
@@ -59,6 +61,13 @@ impl Disk for RealDisk {
         fs::remove_file(path)
     }
 
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            result => result,
+        }
+    }
+
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }
@@ -82,20 +91,42 @@ impl DiskFile for File {
     }
 }
 
+/// Makes a folder and the missing ones above it, and makes their names durable.
+pub fn make_folders(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_folders(disk, above)?;
+    disk.make_folder(path)?;
+    disk.sync_folder(above)
+}
+
 /// Writes `bytes` to `path` so that after a crash the whole file is there or none of it: a temporary neighbour,
 /// fsync, rename. The name itself is durable once the caller has synced the folder.
 pub fn write_beside(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let temporary = temporary_beside(path);
     let written = (|| {
-        let file = disk.create_new(&temporary, mode)?;
+        let file = create_over(disk, &temporary, mode)?;
         file.write_all_at(bytes, 0)?;
         file.sync_data()?;
         disk.rename(&temporary, path)
     })();
     if written.is_err() {
-        let _ = fs::remove_file(&temporary);
+        let _ = disk.remove(&temporary);
     }
     written
+}
+
+/// Creates a file that only this process makes, so one that is there is what a killed process left.
+fn create_over(disk: &dyn Disk, path: &Path, mode: u32) -> io::Result<Arc<dyn DiskFile>> {
+    match disk.create_new(path, mode) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.remove(path)?;
+            disk.create_new(path, mode)
+        }
+        result => result,
+    }
 }
 
 /// What the names of unfinished files begin with; recovery removes them. Git ignores them among packs.
@@ -104,4 +135,27 @@ pub const TEMPORARY_PREFIX: &str = "tmp_mrx_";
 fn temporary_beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{TEMPORARY_PREFIX}{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_a_killed_process_left_half_written_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        fs::write(temporary_beside(&path), "ha").unwrap();
+        write_beside(&RealDisk, &path, b"whole", 0o644).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert!(!temporary_beside(&path).exists());
+    }
+
+    #[test]
+    fn folders_are_made_with_those_above_them() {
+        let folder = tempfile::tempdir().unwrap();
+        make_folders(&RealDisk, &folder.path().join("a/b/c")).unwrap();
+        make_folders(&RealDisk, &folder.path().join("a/b/c")).unwrap();
+        assert!(folder.path().join("a/b/c").is_dir());
+    }
 }

@@ -6,6 +6,7 @@ pub mod disk;
 pub mod edit;
 pub mod events;
 mod fold;
+mod halt;
 pub mod history;
 pub mod journal;
 pub mod layout;

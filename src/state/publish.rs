@@ -4,7 +4,7 @@
 //! that needs it moves, and the ref is durable before the journal may use the records' room again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use super::maintain::Upkeep;
 use super::oid::Oid;
 use super::refs::{self, MoveError};
 use super::repo::{RefMove, Repo, Sealed};
+use super::halt::Halt;
 use crate::clock::Clock;
 
 /// Under load a repository is published this often, so that plain git is at most 100 ms behind.
@@ -31,6 +32,7 @@ const FULL_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Agenda {
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    closing: Condvar,
 }
 
 #[derive(Default)]
@@ -71,27 +73,52 @@ impl Agenda {
     pub(super) fn close(&self) {
         self.waiting.lock().closed = true;
         self.changed.notify_all();
+        self.closing.notify_all();
+    }
+
+    /// Waits before another try; tells whether there is time for one.
+    fn pause(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        let mut waiting = self.waiting.lock();
+        while !waiting.closed {
+            if self.closing.wait_until(&mut waiting, until).timed_out() {
+                return true;
+            }
+        }
+        false
     }
 }
 
-/// The first record of each repository's draft: what lies before all of them stands in the repositories.
+/// Where each draft begins: what lies before all of them stands in the repositories.
 #[derive(Default)]
-pub(super) struct Unpublished(Mutex<BTreeSet<(Lsn, Arc<str>)>>);
+pub(super) struct Unpublished(Mutex<Begun>);
+
+#[derive(Default)]
+struct Begun {
+    drafts: BTreeSet<Beginning>,
+    next: u64,
+}
+
+/// A record number not above that of a draft's first record, and which draft it is: a repository's next draft can
+/// begin before its last one is durable, and so at the same record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Beginning(Lsn, u64);
 
 impl Unpublished {
-    /// Notes, before its first record is appended, that a draft of this repository begins.
-    pub(super) fn begin(&self, journal: &dyn Journal, repo: &Arc<str>) -> Lsn {
-        let mut firsts = self.0.lock();
-        let first = Lsn(journal.durable().0 + 1);
-        firsts.insert((first, repo.clone()));
-        first
+    /// Notes, before its first record is appended, that a draft begins.
+    pub(super) fn begin(&self, journal: &dyn Journal) -> Beginning {
+        let mut begun = self.0.lock();
+        begun.next += 1;
+        let beginning = Beginning(Lsn(journal.durable().0 + 1), begun.next);
+        begun.drafts.insert(beginning);
+        beginning
     }
 
     /// Notes that it is published, and tells the journal what it no longer needs.
-    pub(super) fn end(&self, journal: &dyn Journal, first: Lsn, repo: &Arc<str>) {
-        let mut firsts = self.0.lock();
-        firsts.remove(&(first, repo.clone()));
-        let needed = firsts.first().map_or(Lsn(journal.durable().0 + 1), |(lsn, _)| *lsn);
+    pub(super) fn end(&self, journal: &dyn Journal, beginning: Beginning) {
+        let mut begun = self.0.lock();
+        begun.drafts.remove(&beginning);
+        let needed = begun.drafts.first().map_or(Lsn(journal.durable().0 + 1), |Beginning(lsn, _)| *lsn);
         journal.release_before(needed);
     }
 }
@@ -104,23 +131,31 @@ pub(super) struct Publisher {
     pub(super) unpublished: Arc<Unpublished>,
     pub(super) clock: Clock,
     pub(super) upkeep: Arc<Upkeep>,
-    /// Ends the process: what is on the disk is not known any more.
-    pub(super) on_failure: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Where a failure is told: what is on the disk is not known any more.
+    pub(super) halt: Arc<Halt>,
 }
 
 /// Why a pack or a ref was not published.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PublishError {
-    #[error("cannot write {path}: {source}")]
-    Pack { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Pack(#[from] PackNotWritten),
     #[error(transparent)]
     Ref(#[from] MoveError),
+}
+
+/// A pack or its index was not written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {source}", path.display())]
+pub(super) struct PackNotWritten {
+    pub(super) path: PathBuf,
+    pub(super) source: std::io::Error,
 }
 
 impl PublishError {
     fn is_full(&self) -> bool {
         let source = match self {
-            PublishError::Pack { source, .. } | PublishError::Ref(MoveError::Disk { source, .. }) => source,
+            PublishError::Pack(PackNotWritten { source, .. }) | PublishError::Ref(MoveError::Disk { source, .. }) => source,
             PublishError::Ref(MoveError::Moved { .. }) => return false,
         };
         matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
@@ -144,6 +179,9 @@ impl Publisher {
     fn publish(&self, repo: &Arc<Repo>, sealed: Sealed) {
         let (last, number, first) = (sealed.last, sealed.pack_number(), sealed.first);
         while self.journal.durable() < last {
+            if self.halt.is_stopped() {
+                return;
+            }
             std::thread::sleep(DURABLE_PAUSE);
         }
         let (moves, objects) = (sealed.moves, sealed.draft.objects());
@@ -151,14 +189,17 @@ impl Publisher {
         while let Err(error) = self.write(repo.objects.path(), &files, &moves) {
             if !error.is_full() {
                 let path = repo.objects.path().display();
-                return (self.on_failure)(&format!("publishing to {path} failed: {error}"));
+                return self.halt.stop(&format!("publishing to {path} failed: {error}"));
             }
             tracing::error!(repo = %repo.name, %error, "the disk is full: changes are journalled, and published when there is room");
-            std::thread::sleep(FULL_PAUSE);
+            if !self.agenda.pause(FULL_PAUSE) {
+                // The journal keeps the changes, and the next start publishes them.
+                return;
+            }
         }
         self.upkeep.published(repo, objects);
         let next = repo.unseal(last, number);
-        self.unpublished.end(&*self.journal, first, &repo.key);
+        self.unpublished.end(&*self.journal, first);
         if let Some(due) = next {
             self.agenda.add(repo.clone(), due);
         }
@@ -172,7 +213,7 @@ impl Publisher {
     /// Moves a ref; one that was moved behind the daemon's back is put aside first, so nothing of either side is lost.
     fn move_ref(&self, path: &Path, moved: &RefMove) -> Result<(), MoveError> {
         match refs::swap(&*self.disk, path, &moved.ref_name, moved.old, moved.new) {
-            Err(MoveError::Moved { found, .. }) if found == moved.new => Ok(()),
+            Err(MoveError::Moved { found, .. }) if found == moved.new => refs::settle(&*self.disk, path, &moved.ref_name),
             Err(MoveError::Moved { found, .. }) => put_aside(&*self.disk, path, moved, found, &self.clock),
             result => result,
         }
@@ -187,19 +228,60 @@ pub(super) fn put_aside(
     tracing::error!(repo = %path.display(), ref_name = %moved.ref_name, %found, kept_as = %aside,
         "a ref was moved behind the daemon's back: its commits are kept under another name, and the daemon's tip is restored");
     if found != Oid::ZERO {
-        refs::swap(disk, path, &aside, Oid::ZERO, found)?;
+        match refs::swap(disk, path, &aside, Oid::ZERO, found) {
+            Err(MoveError::Moved { found: kept, .. }) if kept == found => {}
+            result => result?,
+        }
     }
     refs::swap(disk, path, &moved.ref_name, found, moved.new)
 }
 
 /// Writes a pack and its index, both durable; the pack first, because an index without its pack is an error to git.
-pub(super) fn write_pack(disk: &dyn Disk, repo: &Path, files: &super::pack::Pack) -> Result<(), PublishError> {
+pub(super) fn write_pack(disk: &dyn Disk, repo: &Path, files: &super::pack::Pack) -> Result<(), PackNotWritten> {
     let folder = repo.join("objects/pack");
     for (ending, bytes) in [("pack", &files.pack), ("idx", &files.index)] {
         let path = folder.join(format!("pack-{}.{ending}", files.name));
-        disk::write_beside(disk, &path, bytes, 0o444)
-            .map_err(|source| PublishError::Pack { path: path.display().to_string(), source })?;
+        disk::write_beside(disk, &path, bytes, 0o444).map_err(|source| PackNotWritten { path, source })?;
     }
-    let failed = |source| PublishError::Pack { path: folder.display().to_string(), source };
-    disk.sync_folder(&folder).map_err(failed)
+    disk.sync_folder(&folder).map_err(|source| PackNotWritten { path: folder, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::journal::{Backlog, JournalError, OnDurable, Record};
+
+    /// A journal that only remembers what it may forget.
+    #[derive(Default)]
+    struct Watermarks {
+        durable: Mutex<u64>,
+        released: Mutex<u64>,
+    }
+
+    impl Journal for Watermarks {
+        fn append(&self, _: &Record<'_>, _: OnDurable) -> Result<Lsn, JournalError> {
+            Err(JournalError::Stopped("it takes nothing".to_owned()))
+        }
+        fn durable(&self) -> Lsn {
+            Lsn(*self.durable.lock())
+        }
+        fn release_before(&self, lsn: Lsn) {
+            *self.released.lock() = lsn.0;
+        }
+        fn backlog(&self) -> Backlog {
+            Backlog::default()
+        }
+    }
+
+    #[test]
+    fn a_draft_that_begins_before_the_last_one_is_durable_keeps_its_records() {
+        let (journal, unpublished) = (Watermarks::default(), Unpublished::default());
+        let first = unpublished.begin(&journal);
+        let second = unpublished.begin(&journal);
+        *journal.durable.lock() = 2;
+        unpublished.end(&journal, first);
+        assert_eq!(*journal.released.lock(), 1, "the second draft is not published");
+        unpublished.end(&journal, second);
+        assert_eq!(*journal.released.lock(), 3);
+    }
 }

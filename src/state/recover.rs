@@ -4,19 +4,20 @@
 //! their ref stands, the rest become packs again (indexed by libgit2, which checks every object), and the tips are verified.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use sha1::{Digest, Sha1};
 
 use super::create;
-use super::disk::Disk;
+use super::disk::{Disk, TEMPORARY_PREFIX};
 use super::journal::file::{OwnedRecord, ReadError, Recovered as Journalled};
 use super::journal::Journal;
-use super::layout::{DataFolder, RepoName};
+use super::layout::{DataFolder, RepoName, STATE_REF};
 use super::oid::Oid;
-use super::publish;
+use super::pack::Pack;
+use super::publish::{self, PackNotWritten};
 use super::refs::{self, MoveError};
 use super::repo::RefMove;
 use crate::clock::Clock;
@@ -56,6 +57,12 @@ pub enum RecoverError {
         /// What git said.
         source: git2::Error,
     },
+    /// A repository is gone that the journal cannot bring back, because it holds only the end of its history.
+    #[error("the repository {} is gone, and the journal holds only its last changes: bring the folder back from a backup, then start again", path.display())]
+    Gone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// A ref does not move.
     #[error(transparent)]
     Ref(#[from] MoveError),
@@ -94,6 +101,11 @@ pub(super) fn replay(
 }
 
 impl Batch {
+    /// Whether the repository had no history before.
+    fn begins_repository(&self) -> bool {
+        self.moves.iter().any(|moved| *moved.ref_name == *STATE_REF && moved.old == Oid::ZERO)
+    }
+
     fn add(&mut self, record: OwnedRecord) {
         self.objects += record.objects;
         self.entries.extend_from_slice(&record.entries);
@@ -113,6 +125,9 @@ fn bring_in(
     let on_disk = |source| RecoverError::Disk { path: path.clone(), source };
     let in_git = |source| RecoverError::Git { path: path.clone(), source };
     if !path.join("HEAD").is_file() {
+        if !batch.begins_repository() {
+            return Err(RecoverError::Gone { path });
+        }
         create::repository(disk, &path).map_err(on_disk)?;
     }
     refs::remove_leftovers(&path).map_err(on_disk)?;
@@ -120,17 +135,25 @@ fn bring_in(
     let mut missing = Vec::new();
     for moved in &batch.moves {
         let found = refs::read(&path, &moved.ref_name).map_err(on_disk)?;
-        if !stands(&repo, found, moved.new).map_err(in_git)? {
+        if stands(&repo, found, moved.new).map_err(in_git)? {
+            refs::settle(disk, &path, &moved.ref_name)?;
+        } else {
             missing.push((moved, found));
         }
     }
     if missing.is_empty() {
         return Ok(false);
     }
-    write_pack(&repo, disk, &path, &batch).map_err(|error| match error {
-        PackError::Disk(source) => on_disk(source),
-        PackError::Git(source) => in_git(source),
-    })?;
+    // A pack that is there is whole. It matters where a ref was moved back after its pack was released from the journal,
+    // which then holds only the end of it.
+    if is_packed(&repo, &missing).map_err(in_git)? {
+        disk.sync_folder(&path.join("objects/pack")).map_err(on_disk)?;
+    } else {
+        write_pack(&repo, disk, &path, &batch).map_err(|error| match error {
+            PackError::Disk(source) => on_disk(source),
+            PackError::Git(source) => in_git(source),
+        })?;
+    }
     for (moved, found) in missing {
         if found == moved.old {
             refs::swap(disk, &path, &moved.ref_name, moved.old, moved.new)?;
@@ -147,8 +170,14 @@ fn stands(repo: &git2::Repository, found: Oid, wanted: Oid) -> Result<bool, git2
     if found == wanted {
         return Ok(true);
     }
-    let known = found != Oid::ZERO && repo.odb()?.exists(wanted.to_git());
+    let odb = repo.odb()?;
+    let known = found != Oid::ZERO && odb.exists(found.to_git()) && odb.exists(wanted.to_git());
     Ok(known && repo.graph_descendant_of(found.to_git(), wanted.to_git())?)
+}
+
+fn is_packed(repo: &git2::Repository, missing: &[(&RefMove, Oid)]) -> Result<bool, git2::Error> {
+    let odb = repo.odb()?;
+    Ok(missing.iter().all(|(moved, _)| odb.exists(moved.new.to_git())))
 }
 
 enum PackError {
@@ -168,24 +197,23 @@ impl From<git2::Error> for PackError {
     }
 }
 
-/// Has libgit2 index the records' objects, so that each is read and hashed once more, then makes the files durable.
+/// Has libgit2 index the records' objects in a folder of its own, so that each is read and hashed once more; then the
+/// files are written as publishing writes them. (libgit2 names an index before its pack, and leaves locks behind.)
 fn write_pack(repo: &git2::Repository, disk: &dyn Disk, path: &Path, batch: &Batch) -> Result<(), PackError> {
-    let folder = path.join("objects/pack");
-    let odb = repo.odb()?;
     let mut pack = Vec::with_capacity(batch.entries.len() + 32);
     pack.extend_from_slice(b"PACK\0\0\0\x02");
     pack.extend_from_slice(&batch.objects.to_be_bytes());
     pack.extend_from_slice(&batch.entries);
     let sum = Sha1::digest(&pack);
     pack.extend_from_slice(&sum);
-    let mut indexer = git2::Indexer::new(Some(&odb), &folder, 0o444, true)?;
+    let scratch = path.join(format!("{TEMPORARY_PREFIX}recovery"));
+    fs::create_dir(&scratch)?;
+    let mut indexer = git2::Indexer::new(Some(&repo.odb()?), &scratch, 0o444, true)?;
     indexer.write_all(&pack)?;
-    let name = indexer.commit()?;
-    for ending in ["pack", "idx"] {
-        File::open(folder.join(format!("pack-{name}.{ending}")))?.sync_all()?;
-    }
-    disk.sync_folder(&folder)?;
-    Ok(())
+    let index = fs::read(scratch.join(format!("pack-{}.idx", indexer.commit()?)))?;
+    fs::remove_dir_all(&scratch)?;
+    let files = Pack { name: Oid(sum.into()), pack, index };
+    publish::write_pack(disk, path, &files).map_err(|PackNotWritten { source, .. }| PackError::Disk(source))
 }
 
 /// Checks that each tip is a commit whose tree can be read.

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::disk::Disk;
+use super::disk::{self, Disk};
 use super::oid::Oid;
 
 /// How often a lock that another git process holds is tried again, and how long between: one second in all.
@@ -64,7 +64,8 @@ pub fn swap(disk: &dyn Disk, repo: &Path, ref_name: &str, old: Oid, new: Oid) ->
         let path = path.to_owned();
         move |source| MoveError::Disk { what, path, source }
     };
-    let folder = make_folders(disk, repo, ref_name).map_err(failed("make the folder of", &path))?;
+    let folder = folder_of(repo, ref_name);
+    disk::make_folders(disk, &folder).map_err(failed("make the folder of", &path))?;
     let file = take_lock(disk, &lock).map_err(failed("lock", &path))?;
     let result = (|| {
         let found = read(repo, ref_name).map_err(failed("read", &path))?;
@@ -76,10 +77,27 @@ pub fn swap(disk: &dyn Disk, repo: &Path, ref_name: &str, old: Oid, new: Oid) ->
         disk.rename(&lock, &path).map_err(failed("move into place", &path))
     })();
     if result.is_err() {
-        let _ = fs::remove_file(&lock);
+        let _ = disk.remove(&lock);
         return result;
     }
+    if old == Oid::ZERO {
+        return settle(disk, repo, ref_name);
+    }
     disk.sync_folder(&folder).map_err(failed("fsync the folder of", &path))
+}
+
+/// Makes durable what a ref holds now; a process that was killed may not have come to it. A ref that is packed has
+/// perhaps no folder, and nobody of ours packed it.
+pub fn settle(disk: &dyn Disk, repo: &Path, ref_name: &str) -> Result<(), MoveError> {
+    let folder = folder_of(repo, ref_name);
+    let above = folder.parent().unwrap_or(repo);
+    for folder in [&folder, above] {
+        if folder.is_dir() {
+            let failed = |source| MoveError::Disk { what: "fsync the folder of", path: repo.join(ref_name), source };
+            disk.sync_folder(folder).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a ref that is a file of its own, durably. (The daemon never packs refs.)
@@ -112,31 +130,33 @@ fn take_lock(disk: &dyn Disk, lock: &Path) -> io::Result<std::sync::Arc<dyn supe
     }
 }
 
-/// Makes the folders above a ref, such as `refs/heads/logs`, and makes their names durable.
-fn make_folders(disk: &dyn Disk, repo: &Path, ref_name: &str) -> io::Result<PathBuf> {
-    let folder = repo.join(Path::new(ref_name).parent().unwrap_or(Path::new("")));
-    if !folder.is_dir() {
-        fs::create_dir_all(&folder)?;
-        disk.sync_folder(folder.parent().unwrap_or(repo))?;
-    }
-    Ok(folder)
+/// The folder in which a ref is a file, such as `refs/heads/logs`.
+fn folder_of(repo: &Path, ref_name: &str) -> PathBuf {
+    repo.join(Path::new(ref_name).parent().unwrap_or(Path::new("")))
 }
 
-/// Removes what a killed process leaves: lock files of refs, and temporary files among the packs.
+/// Removes what a killed process leaves: lock files, and unfinished files and folders of ours and of git's.
 pub fn remove_leftovers(repo: &Path) -> io::Result<u32> {
     let mut removed = remove_locks(&repo.join("refs"))?;
-    for name in ["HEAD.lock", "config.lock", "packed-refs.lock"] {
-        removed += u32::from(fs::remove_file(repo.join(name)).is_ok());
-    }
-    for entry in fs::read_dir(repo.join("objects/pack"))? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name.to_string_lossy().starts_with("tmp_") || name.to_string_lossy().starts_with(".tmp-") {
-            fs::remove_file(entry.path())?;
-            removed += 1;
+    for folder in ["", "objects/info", "objects/pack"] {
+        for entry in fs::read_dir(repo.join(folder))? {
+            removed += u32::from(remove_leftover(&entry?)?);
         }
     }
     Ok(removed)
+}
+
+/// Removes one, if it is one: `HEAD.lock`, `tmp_mrx_…`, git's `tmp_pack_…` and `.tmp-…`.
+fn remove_leftover(entry: &fs::DirEntry) -> io::Result<bool> {
+    let (name, kind) = (entry.file_name(), entry.file_type()?);
+    let name = name.to_string_lossy();
+    let unfinished = ["tmp_", ".tmp-"].iter().any(|start| name.starts_with(start));
+    match () {
+        () if unfinished && kind.is_dir() => fs::remove_dir_all(entry.path())?,
+        () if unfinished || (name.ends_with(".lock") && kind.is_file()) => fs::remove_file(entry.path())?,
+        () => return Ok(false),
+    }
+    Ok(true)
 }
 
 fn remove_locks(folder: &Path) -> io::Result<u32> {
@@ -188,7 +208,11 @@ mod tests {
     fn leftovers_of_a_killed_process_are_removed() {
         let folder = repo();
         fs::write(folder.path().join("refs/heads/state.lock"), "").unwrap();
+        fs::write(folder.path().join("HEAD.lock"), "").unwrap();
         fs::write(folder.path().join("objects/pack/tmp_mrx_pack-1.pack"), "").unwrap();
-        assert_eq!(remove_leftovers(folder.path()).unwrap(), 2);
+        fs::write(folder.path().join("objects/pack/pack-1.idx.lock"), "").unwrap();
+        fs::create_dir(folder.path().join("tmp_mrx_recovery")).unwrap();
+        assert_eq!(remove_leftovers(folder.path()).unwrap(), 5);
+        assert!(git2::Repository::open_bare(folder.path()).is_ok());
     }
 }

@@ -20,7 +20,7 @@ use super::layout::{RepoName, STATE_REF};
 use super::objects::Objects;
 use super::oid::{Kind, Oid};
 use super::pack::{Draft, OidMap};
-use super::publish::{PUBLISH_INTERVAL, Unpublished};
+use super::publish::{Beginning, PUBLISH_INTERVAL, Unpublished};
 use super::requests::Requests;
 use super::tree::{self, EditError, Entry, LoadError, Tree, TreeSource};
 use crate::clock::Time;
@@ -79,8 +79,8 @@ pub(super) struct Inner {
     /// File contents that no published pack holds yet: of the draft, and of the pack being published.
     fresh_blobs: OidMap<Bytes>,
     sealed_blobs: OidMap<Bytes>,
-    /// A record number not above that of the draft's first record; see `publish::Unpublished`.
-    first: Lsn,
+    /// Where the draft begins in the journal.
+    first: Beginning,
     last: Lsn,
     publishing: bool,
     next_publish: Instant,
@@ -105,7 +105,7 @@ pub(super) struct RefMove {
 pub(super) struct Sealed {
     pub(super) draft: Draft,
     pub(super) moves: Vec<RefMove>,
-    pub(super) first: Lsn,
+    pub(super) first: Beginning,
     pub(super) last: Lsn,
     pack_number: u64,
 }
@@ -177,7 +177,7 @@ impl Repo {
             moves: Vec::new(),
             fresh_blobs: OidMap::default(),
             sealed_blobs: OidMap::default(),
-            first: Lsn(0),
+            first: Beginning::default(),
             last: Lsn(0),
             publishing: false,
             next_publish: Instant::now(),
@@ -221,7 +221,7 @@ impl Repo {
         let new = Oid::of(Kind::Commit, &text);
         draft.put(Kind::Commit, new, &text);
         if begins_pack {
-            *first = to.unpublished.begin(to.journal, &self.key);
+            *first = to.unpublished.begin(to.journal);
         }
         let record = Record {
             repo: &self.key,
@@ -235,12 +235,13 @@ impl Repo {
         let lsn = match to.journal.append(&record, on_durable(new)) {
             Ok(lsn) => lsn,
             Err(error) => {
-                branch.undo(change, before, pack_number);
+                // Under a number of its own, so that no delta rests on what is thrown away, neither now nor later.
+                branch.undo(change, before, pack_number + 1);
                 draft.truncate(start, first_object);
                 if begins_pack {
-                    to.unpublished.end(to.journal, *first, &self.key);
+                    to.unpublished.end(to.journal, *first);
                 }
-                inner.pack_number += 1;
+                inner.pack_number += 2;
                 return Err(error.into());
             }
         };
@@ -479,5 +480,72 @@ impl View<'_> {
     /// The newest commit of any branch; [`Oid::ZERO`] if there is no such branch.
     pub fn tip_of(&mut self, branch: &str) -> Result<Oid, LoadError> {
         Ok(self.inner.branch(branch, self.objects)?.tip)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::edit::{Actor, Edit};
+    use crate::state::journal::Backlog;
+    use crate::state::{disk::RealDisk, publish};
+
+    /// A journal that takes everything but while it is full.
+    #[derive(Default)]
+    struct Filling(Mutex<(bool, u64)>);
+
+    impl Journal for Filling {
+        fn append(&self, _: &Record<'_>, _: OnDurable) -> Result<Lsn, JournalError> {
+            let (full, last) = &mut *self.0.lock();
+            if *full {
+                return Err(JournalError::Full("no room".to_owned()));
+            }
+            *last += 1;
+            Ok(Lsn(*last))
+        }
+        fn durable(&self) -> Lsn {
+            Lsn(self.0.lock().1)
+        }
+        fn release_before(&self, _: Lsn) {}
+        fn backlog(&self) -> Backlog {
+            Backlog::default()
+        }
+    }
+
+    fn change(file: u32) -> Change {
+        Change {
+            branch: STATE_REF.into(),
+            subject: format!("file {file}"),
+            event: "test.put",
+            actor: Actor::daemon(),
+            request: None,
+            edits: vec![Edit::write(format!("a/b/{file}"), format!("{file}"))],
+        }
+    }
+
+    #[test]
+    fn a_change_that_the_journal_has_no_room_for_leaves_no_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = git2::Repository::init_bare(folder.path()).unwrap();
+        let objects = Objects::new(folder.path().to_owned());
+        let now = Time::from_millis(0);
+        let repo = Repo::load(RepoName::Platform, objects, Projections::default(), now, Lsn(0)).unwrap();
+        let (journal, unpublished) = (Filling::default(), Unpublished::default());
+        let to = Sink { journal: &journal, unpublished: &unpublished };
+        let commit = |file| repo.commit(&mut repo.inner.lock(), &change(file), now, &to, |_| Box::new(|_| {}));
+        let mut tip = Oid::ZERO;
+        for file in 0..40 {
+            journal.0.lock().0 = true;
+            assert!(commit(1000 + file).is_err());
+            journal.0.lock().0 = false;
+            tip = commit(file).unwrap().commit;
+        }
+        publish::write_pack(&RealDisk, folder.path(), &repo.seal().unwrap().draft.finish()).unwrap();
+        let tree = git.find_commit(tip.to_git()).unwrap().tree().unwrap();
+        let files = tree.get_path(std::path::Path::new("a/b")).unwrap().to_object(&git).unwrap();
+        let files: Vec<String> = files.as_tree().unwrap().iter().map(|entry| entry.name().unwrap().to_owned()).collect();
+        let mut expected: Vec<String> = (0..40).map(|file| file.to_string()).collect();
+        expected.sort();
+        assert_eq!(files, expected);
     }
 }

@@ -12,19 +12,20 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::commit::Event;
 use super::create;
-use super::disk::Disk;
+use super::disk::{self, Disk};
 use super::edit::{Change, Projections};
 use super::events::Events;
+use super::halt::Halt;
 use super::journal::file::{FileJournal, JournalOptions};
 use super::journal::{Backlog, Journal, JournalError, Lsn, OnDurable};
-use super::layout::{DataFolder, RepoName};
+use super::layout::{DataFolder, RepoName, STATE_REF};
 use super::lock::{FolderLock, LockError};
 use super::maintain::Upkeep;
 use super::objects::Objects;
 use super::oid::Oid;
 use super::publish::{Agenda, Publisher, Unpublished};
 use super::recover::{self, RecoverError, Recovered};
-use super::repo::{Appended, CommitError, Decision, Repo, Sink, View};
+use super::repo::{Appended, CommitError, Decision, Progress, Repo, Sink, View};
 use super::snapshot::Snapshot;
 use super::threads;
 use super::tree::{EditError, LoadError};
@@ -125,6 +126,7 @@ struct Engine {
     agenda: Arc<Agenda>,
     unpublished: Arc<Unpublished>,
     events: Arc<Events>,
+    halt: Arc<Halt>,
     in_flight: Semaphore,
     publishers: Mutex<Vec<JoinHandle<()>>>,
     upkeep: Arc<Upkeep>,
@@ -134,19 +136,22 @@ struct Engine {
 
 /// A place for one repository; its own lock is held while it loads, so that it loads once.
 type Slot = Arc<Mutex<Option<Arc<Repo>>>>;
+/// Who has a slot that nobody loads into: the map, and the one that asks. Slots are handed out under the map's lock.
+const SLOT_UNUSED: usize = 2;
 
 impl State {
     /// Takes the folder, recovers what a crash left, and starts the journal and the publishers.
     pub fn open(options: Options) -> Result<(Self, Recovered), OpenError> {
         let folder = options.folder;
-        let failed = |path: PathBuf| move |source| OpenError::Folder { path, source };
-        for path in [folder.path().to_owned(), folder.journal(), folder.repos(), folder.repos().join("projects")] {
-            std::fs::create_dir_all(&path).map_err(failed(path))?;
-        }
+        let failed = |source| OpenError::Folder { path: folder.path().to_owned(), source };
+        disk::make_folders(&*options.disk, folder.path()).map_err(failed)?;
         let lock = FolderLock::take(&folder.lock())?;
+        prepare(&folder, &*options.disk).map_err(failed)?;
+        let halt = Arc::new(Halt::new(options.on_failure));
+        let stop = halt.clone();
         let journal_options = JournalOptions {
             segment_bytes: options.journal_segment_bytes,
-            ..JournalOptions::new(folder.journal(), options.on_failure.clone())
+            ..JournalOptions::new(folder.journal(), Arc::new(move |why| stop.stop(why)))
         };
         let (journal, left) = FileJournal::open(journal_options, options.disk.clone())?;
         let journal: Arc<dyn Journal> = Arc::new(journal);
@@ -154,7 +159,7 @@ impl State {
         let agenda = Arc::new(Agenda::default());
         let unpublished = Arc::new(Unpublished::default());
         let (disk, clock) = (options.disk.clone(), options.clock.clone());
-        let upkeep = Arc::new(Upkeep::new(folder.clone(), disk, clock, options.on_failure.clone()));
+        let upkeep = Arc::new(Upkeep::new(folder.clone(), disk, clock, halt.as_callback()));
         let folding_upkeep = upkeep.clone();
         let folding = threads::start("fold", move || folding_upkeep.run());
         let publisher = Arc::new(Publisher {
@@ -164,7 +169,7 @@ impl State {
             unpublished: unpublished.clone(),
             clock: options.clock.clone(),
             upkeep: upkeep.clone(),
-            on_failure: options.on_failure,
+            halt: halt.clone(),
         });
         let publishers = (1..=PUBLISHERS)
             .map(|number| {
@@ -182,6 +187,7 @@ impl State {
             agenda,
             unpublished,
             events: Arc::default(),
+            halt,
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             publishers: Mutex::new(publishers),
             upkeep,
@@ -204,7 +210,7 @@ impl State {
             let (done, durable) = tried?;
             match durable {
                 Some(durable) => durable.await.map_err(|_| EngineError::Unknown)?,
-                None => repo.durable.wait_for(done.lsn).await,
+                None => self.0.reached(&repo.durable, done.lsn).await?,
             }
             return Ok(done);
         }
@@ -216,7 +222,7 @@ impl State {
         loop {
             let repo = self.repo(name).await?;
             let Some((answer, seen)) = Engine::try_read(&repo, &mut ask) else { continue };
-            repo.durable.wait_for(seen).await;
+            self.0.reached(&repo.durable, seen).await?;
             return Ok(answer);
         }
     }
@@ -226,7 +232,7 @@ impl State {
         loop {
             let repo = self.repo(name).await?;
             let Some((at, seen)) = Engine::try_branch(&repo, branch) else { continue };
-            repo.durable.wait_for(seen).await;
+            self.0.reached(&repo.durable, seen).await?;
             let (commit, tree) = at?;
             return Ok((commit != Oid::ZERO).then(|| Snapshot::new(repo, commit, tree)));
         }
@@ -234,18 +240,18 @@ impl State {
 
     /// Waits until plain git shows everything up to this record of the repository.
     pub async fn published(&self, name: &RepoName, lsn: Lsn) -> Result<(), EngineError> {
-        self.repo(name).await?.published.wait_for(lsn).await;
-        Ok(())
+        let repo = self.repo(name).await?;
+        self.0.reached(&repo.published, lsn).await
     }
 
     /// Makes a repository with a first commit; nothing if it exists.
     pub async fn create(&self, name: &RepoName, first: Change) -> Result<Oid, EngineError> {
         let path = self.0.folder.repo(name);
-        if !self.exists(name) {
+        // One without a commit may have been left before its name was durable; to make it again harms nothing.
+        if !self.exists(name) || super::refs::read(&path, STATE_REF).is_ok_and(|tip| tip == Oid::ZERO) {
             let disk = self.0.disk.clone();
             let made = tokio::task::spawn_blocking(move || create::repository(&*disk, &path)).await;
-            let failed = |cause: String| LoadError { what: "a new repository".to_owned(), repo: name.key(), cause };
-            made.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+            made.map_err(|_| EngineError::Unknown)?.map_err(|error| not_made(name, &error))?;
         }
         let decide = |view: &mut View<'_>| -> Result<Decision<()>, EngineError> {
             let is_new = view.tip() == Oid::ZERO;
@@ -267,7 +273,7 @@ impl State {
         let Some(((at, seen), tip)) = Engine::try_branch(&repo, branch).map(|(at, seen)| ((at, seen), repo.name.clone())) else {
             return Ok(None);
         };
-        repo.published.wait_for(seen).await;
+        self.0.reached(&repo.published, seen).await?;
         let (commit, _) = at?;
         let read = move || super::history::events_after(&repo.objects, &tip, commit, after);
         Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??)
@@ -326,9 +332,14 @@ impl State {
         for (name, slot) in slots {
             // A slot that is locked is loading, so it is not idle.
             let Some(mut held) = slot.try_lock() else { continue };
-            if held.as_ref().is_some_and(|repo| repo.close_if_idle(idle_since)) {
-                *held = None;
-                self.0.repos.lock().remove(&name);
+            if !held.as_ref().is_some_and(|repo| repo.close_if_idle(idle_since)) {
+                continue;
+            }
+            *held = None;
+            // Whoever has the slot is about to load into it: without it in the map there would be two of one repository.
+            let mut repos = self.0.repos.lock();
+            if Arc::strong_count(&slot) == SLOT_UNUSED {
+                repos.remove(&name);
             }
         }
     }
@@ -346,17 +357,7 @@ impl State {
 
     /// Publishes everything. The journal's clean end is written when the last clone of the state is dropped.
     pub fn close(&self) {
-        self.0.upkeep.stop();
-        self.0.agenda.close();
-        for publisher in self.0.publishers.lock().drain(..) {
-            // A publisher that panicked has said so already; the journal still holds what it did not publish.
-            let _ = publisher.join();
-        }
-        if let Some(folding) = self.0.folding.lock().take() {
-            // The packs are as they were if the thread panicked.
-            let _ = folding.join();
-        }
-        self.0.upkeep.join();
+        self.0.close();
     }
 
     async fn repo(&self, name: &RepoName) -> Result<Arc<Repo>, EngineError> {
@@ -390,6 +391,23 @@ impl State {
     }
 }
 
+/// Makes the folders of a data folder. Their names are made durable at each start: the one before may have been killed
+/// before it did.
+fn prepare(folder: &DataFolder, disk: &dyn Disk) -> io::Result<()> {
+    for path in [folder.journal(), folder.repos().join("projects")] {
+        disk::make_folders(disk, &path)?;
+    }
+    [folder.path(), &folder.repos()].into_iter().try_for_each(|path| disk.sync_folder(path))
+}
+
+fn not_made(name: &RepoName, error: &io::Error) -> EngineError {
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return EngineError::Full(format!("there is no room for the repository {name}"));
+    }
+    let cause = format!("it could not be made: {error}");
+    LoadError { what: "a new repository".to_owned(), repo: name.key(), cause }.into()
+}
+
 impl From<CommitError> for EngineError {
     fn from(error: CommitError) -> Self {
         match error {
@@ -403,7 +421,40 @@ impl From<CommitError> for EngineError {
 
 type Tried<T, E> = Result<(Done<T>, Option<oneshot::Receiver<()>>), E>;
 
+/// The publishers end before the folder is given up, so that nobody else has it while they write.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 impl Engine {
+    fn close(&self) {
+        self.upkeep.stop();
+        self.agenda.close();
+        for publisher in self.publishers.lock().drain(..) {
+            // A publisher that panicked has said so already; the journal still holds what it did not publish.
+            let _ = publisher.join();
+        }
+        if let Some(folding) = self.folding.lock().take() {
+            // The packs are as they were if the thread panicked.
+            let _ = folding.join();
+        }
+        self.upkeep.join();
+    }
+
+    /// Waits until a record is reached, or the engine has stopped and it never will be.
+    async fn reached(&self, progress: &Progress, lsn: Lsn) -> Result<(), EngineError> {
+        if progress.has_reached(lsn) {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            () = progress.wait_for(lsn) => Ok(()),
+            () = self.halt.wait() => Err(EngineError::Unknown),
+        }
+    }
+
     /// Decides and commits; `None` if the repository was closed meanwhile and must be opened again.
     fn try_change<T, E, D>(&self, repo: &Arc<Repo>, decide: &mut Option<D>) -> Option<Tried<T, E>>
     where

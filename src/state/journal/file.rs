@@ -3,7 +3,6 @@
 //! Appenders put their records into the batch that fills; the writing thread makes one batch after the other durable
 //! with one write and one fdatasync each (group commit).
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +16,7 @@ use super::segment::BLOCK_BYTES;
 pub use super::shared::OnFailure;
 use super::shared::{Ending, Shared, State};
 use super::{Backlog, Journal, JournalError, Lsn, OnDurable, Record, keeper, record, writer};
-use crate::state::disk::Disk;
+use crate::state::disk::{self, Disk};
 use crate::state::threads;
 
 /// What `segment_bytes` can be: below, records of 1 MiB would not fit; above, one segment takes long to prepare.
@@ -205,12 +204,7 @@ fn new_number(folder: &Path) -> Result<u64, OpenError> {
 }
 
 fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<(), OpenError> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let made = fs::create_dir_all(folder)
-        .and_then(|()| folder.parent().map_or(Ok(()), |parent| disk.sync_folder(parent)));
-    made.map_err(|source| OpenError::Io { doing: "making", path: folder.to_owned(), source })
+    disk::make_folders(disk, folder).map_err(|source| OpenError::Io { doing: "making", path: folder.to_owned(), source })
 }
 
 /// Makes what was read durable. The last batch may be whole only in the machine's memory: if its fsync failed, the

@@ -32,6 +32,9 @@ impl Disk for Unsynced {
     fn sync_folder(&self, _: &Path) -> io::Result<()> {
         Ok(())
     }
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        RealDisk.make_folder(path)
+    }
 }
 
 impl DiskFile for UnsyncedFile {

@@ -132,6 +132,11 @@ impl Disk for FaultDisk {
         RealDisk.remove(path)
     }
 
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        self.call().map_err(|(_, error)| error)?;
+        RealDisk.make_folder(path)
+    }
+
     fn sync_folder(&self, _: &Path) -> io::Result<()> {
         self.call().map_err(|(_, error)| error)
     }
