@@ -4,7 +4,7 @@
 //! - [`project`], [`job`], [`log`], [`artifact`], [`agent`] are the subjects, a folder each   - [`forge`] is where projects come from
 //! - [`http`] is the table of routes   - [`app`] holds the subjects together   - [`daemon`] starts and stops every task
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
-//! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids
+//! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids   - [`schema`] describes types to others
 //! - [`bench`], [`demo`], [`doctor`] are what the command line offers besides
 
 pub mod agent;
@@ -20,4 +20,5 @@ pub mod id;
 pub mod job;
 pub mod log;
 pub mod project;
+pub mod schema;
 pub mod state;

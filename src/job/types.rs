@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::Time;
 use crate::id::{AgentId, JobId, Label, LeaseId, ProjectId};
@@ -12,7 +12,7 @@ use crate::state::edit::Entity;
 use crate::state::object::Object;
 
 /// What kind of work a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobType {
     /// Answer the last message of a chat.
@@ -33,7 +33,7 @@ impl JobType {
 }
 
 /// Where a job is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
     /// Waits for an agent.
@@ -76,7 +76,7 @@ impl fmt::Display for JobState {
 }
 
 /// A job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Job {
     /// Its id, which its file is named by.
@@ -148,7 +148,7 @@ impl Job {
 }
 
 /// One agent's hold on one job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Lease {
     /// The fencing token.
@@ -159,7 +159,7 @@ pub struct Lease {
 }
 
 /// Why a job failed, for programs and for people.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Failure {
     /// A stable word: `stepFailed`.
@@ -172,7 +172,7 @@ pub struct Failure {
 }
 
 /// What a whole log must be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogSum {
     /// Bytes.
@@ -219,11 +219,4 @@ impl From<RequestKey> for String {
     }
 }
 
-impl JsonSchema for RequestKey {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "RequestKey".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "maxLength": 128 })
-    }
-}
+crate::schema::text_schema!(RequestKey, "An idempotency key: 1 to 128 visible ASCII characters", "^[!-~]{1,128}$");
