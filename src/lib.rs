@@ -5,7 +5,7 @@
 //! - [`http`] is the table of routes   - [`app`] holds the subjects together   - [`daemon`] starts and stops every task
 //! - [`git`] runs git as a program
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
-//! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids
+//! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids   - [`schema`] describes types to others
 //! - [`bench`], [`demo`], [`doctor`] are what the command line offers besides
 
 pub mod agent;
@@ -23,5 +23,6 @@ pub mod id;
 pub mod job;
 pub mod log;
 pub mod project;
+pub mod schema;
 pub mod state;
 pub mod worker;

@@ -44,6 +44,7 @@ pub fn pending_job(ids: &IdMaker, project: &ProjectId, now: Time) -> Job {
         labels: Vec::new(),
         payload: Object::from_iter([("ref".to_owned(), "main".into())]),
         attempt: 1,
+        earlier: Vec::new(),
         timeout_seconds: 3600,
         claimed_by: None,
         lease: None,

@@ -64,6 +64,17 @@ impl Objects {
             .map_err(|error| self.load_error(format!("commit {commit}"), &error))
     }
 
+    /// The tree of a commit, if there is such a commit.
+    pub fn find_tree_of(&self, commit: Oid) -> Result<Option<Oid>, LoadError> {
+        let read = |repo: &git2::Repository| match repo.find_commit(commit.to_git()) {
+            Ok(commit) => Ok(Some(commit.tree_id().into())),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+            Err(error) if error.class() == git2::ErrorClass::Invalid => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.with(read).map_err(|error| self.load_error(format!("commit {commit}"), &error))
+    }
+
     /// The names of all refs that begin so.
     pub fn refs(&self, prefix: &str) -> Result<Vec<String>, LoadError> {
         let read = |repo: &git2::Repository| {

@@ -238,6 +238,41 @@ impl State {
         }
     }
 
+    /// Reads memory, and takes the state branch as it is at that very moment; both are durable.
+    pub async fn read_with_snapshot<T>(
+        &self, name: &RepoName, ask: impl FnOnce(&mut View<'_>) -> T,
+    ) -> Result<(T, Option<Snapshot>), EngineError> {
+        let mut ask = Some(ask);
+        loop {
+            let repo = self.repo(name).await?;
+            let Some((answer, at, seen)) = Engine::try_read_and_branch(&repo, &mut ask) else { continue };
+            repo.durable.wait_for(seen).await;
+            let (commit, tree) = at?;
+            return Ok((answer, (commit != Oid::ZERO).then(|| Snapshot::new(repo, commit, tree))));
+        }
+    }
+
+    /// A branch as it was at a commit; `None` if the repository has no such commit.
+    pub async fn snapshot_at(&self, name: &RepoName, branch: &str, commit: Oid) -> Result<Option<Snapshot>, EngineError> {
+        loop {
+            let repo = self.repo(name).await?;
+            let Some((at, seen)) = Engine::try_branch(&repo, branch) else { continue };
+            let (tip, tree) = at?;
+            if tip == commit {
+                repo.durable.wait_for(seen).await;
+                return Ok(Some(Snapshot::new(repo, commit, tree)));
+            }
+            // An older commit is read from the repository, where it is once everything up to now is published.
+            repo.published.wait_for(seen).await;
+            let read = move || -> Result<Option<Snapshot>, LoadError> {
+                let Some(root) = repo.objects.find_tree_of(commit)? else { return Ok(None) };
+                let tree = super::tree::Tree::new(root, super::tree::TreeSource::tree(&repo.objects, root)?);
+                Ok(Some(Snapshot::new(repo, commit, Arc::new(tree))))
+            };
+            return Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??);
+        }
+    }
+
     /// Waits until plain git shows everything up to this record of the repository.
     pub async fn published(&self, name: &RepoName, lsn: Lsn) -> Result<(), EngineError> {
         let repo = self.repo(name).await?;
@@ -512,6 +547,17 @@ impl Engine {
         let ask = ask.take().expect("a question is asked once, of a repository that is open");
         let answer = ask(&mut repo.view(&mut inner));
         Some((answer, inner.last()))
+    }
+
+    #[expect(clippy::type_complexity, reason = "an answer with a commit and its tree, which the caller takes apart at once")]
+    fn try_read_and_branch<T>(
+        repo: &Arc<Repo>, ask: &mut Option<impl FnOnce(&mut View<'_>) -> T>,
+    ) -> Option<(T, Result<(Oid, Arc<super::tree::Tree>), LoadError>, Lsn)> {
+        let mut inner = repo.lock()?;
+        let ask = ask.take().expect("a question is asked once, of a repository that is open");
+        let answer = ask(&mut repo.view(&mut inner));
+        let at = repo.branch_at(&mut inner, super::layout::STATE_REF);
+        Some((answer, at, inner.last()))
     }
 
     #[expect(clippy::type_complexity, reason = "a commit and its tree, which both callers take apart at once")]
