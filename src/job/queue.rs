@@ -404,7 +404,8 @@ mod tests {
         drop(queue.wait(Offer::default()));
         let (mut first, mut second) = (queue.wait(Offer::default()), queue.wait(Offer::default()));
         queue.offer(made.entry("mrx-a", 0, &[]));
-        assert!(first.job.try_recv().is_ok());
+        let reserved = first.job.try_recv();
+        assert!(reserved.is_ok());
         assert!(second.job.try_recv().is_err());
     }
 

@@ -13,6 +13,8 @@ use super::oid::{Kind, Oid};
 
 /// A pack begins with `PACK`, the version and the number of objects.
 pub const HEADER_BYTES: usize = 12;
+/// The header of a pack of version 2 without objects.
+const EMPTY_HEADER: &[u8; HEADER_BYTES] = b"PACK\0\0\0\x02\0\0\0\0";
 /// A pack ends with the SHA-1 of all before it.
 pub const TRAILER_BYTES: usize = 20;
 /// A stored deflate block holds at most this much.
@@ -85,12 +87,14 @@ pub struct Pack {
     pub pack: Vec<u8>,
     /// Its index, version 2.
     pub index: Vec<u8>,
+    objects: Vec<Object>,
+    places: OidMap<Place>,
 }
 
 impl Default for Draft {
     fn default() -> Self {
         let mut bytes = Vec::with_capacity(4096);
-        bytes.extend_from_slice(b"PACK\0\0\0\x02\0\0\0\0");
+        bytes.extend_from_slice(EMPTY_HEADER);
         Self { bytes, objects: Vec::new(), places: OidMap::default() }
     }
 }
@@ -190,14 +194,32 @@ impl Draft {
         self.bytes.extend_from_slice(&simd_adler32::adler32(&content).to_be_bytes());
     }
 
-    /// The pack and its index, ready to be written.
+    /// The pack and its index, ready to be written. What is left of the draft is kept for the next one.
     pub fn finish(mut self) -> Pack {
         let count = self.objects.len() as u32;
         self.bytes[8..HEADER_BYTES].copy_from_slice(&count.to_be_bytes());
         let sum = Oid(Sha1::digest(&self.bytes).into());
         self.bytes.extend_from_slice(&sum.0);
         let index = index_of(&mut self.objects, sum);
-        Pack { name: sum, pack: self.bytes, index }
+        Pack { name: sum, pack: self.bytes, index, objects: self.objects, places: self.places }
+    }
+}
+
+impl Pack {
+    /// A pack that was made elsewhere.
+    pub fn of(name: Oid, pack: Vec<u8>, index: Vec<u8>) -> Self {
+        Self { name, pack, index, objects: Vec::new(), places: OidMap::default() }
+    }
+
+    /// An empty draft in the memory of this pack: under load a pack has megabytes, and having the system clear new
+    /// memory for each costs as much as filling it.
+    pub fn into_draft(self) -> Draft {
+        let Pack { pack: mut bytes, mut objects, mut places, .. } = self;
+        bytes.clear();
+        bytes.extend_from_slice(EMPTY_HEADER);
+        objects.clear();
+        places.clear();
+        Draft { bytes, objects, places }
     }
 }
 

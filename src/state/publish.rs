@@ -198,7 +198,7 @@ impl Publisher {
             }
         }
         self.upkeep.published(repo, objects);
-        let next = repo.unseal(last, number);
+        let next = repo.unseal(last, number, files);
         self.unpublished.end(&*self.journal, first);
         if let Some(due) = next {
             self.agenda.add(repo.clone(), due);

@@ -212,7 +212,7 @@ fn write_pack(repo: &git2::Repository, disk: &dyn Disk, path: &Path, batch: &Bat
     indexer.write_all(&pack)?;
     let index = fs::read(scratch.join(format!("pack-{}.idx", indexer.commit()?)))?;
     fs::remove_dir_all(&scratch)?;
-    let files = Pack { name: Oid(sum.into()), pack, index };
+    let files = Pack::of(Oid(sum.into()), pack, index);
     publish::write_pack(disk, path, &files).map_err(|PackNotWritten { source, .. }| PackError::Disk(source))
 }
 

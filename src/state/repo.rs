@@ -19,7 +19,7 @@ use super::journal::{Journal, JournalError, Lsn, OnDurable, Record};
 use super::layout::{RepoName, STATE_REF};
 use super::objects::Objects;
 use super::oid::{Kind, Oid};
-use super::pack::{Draft, OidMap};
+use super::pack::{Draft, OidMap, Pack};
 use super::publish::{Beginning, PUBLISH_INTERVAL, Unpublished};
 use super::requests::Requests;
 use super::tree::{self, EditError, Entry, LoadError, Tree, TreeSource};
@@ -71,6 +71,7 @@ pub(super) struct Inner {
     projections: Projections,
     requests: Requests,
     draft: Draft,
+    spare: Option<Draft>,
     /// Bytes of folders loaded since unused ones were last dropped.
     loaded_bytes: usize,
     /// Ascends with each pack, and when a delta must not reach back; see [`tree::write`].
@@ -172,6 +173,7 @@ impl Repo {
             projections,
             requests: Requests::default(),
             draft: Draft::default(),
+            spare: None,
             loaded_bytes: 0,
             pack_number: 1,
             moves: Vec::new(),
@@ -265,8 +267,9 @@ impl Repo {
         let pack_number = inner.pack_number;
         inner.pack_number += 1;
         inner.sealed_blobs = std::mem::take(&mut inner.fresh_blobs);
+        let next = inner.spare.take().unwrap_or_default();
         Some(Sealed {
-            draft: std::mem::take(&mut inner.draft),
+            draft: std::mem::replace(&mut inner.draft, next),
             moves: std::mem::take(&mut inner.moves),
             first: inner.first,
             last: inner.last,
@@ -275,13 +278,17 @@ impl Repo {
     }
 
     /// Says that a sealed draft now stands in the repository; tells when the next one is due, if there is one.
-    pub(super) fn unseal(&self, last: Lsn, pack_number: u64) -> Option<Instant> {
+    /// Under load the memory of the published pack serves the next draft but one; a quiet repository holds none.
+    pub(super) fn unseal(&self, last: Lsn, pack_number: u64, published: Pack) -> Option<Instant> {
+        let spare = published.into_draft();
         let mut inner = self.inner.lock();
         inner.publishing = false;
-        inner.sealed_blobs = OidMap::default();
+        let stands_in_git = std::mem::take(&mut inner.sealed_blobs);
         inner.drop_unused_folders(pack_number);
         let next = (!inner.draft.is_empty()).then_some(inner.next_publish);
+        let unneeded = if next.is_some() { inner.spare.replace(spare) } else { Some(spare) };
         drop(inner);
+        drop((stands_in_git, unneeded));
         self.published.reach(last);
         next
     }
