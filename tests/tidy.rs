@@ -1,0 +1,68 @@
+//! What we agreed on about the sources, held by a test where no lint can.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file longer than this has a second subject in it.
+const LINES_MAX: usize = 650;
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn all() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in ["src", "tests"] {
+        sources(&root.join(folder), &mut found);
+    }
+    assert!(found.len() > 50, "the sources are found");
+    found.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+#[test]
+fn every_source_file_opens_with_what_it_is_about() {
+    for (path, text) in all() {
+        assert!(text.starts_with("//! "), "{} has no head comment", path.display());
+    }
+}
+
+#[test]
+fn no_source_file_is_longer_than_one_subject() {
+    for (path, text) in all() {
+        let lines = text.lines().count();
+        assert!(lines <= LINES_MAX, "{} has {lines} lines; look for the second subject in it", path.display());
+    }
+}
+
+#[test]
+fn a_subject_does_not_use_another_subjects_handlers() {
+    for subject in ["agent", "artifact", "job", "log", "project"] {
+        for (path, text) in all().into_iter().filter(|(path, _)| path.components().any(|part| part.as_os_str() == "src")) {
+            let own = path.components().any(|part| part.as_os_str() == subject || part.as_os_str() == "http");
+            let uses = text.contains(&format!("crate::{subject}::api"));
+            assert!(own || !uses, "{} uses {subject}::api", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_engine_knows_no_subject() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/state");
+    let mut found = Vec::new();
+    sources(&root, &mut found);
+    for path in found.into_iter().filter(|path| !path.components().any(|part| part.as_os_str() == "tests")) {
+        let text = fs::read_to_string(&path).unwrap();
+        for subject in ["agent", "app", "artifact", "forge", "http", "job", "log", "project", "worker"] {
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            assert!(!code.contains(&format!("use crate::{subject}")), "{} uses {subject}", path.display());
+        }
+    }
+}
