@@ -15,6 +15,7 @@ pub mod bench;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod forge;
 pub mod git;
 pub mod http;
