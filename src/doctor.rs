@@ -85,7 +85,9 @@ pub fn examine(folder: &DataFolder) -> Vec<Finding> {
     let path = folder.path();
     if !path.is_dir() {
         let path = path.display();
-        found.push(fail(format!("there is no folder {path}: run `mrx serve --data {path}` once, or give another --data")));
+        found.push(fail(format!(
+            "there is no folder {path}: run `mrx serve --data {path}` once, or give another --data"
+        )));
         return found;
     }
     let (is_free, lock) = lock(folder);
@@ -101,14 +103,23 @@ pub fn examine(folder: &DataFolder) -> Vec<Finding> {
 fn git() -> Finding {
     let text = match Program::other("git", Path::new("/")).args(["version"]).run() {
         Ok(output) => String::from_utf8_lossy(&output).trim().to_owned(),
-        Err(error) => return fail(format!("git does not run ({error}): install git {}.{} or newer", GIT_GOOD.0, GIT_GOOD.1)),
+        Err(error) => {
+            return fail(format!(
+                "git does not run ({error}): install git {}.{} or newer",
+                GIT_GOOD.0, GIT_GOOD.1
+            ));
+        }
     };
     match git_version(&text) {
         Some(version) if version >= GIT_GOOD => ok(text),
-        Some(version) if version >= GIT_MIN => {
-            warn(format!("{text}: repositories are not repacked by git before {}.{}; install a newer one", GIT_GOOD.0, GIT_GOOD.1))
-        }
-        _ => fail(format!("{text}: MrX needs git {}.{}, better {}.{}", GIT_MIN.0, GIT_MIN.1, GIT_GOOD.0, GIT_GOOD.1)),
+        Some(version) if version >= GIT_MIN => warn(format!(
+            "{text}: repositories are not repacked by git before {}.{}; install a newer one",
+            GIT_GOOD.0, GIT_GOOD.1
+        )),
+        _ => fail(format!(
+            "{text}: MrX needs git {}.{}, better {}.{}",
+            GIT_MIN.0, GIT_MIN.1, GIT_GOOD.0, GIT_GOOD.1
+        )),
     }
 }
 
@@ -133,7 +144,9 @@ fn lock(folder: &DataFolder) -> (bool, Finding) {
     let path = folder.lock();
     let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return (true, ok("no daemon has used the folder yet")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return (true, ok("no daemon has used the folder yet"));
+        }
         Err(error) => return (false, fail(format!("{} cannot be read: {error}", path.display()))),
     };
     match file.try_lock_shared() {
@@ -142,7 +155,9 @@ fn lock(folder: &DataFolder) -> (bool, Finding) {
             let holder = fs::read_to_string(&path).unwrap_or_default();
             (false, ok(format!("a daemon is running on the folder: {}", holder.trim().replace('\n', ", "))))
         }
-        Err(TryLockError::Error(error)) => (false, fail(format!("{} cannot be locked: {error}", path.display()))),
+        Err(TryLockError::Error(error)) => {
+            (false, fail(format!("{} cannot be locked: {error}", path.display())))
+        }
     }
 }
 
@@ -161,15 +176,26 @@ fn room(path: &Path) -> Finding {
 
 fn keys(folder: &DataFolder) -> Vec<Finding> {
     let keys = folder.keys();
-    let Ok(entries) = fs::read_dir(&keys) else { return vec![ok("no keys yet; they are made when the daemon starts")] };
+    let Ok(entries) = fs::read_dir(&keys) else {
+        return vec![ok("no keys yet; they are made when the daemon starts")];
+    };
     let files = entries.flatten().map(|entry| (entry.path(), 0o600));
-    let open: Vec<_> = [(keys.clone(), 0o700)].into_iter().chain(files).filter_map(|(path, mode)| too_open(path, mode)).collect();
+    let open: Vec<_> = [(keys.clone(), 0o700)]
+        .into_iter()
+        .chain(files)
+        .filter_map(|(path, mode)| too_open(path, mode))
+        .collect();
     if open.is_empty() { vec![ok("keys are readable by their owner only")] } else { open }
 }
 
 fn too_open(path: PathBuf, mode: u32) -> Option<Finding> {
     let found = fs::metadata(&path).map(|metadata| metadata.permissions().mode() & 0o777).unwrap_or(0);
-    let text = || format!("{} has mode {found:04o}: others may have read it; run `chmod {mode:o}` on it, and make new tokens", path.display());
+    let text = || {
+        format!(
+            "{} has mode {found:04o}: others may have read it; run `chmod {mode:o}` on it, and make new tokens",
+            path.display()
+        )
+    };
     (found & !mode & 0o077 != 0).then(|| fail(text()))
 }
 
@@ -189,7 +215,10 @@ fn journal(folder: &DataFolder) -> Finding {
             Err(error) => return fail(format!("journal: {}", chain(&error))),
         }
     }
-    ok(format!("journal: {records} records are to be published at the next start; it ended as {:?}", left.tail))
+    ok(format!(
+        "journal: {records} records are to be published at the next start; it ended as {:?}",
+        left.tail
+    ))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -206,7 +235,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn repositories(folder: &DataFolder) -> Vec<RepoName> {
     let entries = fs::read_dir(folder.repos().join("projects")).into_iter().flatten().flatten();
     let mut names: Vec<RepoName> = entries
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".git")?.parse().ok().map(RepoName::Project))
+        .filter_map(|entry| {
+            entry.file_name().to_str()?.strip_suffix(".git")?.parse().ok().map(RepoName::Project)
+        })
         .chain([RepoName::Platform])
         .filter(|name| folder.repo(name).is_dir())
         .collect();
@@ -217,7 +248,10 @@ fn repositories(folder: &DataFolder) -> Vec<RepoName> {
 fn repository(folder: &DataFolder, name: &RepoName) -> Vec<Finding> {
     let repo = folder.repo(name);
     if !repo.join("HEAD").is_file() {
-        return vec![warn(format!("{name}: {} was never finished: it is made again when it is needed", repo.display()))];
+        return vec![warn(format!(
+            "{name}: {} was never finished: it is made again when it is needed",
+            repo.display()
+        ))];
     }
     let mut found = vec![fsck(name, &repo), pack_count(name, &repo)];
     found.extend(rejected(name, &repo));
@@ -227,7 +261,12 @@ fn repository(folder: &DataFolder, name: &RepoName) -> Vec<Finding> {
 
 /// `git fsck`, again if packs were folded meanwhile.
 fn fsck(name: &RepoName, repo: &Path) -> Finding {
-    let check = || Program::git(repo).args(["fsck", "--strict", "--connectivity-only", "--no-dangling"]).time_limit(FSCK_TIME_LIMIT).run();
+    let check = || {
+        Program::git(repo)
+            .args(["fsck", "--strict", "--connectivity-only", "--no-dangling"])
+            .time_limit(FSCK_TIME_LIMIT)
+            .run()
+    };
     let names = || packs::list(repo).map(|packs| packs.into_iter().map(|pack| pack.name).collect::<Vec<_>>());
     let mut failure: Option<ProgramError> = None;
     for _ in 0..FSCK_TRIES {
@@ -242,14 +281,18 @@ fn fsck(name: &RepoName, repo: &Path) -> Finding {
     }
     let cause = failure.map_or_else(String::new, |error| error.cause.to_string());
     let repo = repo.display();
-    fail(format!("{name}: {cause}: stop the daemon, keep a copy of {repo}, and restore it from a backup or a clone"))
+    fail(format!(
+        "{name}: {cause}: stop the daemon, keep a copy of {repo}, and restore it from a backup or a clone"
+    ))
 }
 
 fn pack_count(name: &RepoName, repo: &Path) -> Finding {
     match packs::list(repo) {
         Ok(packs) if packs.len() > PACKS_MAX => {
             let count = packs.len();
-            warn(format!("{name}: {count} packs, more than {PACKS_MAX}: see in the daemon's log why they are not folded"))
+            warn(format!(
+                "{name}: {count} packs, more than {PACKS_MAX}: see in the daemon's log why they are not folded"
+            ))
         }
         Ok(packs) => ok(format!("{name}: {} packs", packs.len())),
         Err(error) => fail(format!("{name}: the packs cannot be listed: {error}")),
@@ -283,7 +326,8 @@ fn quarantined(name: &RepoName, repo: &Path) -> Option<Finding> {
             if entry.kind() == Some(git2::ObjectType::Blob) {
                 match repo.find_blob(entry.id()) {
                     Ok(blob) => {
-                        let path = format!("{OPEN_JOBS}/{folder}{}", String::from_utf8_lossy(entry.name_bytes()));
+                        let path =
+                            format!("{OPEN_JOBS}/{folder}{}", String::from_utf8_lossy(entry.name_bytes()));
                         jobs.apply(&Edit::write(path, blob.content().to_vec()));
                     }
                     Err(error) => failure = Some(error),

@@ -74,7 +74,10 @@ async fn a_lost_pack_is_named() {
     let pack = packs::list(&repo).unwrap().remove(0);
     fs::remove_file(packs::folder(&repo).join(format!("{}.idx", pack.name))).unwrap();
     let found = complaints(&data);
-    assert!(found.iter().any(|text| text.starts_with("fail  platform: exit") && text.contains("backup")), "{found:?}");
+    assert!(
+        found.iter().any(|text| text.starts_with("fail  platform: exit") && text.contains("backup")),
+        "{found:?}"
+    );
 }
 
 #[tokio::test]
@@ -83,7 +86,8 @@ async fn many_packs_rejected_refs_and_invalid_jobs_are_named() {
     let path = data.repo(&project());
     let repo = git2::Repository::open_bare(&path).unwrap();
     let tip: Oid = repo.refname_to_id(STATE_REF).unwrap().into();
-    crate::state::refs::swap(&crate::state::disk::RealDisk, &path, "refs/rejected/17-abc", Oid::ZERO, tip).unwrap();
+    crate::state::refs::swap(&crate::state::disk::RealDisk, &path, "refs/rejected/17-abc", Oid::ZERO, tip)
+        .unwrap();
     only(&data, &["warn", "projects/mrx-bench", "refs/rejected/17-abc", "update-ref -d"]);
     fs::remove_file(path.join("refs/rejected/17-abc")).unwrap();
 
@@ -106,7 +110,8 @@ async fn a_job_file_that_is_none_is_named() {
     let tip = repo.find_reference(STATE_REF).unwrap().peel_to_commit().unwrap();
     let path = "jobs/open/7/k/job-01jd000000000000000000007k.yaml";
     let mut update = git2::build::TreeUpdateBuilder::new();
-    let tree = update.upsert(path, blob, git2::FileMode::Blob).create_updated(&repo, &tip.tree().unwrap()).unwrap();
+    let tree =
+        update.upsert(path, blob, git2::FileMode::Blob).create_updated(&repo, &tip.tree().unwrap()).unwrap();
     let (tree, who) = (repo.find_tree(tree).unwrap(), git2::Signature::now("a", "a@mrx.invalid").unwrap());
     let text = repo.commit_create_buffer(&who, &who, "by hand\n", &tree, &[&tip]).unwrap();
     let commit = repo.odb().unwrap().write(git2::ObjectType::Commit, &text).unwrap();
@@ -117,7 +122,10 @@ async fn a_job_file_that_is_none_is_named() {
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let found = examine(&DataFolder::new("/nowhere/mrx"));
-    assert!(found.last().unwrap().to_string().starts_with("fail  there is no folder /nowhere/mrx"), "{found:?}");
+    assert!(
+        found.last().unwrap().to_string().starts_with("fail  there is no folder /nowhere/mrx"),
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -44,7 +44,9 @@ pub enum About {
 
 /// The text is neither an id nor a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither a job's or artifact's id nor a path such as jobs/open: no leading '/', '-' or ':', no '..', no control characters")]
+#[error(
+    "{0:?} is neither a job's or artifact's id nor a path such as jobs/open: no leading '/', '-' or ':', no '..', no control characters"
+)]
 pub struct BadPath(String);
 
 impl FromStr for About {
@@ -148,7 +150,9 @@ impl History {
         let Some(from) = self.begin(filter.after)? else { return Ok(Vec::new()) };
         let commits = match &filter.about {
             None => self.walk(&Walk { from, limit, ..Walk::default() })?,
-            Some(About::Path(path)) => self.walk(&Walk { from, limit, path: Some(path), ..Walk::default() })?,
+            Some(About::Path(path)) => {
+                self.walk(&Walk { from, limit, path: Some(path), ..Walk::default() })?
+            }
             Some(About::Job(job)) => self.walk_job(from, job, limit)?,
         };
         commits.into_iter().take(limit).map(|commit| self.event(commit)).collect()
@@ -180,7 +184,9 @@ impl History {
     /// A file as it was at a commit; `None` if it was not there.
     pub fn file(&self, commit: Oid, path: &str) -> Result<Option<Bytes>, HistoryError> {
         let read = |repo: &git2::Repository| {
-            let Some(entry) = entry(repo, commit, path)?.filter(|entry| !entry.is_folder) else { return Ok(None) };
+            let Some(entry) = entry(repo, commit, path)?.filter(|entry| !entry.is_folder) else {
+                return Ok(None);
+            };
             Ok(Some(repo.find_blob(entry.oid.to_git())?.content().to_vec().into()))
         };
         self.objects.with(read).map_err(|error| self.failed(commit, &error))
@@ -192,7 +198,9 @@ impl History {
             let tree = if path.is_empty() {
                 repo.find_commit(commit.to_git())?.tree()?
             } else {
-                let Some(entry) = entry(repo, commit, path)?.filter(|entry| entry.is_folder) else { return Ok(Vec::new()) };
+                let Some(entry) = entry(repo, commit, path)?.filter(|entry| entry.is_folder) else {
+                    return Ok(Vec::new());
+                };
                 repo.find_tree(entry.oid.to_git())?
             };
             Ok(tree.iter().map(|entry| read_entry(&entry)).collect())
@@ -224,7 +232,13 @@ impl History {
                 break;
             }
             if let Some(done) = self.done_path(job, commit)? {
-                let stretch = Walk { from: newer.unwrap_or(from), until: Some(commit), limit, path: Some(&done), ..Walk::default() };
+                let stretch = Walk {
+                    from: newer.unwrap_or(from),
+                    until: Some(commit),
+                    limit,
+                    path: Some(&done),
+                    ..Walk::default()
+                };
                 found.extend(self.walk(&stretch)?.into_iter().filter(|commit| Some(*commit) != newer));
             }
             found.push(commit);
@@ -266,7 +280,8 @@ impl History {
 
     fn event(&self, commit: Oid) -> Result<Event, HistoryError> {
         let project = self.name.project().cloned();
-        let read = |repo: &git2::Repository| Ok(commit::read_event(project, &repo.find_commit(commit.to_git())?));
+        let read =
+            |repo: &git2::Repository| Ok(commit::read_event(project, &repo.find_commit(commit.to_git())?));
         self.objects.with(read).map_err(|error| self.failed(commit, &error))
     }
 
@@ -375,10 +390,15 @@ async fn blocking<T: Send + 'static>(
 /// The events of the commits of a branch behind `after`, oldest first; `None` if the branch does not have that commit, or
 /// if it is too far back.
 pub(super) fn events_after(
-    objects: &Objects, name: &RepoName, tip: Oid, after: Oid,
+    objects: &Objects,
+    name: &RepoName,
+    tip: Oid,
+    after: Oid,
 ) -> Result<Option<Vec<Event>>, LoadError> {
     let failed = |error: &git2::Error| objects.load_error(format!("the commits behind {after}"), error);
-    let Some(age) = objects.with(|repo| age_of(repo, after)).map_err(|error| failed(&error))? else { return Ok(None) };
+    let Some(age) = objects.with(|repo| age_of(repo, after)).map_err(|error| failed(&error))? else {
+        return Ok(None);
+    };
     let near = objects.with(|repo| near_ones(repo, tip, after)).map_err(|error| failed(&error))?;
     let behind = match near {
         Some(behind) => behind,
@@ -388,7 +408,8 @@ pub(super) fn events_after(
         },
     };
     let read = |repo: &git2::Repository| {
-        let event = |oid: &git2::Oid| Ok(commit::read_event(name.project().cloned(), &repo.find_commit(*oid)?));
+        let event =
+            |oid: &git2::Oid| Ok(commit::read_event(name.project().cloned(), &repo.find_commit(*oid)?));
         behind.iter().rev().map(event).collect()
     };
     objects.with(read).map(Some).map_err(|error| failed(&error))
@@ -422,7 +443,12 @@ fn near_ones(repo: &git2::Repository, tip: Oid, after: Oid) -> Result<Option<Vec
 /// The same for one that is far: git has the commit-graph, and walks no further than commits as old as `after`.
 fn far_ones(objects: &Objects, tip: Oid, after: Oid, age: u64) -> Result<Option<Vec<git2::Oid>>, LoadError> {
     let (count, age) = (EVENTS_MAX + 1, age.saturating_sub(CLOCK_SLOP.as_secs()));
-    let arguments = ["rev-list".to_owned(), "--first-parent".to_owned(), format!("--max-count={count}"), format!("--max-age={age}")];
+    let arguments = [
+        "rev-list".to_owned(),
+        "--first-parent".to_owned(),
+        format!("--max-count={count}"),
+        format!("--max-age={age}"),
+    ];
     let walk = Program::git(objects.path()).args(arguments).args([tip.to_string(), "--".to_owned()]).run();
     let output = walk.map_err(|error| LoadError {
         what: format!("the commits behind {after}"),
@@ -431,7 +457,9 @@ fn far_ones(objects: &Objects, tip: Oid, after: Oid, age: u64) -> Result<Option<
     })?;
     let text = String::from_utf8_lossy(&output);
     let place = text.lines().position(|line| line.parse() == Ok(after));
-    Ok(place.map(|place| text.lines().take(place).filter_map(|line| line.parse::<Oid>().ok()).map(Oid::to_git).collect()))
+    Ok(place.map(|place| {
+        text.lines().take(place).filter_map(|line| line.parse::<Oid>().ok()).map(Oid::to_git).collect()
+    }))
 }
 
 #[cfg(test)]

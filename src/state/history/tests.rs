@@ -27,14 +27,28 @@ impl World {
     async fn job(&self) -> JobId {
         let (payload, timeout_seconds) = (Object::from_iter([("ref".to_owned(), "main".into())]), 60);
         let project = self.project.clone();
-        let new = NewJob { project, kind: JobType::Build, payload, priority: 0, labels: Vec::new(), timeout_seconds };
+        let new = NewJob {
+            project,
+            kind: JobType::Build,
+            payload,
+            priority: 0,
+            labels: Vec::new(),
+            timeout_seconds,
+        };
         self.app.jobs.create(new, Actor::daemon(), None).await.unwrap().answer.job_id.clone()
     }
 
     async fn write(&self, path: &str, text: Option<&str>) -> Oid {
         let edit = text.map_or_else(|| Edit::remove(path), |text| Edit::write(path, text.to_owned()));
         let (subject, actor) = (format!("write {path}"), Actor::daemon());
-        let change = Change { branch: STATE_REF.into(), subject, event: "test", actor, request: None, edits: vec![edit] };
+        let change = Change {
+            branch: STATE_REF.into(),
+            subject,
+            event: "test",
+            actor,
+            request: None,
+            edits: vec![edit],
+        };
         let decide = |_: &mut View<'_>| -> Result<_, EngineError> { Ok(Decision::commit(change, ())) };
         self.app.state.change(&self.repo, decide).await.unwrap().commit
     }
@@ -52,7 +66,10 @@ impl Drop for World {
 }
 
 fn subjects(events: &[Event]) -> Vec<&str> {
-    events.iter().map(|event| event.subject.split_once(": ").map_or(event.subject.as_str(), |(_, what)| what)).collect()
+    events
+        .iter()
+        .map(|event| event.subject.split_once(": ").map_or(event.subject.as_str(), |(_, what)| what))
+        .collect()
 }
 
 #[tokio::test]
@@ -102,7 +119,10 @@ async fn a_commit_shows_what_each_file_was_and_is_and_the_past_can_be_read() {
     let past = state.at(&world.repo, first).await.unwrap();
     assert_eq!(past.file("notes/a.txt").unwrap().unwrap(), "one\n");
     assert_eq!(past.file("notes").unwrap(), None);
-    assert_eq!(past.list("notes").unwrap().iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["a.txt"]);
+    assert_eq!(
+        past.list("notes").unwrap().iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(),
+        ["a.txt"]
+    );
     assert!(state.at(&world.repo, third).await.unwrap().list("notes").unwrap().is_empty());
     let unknown = Oid::of(crate::state::oid::Kind::Blob, b"nothing");
     assert!(matches!(state.show(&world.repo, unknown).await, Err(HistoryError::NoCommit { .. })));
@@ -129,8 +149,24 @@ async fn a_listener_that_was_away_long_is_told_every_event_and_one_of_elsewhere_
 #[test]
 fn a_path_that_git_could_take_for_something_else_is_refused() {
     for bad in [
-        "", "/", "/etc", "-n", "--all", ":(glob)**", ":/", ":!x", "a/../b", "..", ".", "a//b", "./a", "a\nb", "a\0", "a\x1b[m",
-        "a\\b", &"a".repeat(600),
+        "",
+        "/",
+        "/etc",
+        "-n",
+        "--all",
+        ":(glob)**",
+        ":/",
+        ":!x",
+        "a/../b",
+        "..",
+        ".",
+        "a//b",
+        "./a",
+        "a\nb",
+        "a\0",
+        "a\x1b[m",
+        "a\\b",
+        &"a".repeat(600),
     ] {
         assert!(bad.parse::<About>().is_err(), "{bad:?}");
     }
