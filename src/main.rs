@@ -4,8 +4,11 @@ use std::io::Write;
 
 use anyhow::Context;
 use clap::Parser;
-use mrx::config::{AgentArgs, Cli, Command, ServeArgs};
+use mrx::config::{AgentArgs, Cli, Command, DoctorArgs, LogArgs, ServeArgs};
 use mrx::daemon::{Daemon, stop_signal};
+use mrx::doctor::{self, Level};
+use mrx::state::history::{Filter, History};
+use mrx::state::layout::{DataFolder, RepoName};
 use mrx::worker::{self, AgentOptions, AgentToken, Stop};
 use mrx::{bench, demo};
 use tracing_subscriber::EnvFilter;
@@ -29,8 +32,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => serve(&args).await,
         Command::Agent(args) => agent(args).await,
         Command::Demo(args) => demo::run(&args).await,
+        Command::Log(args) => log(&args),
+        Command::Doctor(args) => doctor(&args),
         Command::Bench(args) => bench::run(&args).await,
-        Command::Log(_) | Command::Doctor(_) => anyhow::bail!("soon"),
     }
 }
 
@@ -69,4 +73,34 @@ async fn agent(args: AgentArgs) -> anyhow::Result<()> {
         ended = worker::run(options, stop) => ended,
         () = signals => Ok(()),
     }
+}
+
+/// Prints a line a commit, newest first. It needs no daemon and disturbs none.
+fn log(args: &LogArgs) -> anyhow::Result<()> {
+    let (folder, name) = (DataFolder::new(&args.data), args.project.clone().map_or(RepoName::Platform, RepoName::Project));
+    if !folder.repo(&name).join("HEAD").is_file() {
+        anyhow::bail!("there is no repository {name} in {}", args.data.display());
+    }
+    let about = args.path_or_id.as_deref().map(str::parse).transpose()?;
+    let events = History::open(&folder, &name).log(&Filter { about, after: None, limit: args.limit as usize })?;
+    let mut out = std::io::stdout().lock();
+    for event in events {
+        let (oid, time) = (event.commit.to_string(), event.time.to_string());
+        let subject: String = event.subject.chars().filter(|c| !c.is_control()).collect();
+        if writeln!(out, "{} {} {}  {subject}", &oid[..10], &time[..10], &time[11..19]).is_err() {
+            // Whoever reads has enough.
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Prints what is well and what is not; the exit code says whether anything failed.
+fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
+    let found = doctor::examine(&DataFolder::new(&args.data));
+    found.iter().for_each(|finding| println!("{finding}"));
+    if found.iter().any(|finding| finding.level == Level::Fail) {
+        std::process::exit(1);
+    }
+    Ok(())
 }

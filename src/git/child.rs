@@ -177,7 +177,11 @@ impl Program {
         command.args(&self.arguments).current_dir(&self.folder).env_clear();
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.envs(self.environment.iter().copied()).process_group(0);
-        let child = command.stdin(input).stdout(said.try_clone()?).stderr(Stdio::from(complaints.try_clone()?)).spawn()?;
+        let child = command
+            .stdin(input)
+            .stdout(said.try_clone()?)
+            .stderr(Stdio::from(complaints.try_clone()?))
+            .spawn()?;
         if self.is_background {
             // A machine that does not allow it runs the program at the usual priority.
             let _ = setpriority_process(Some(Pid::from_child(&child)), BACKGROUND_NICE);
@@ -283,7 +287,8 @@ mod tests {
 
     #[test]
     fn a_program_that_says_too_much_or_is_halted_is_ended() {
-        let endless = Program { output_bytes_max: 1 << 20, ..shell("while :; do echo 0123456789012345; done") };
+        let endless =
+            Program { output_bytes_max: 1 << 20, ..shell("while :; do echo 0123456789012345; done") };
         assert!(matches!(endless.run().unwrap_err().cause, Cause::TooMuch(_)));
         let halt = Halt::new(AtomicBool::new(true));
         assert!(matches!(shell("sleep 60").in_background(&halt).run().unwrap_err().cause, Cause::Halted));

@@ -56,7 +56,8 @@ pub(super) fn choose(packs: &[PackFile]) -> &[PackFile] {
         let sum: u64 = small[..*count].iter().map(|pack| pack.bytes).sum();
         small[count - 1].bytes * by <= sum
     };
-    let wanted = |by| (2..=most).rev().find(|count| grows(count, by)).filter(|count| packs.len() - count < LEFT_MAX);
+    let wanted =
+        |by| (2..=most).rev().find(|count| grows(count, by)).filter(|count| packs.len() - count < LEFT_MAX);
     let count = [6, 3, 2, 1].into_iter().find_map(wanted).unwrap_or(most);
     if count < 2 { &[] } else { &small[..count] }
 }
@@ -139,11 +140,8 @@ impl Reader<'_> {
             }
             self.bytes.resize(read, 0);
             self.start = offset;
-            FileExt::read_exact_at(&self.source.file, &mut self.bytes, offset).map_err(|source| FoldError::Disk {
-                what: "read",
-                path: self.source.path.clone(),
-                source,
-            })?;
+            FileExt::read_exact_at(&self.source.file, &mut self.bytes, offset)
+                .map_err(|source| FoldError::Disk { what: "read", path: self.source.path.clone(), source })?;
         }
         let from = (offset - self.start) as usize;
         Ok(&self.bytes[from..from + length])
@@ -166,7 +164,8 @@ fn read_head(bytes: &[u8]) -> Option<Head> {
     let (mut distance, mut length) = (0u64, 0);
     loop {
         let byte = *bytes.get(header + length)?;
-        distance = if length == 0 { 0 } else { distance.checked_add(1)?.checked_mul(128)? } | u64::from(byte & 0x7f);
+        distance =
+            if length == 0 { 0 } else { distance.checked_add(1)?.checked_mul(128)? } | u64::from(byte & 0x7f);
         length += 1;
         if byte & 0x80 == 0 {
             return Some(Head { header, base: Some((distance, length)) });
@@ -194,9 +193,11 @@ impl<'a> Folded<'a> {
         let path = packs::folder(repo).join(format!("{TEMPORARY_PREFIX}fold.pack"));
         // What a fold left that was cut off.
         let _ = fs::remove_file(&path);
-        let file = disk
-            .create_new(&path, 0o444)
-            .map_err(|source| FoldError::Disk { what: "write", path: path.clone(), source })?;
+        let file = disk.create_new(&path, 0o444).map_err(|source| FoldError::Disk {
+            what: "write",
+            path: path.clone(),
+            source,
+        })?;
         let mut waiting = Vec::with_capacity(CHUNK_BYTES * 2);
         waiting.extend_from_slice(b"PACK\0\0\0\x02");
         waiting.extend_from_slice(&(places.len() as u32).to_be_bytes());
@@ -285,7 +286,9 @@ impl<'a> Folded<'a> {
         self.file.sync_data().map_err(|source| self.failed(source))?;
         let (folder, name) = (packs::folder(self.repo), format!("pack-{sum}"));
         let index = pack::index_of(&mut self.objects, sum);
-        self.disk.rename(&self.path, &folder.join(format!("{name}.pack"))).map_err(|source| self.failed(source))?;
+        self.disk
+            .rename(&self.path, &folder.join(format!("{name}.pack")))
+            .map_err(|source| self.failed(source))?;
         disk::write_beside(self.disk, &folder.join(format!("{name}.idx")), &index, 0o444)
             .map_err(|source| self.failed(source))?;
         self.disk.sync_folder(&folder).map_err(|source| FoldError::Unsynced { path: folder, source })?;

@@ -114,7 +114,9 @@ impl Known {
         let graph_above = if is_idle { GRAPH_OBJECTS_IDLE } else { GRAPH_OBJECTS };
         match () {
             () if is_idle && is_large => Some(Due::Repack),
-            () if is_old && self.repacked_at.is_some() && (self.loose > 0 || self.has_garbage) => Some(Due::Repack),
+            () if is_old && self.repacked_at.is_some() && (self.loose > 0 || self.has_garbage) => {
+                Some(Due::Repack)
+            }
             () if self.ungraphed > graph_above => Some(Due::Graph),
             () => None,
         }
@@ -127,7 +129,10 @@ impl Known {
     /// The packs that may be folded now.
     fn foldable(&self, packs: Vec<PackFile>) -> Vec<PackFile> {
         let free = |pack: &PackFile| {
-            !pack.is_kept && !pack.is_cruft && !self.is_replaced(&pack.name) && !self.frozen.contains(&pack.name)
+            !pack.is_kept
+                && !pack.is_cruft
+                && !self.is_replaced(&pack.name)
+                && !self.frozen.contains(&pack.name)
         };
         packs.into_iter().filter(free).collect()
     }
@@ -144,10 +149,22 @@ impl Plan {
 
 impl Upkeep {
     pub(super) fn new(
-        folder: DataFolder, disk: Arc<dyn Disk>, clock: Clock, on_failure: Arc<dyn Fn(&str) + Send + Sync>,
+        folder: DataFolder,
+        disk: Arc<dyn Disk>,
+        clock: Clock,
+        on_failure: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Self {
         let (state, halt) = (Mutex::default(), Arc::new(AtomicBool::new(false)));
-        Self { folder, disk, clock, on_failure, state, changed: Condvar::new(), tending: Mutex::new(()), halt }
+        Self {
+            folder,
+            disk,
+            clock,
+            on_failure,
+            state,
+            changed: Condvar::new(),
+            tending: Mutex::new(()),
+            halt,
+        }
     }
 
     /// Notes that a pack with so many objects was published; asks for a fold if there are many.
@@ -161,7 +178,8 @@ impl Upkeep {
         known.ungraphed += objects as u64;
         known.changed_at = Some(self.clock.now());
         let is_much = known.packs > known.fold_above.max(FOLD_ABOVE);
-        if is_much && known.fold_not_before.is_none_or(|time| time <= Instant::now()) && plan.ask(&repo.name) {
+        if is_much && known.fold_not_before.is_none_or(|time| time <= Instant::now()) && plan.ask(&repo.name)
+        {
             self.changed.notify_all();
         }
     }
@@ -230,10 +248,12 @@ impl Upkeep {
     /// Removes what was replaced, then folds if there are too many packs.
     fn fold(&self, name: &RepoName) -> Result<(), FoldError> {
         let repo = self.folder.repo(name);
-        let failed = |source: io::Error| FoldError::Disk { what: "maintain", path: packs::folder(&repo), source };
+        let failed =
+            |source: io::Error| FoldError::Disk { what: "maintain", path: packs::folder(&repo), source };
         self.remove_replaced(name).map_err(failed)?;
         let foldable = self.foldable(name).map_err(failed)?;
-        let is_repack_wanted = self.state.lock().known.get(name).is_some_and(|known| known.due(self.clock.now()).is_some());
+        let is_repack_wanted =
+            self.state.lock().known.get(name).is_some_and(|known| known.due(self.clock.now()).is_some());
         let chosen = match foldable.len() {
             count if count > FOLD_ABOVE || is_repack_wanted && count > FROZEN_MAX => fold::choose(&foldable),
             _ => &[],
@@ -264,12 +284,19 @@ impl Upkeep {
     fn remove_replaced(&self, name: &RepoName) -> io::Result<()> {
         let repo = self.folder.repo(name);
         let is_due = |known: &Known, since: &Instant| {
-            known.packs > FOLD_ABOVE * 2 || since.elapsed() >= REPLACED_KEPT || known.due(self.clock.now()).is_some()
+            known.packs > FOLD_ABOVE * 2
+                || since.elapsed() >= REPLACED_KEPT
+                || known.due(self.clock.now()).is_some()
         };
         let going: Vec<String> = {
             let plan = self.state.lock();
             let Some(known) = plan.known.get(name) else { return Ok(()) };
-            known.replaced.iter().filter(|(_, since)| is_due(known, since)).map(|(pack, _)| pack.clone()).collect()
+            known
+                .replaced
+                .iter()
+                .filter(|(_, since)| is_due(known, since))
+                .map(|(pack, _)| pack.clone())
+                .collect()
         };
         if going.is_empty() {
             return Ok(());
@@ -310,7 +337,9 @@ impl Upkeep {
         let repo = self.folder.repo(&name);
         let done = match due {
             Due::Repack => self.repack(&name),
-            Due::Graph => repack::write_graph(&repo, Graph::More, &self.halt).map_err(RepackError::from).map(|()| true),
+            Due::Graph => {
+                repack::write_graph(&repo, Graph::More, &self.halt).map_err(RepackError::from).map(|()| true)
+            }
         };
         self.note(&name, due, done);
     }
@@ -337,8 +366,11 @@ impl Upkeep {
 
     /// Learns of repositories that nobody has written to since the start.
     fn look_at_new_ones(&self) {
-        let is_known = |name: &RepoName| self.state.lock().known.get(name).is_some_and(|known| known.repacked_at.is_some());
-        let projects = std::fs::read_dir(self.folder.repos().join("projects")).into_iter().flatten().flatten();
+        let is_known = |name: &RepoName| {
+            self.state.lock().known.get(name).is_some_and(|known| known.repacked_at.is_some())
+        };
+        let projects =
+            std::fs::read_dir(self.folder.repos().join("projects")).into_iter().flatten().flatten();
         let projects = projects.filter_map(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
             name.strip_suffix(".git").and_then(|id| id.parse().ok()).map(RepoName::Project)
@@ -375,7 +407,8 @@ impl Upkeep {
     fn most_urgent(&self) -> Option<(RepoName, Due)> {
         let (plan, now) = (self.state.lock(), self.clock.now());
         let due = plan.known.iter().filter_map(|(name, known)| Some((name, known.due(now)?, known.loose)));
-        due.max_by_key(|(_, due, loose)| (*due == Due::Graph, *loose)).map(|(name, due, _)| (name.clone(), due))
+        due.max_by_key(|(_, due, loose)| (*due == Due::Graph, *loose))
+            .map(|(name, due, _)| (name.clone(), due))
     }
 
     /// Repacks a repository; false if folding must come first, and is asked for.

@@ -27,7 +27,7 @@ impl Kind {
 }
 
 /// A git object id.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Oid(pub [u8; 20]);
 
 /// The text is not 40 hexadecimal digits in lower case.

@@ -50,7 +50,9 @@ pub fn list(repo: &Path) -> io::Result<Vec<PackFile>> {
     for entry in fs::read_dir(folder(repo))? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some((stem, ending)) = name.split_once('.').filter(|(stem, _)| stem.starts_with("pack-")) else { continue };
+        let Some((stem, ending)) = name.split_once('.').filter(|(stem, _)| stem.starts_with("pack-")) else {
+            continue;
+        };
         let (endings, pack) = files.entry(stem.to_owned()).or_default();
         if ending == "pack" {
             // A pack that goes while we look is not there.
@@ -86,8 +88,9 @@ pub fn count_objects(repo: &Path, name: &str) -> io::Result<u64> {
 pub(super) fn read_index(repo: &Path, name: &str) -> io::Result<Vec<Object>> {
     let path = folder(repo).join(format!("{name}.idx"));
     let bytes = fs::read(&path)?;
-    let mut objects = parse_index(&bytes)
-        .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("{} is no whole index", path.display())))?;
+    let mut objects = parse_index(&bytes).ok_or_else(|| {
+        io::Error::new(ErrorKind::InvalidData, format!("{} is no whole index", path.display()))
+    })?;
     objects.sort_unstable_by_key(|object| object.offset);
     Ok(objects)
 }

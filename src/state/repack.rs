@@ -27,13 +27,31 @@ use crate::git::child::{Halt, Program, ProgramError};
 const CRUFT_KEPT: &str = "--cruft-expiration=1.hour.ago";
 /// A repack or graph of millions of commits takes minutes at a low priority.
 const TIME_LIMIT: Duration = Duration::from_secs(2 * 3600);
-/// Bounds of memory: one thread with a window of 64 MiB, and 32 MiB for deltas.
-const BOUNDS: [&str; 10] = [
-    "-c", "pack.threads=1", "-c", "pack.windowMemory=64m", "-c", "pack.deltaCacheSize=32m",
-    "-c", "pack.writeReverseIndex=true", "-c", "core.fsync=committed",
+/// Bounds of memory: one thread with a window of 64 MiB, 32 MiB for deltas, and 512 MiB of packs mapped at once. Besides,
+/// git needs about 150 bytes an object.
+const BOUNDS: [&str; 14] = [
+    "-c",
+    "pack.threads=1",
+    "-c",
+    "pack.windowMemory=64m",
+    "-c",
+    "pack.deltaCacheSize=32m",
+    "-c",
+    "core.packedGitLimit=512m",
+    "-c",
+    "core.packedGitWindowSize=32m",
+    "-c",
+    "pack.writeReverseIndex=true",
+    "-c",
+    "core.fsync=committed",
 ];
 const PACK_OBJECTS: [&str; 7] = [
-    "pack-objects", "-q", "--keep-true-parents", "--honor-pack-keep", "--non-empty", "--no-reuse-delta",
+    "pack-objects",
+    "-q",
+    "--keep-true-parents",
+    "--honor-pack-keep",
+    "--non-empty",
+    "--no-reuse-delta",
     "--delta-base-offset",
 ];
 
@@ -53,7 +71,10 @@ pub(super) enum RepackError {
 
 /// Writes the packs that take the place of `listed`; gives those of `listed` that nobody needs any more.
 pub(super) fn repack(
-    disk: &dyn Disk, repo: &Path, listed: &[PackFile], halt: &Halt,
+    disk: &dyn Disk,
+    repo: &Path,
+    listed: &[PackFile],
+    halt: &Halt,
 ) -> Result<Vec<String>, RepackError> {
     let replaced = write_packs(disk, repo, listed, halt);
     if replaced.is_err() {
@@ -65,7 +86,9 @@ pub(super) fn repack(
 /// Removes what a git that was ended has left, which may be as large as the repository. Pushes write elsewhere.
 fn remove_unfinished(repo: &Path) {
     let entries = std::fs::read_dir(packs::folder(repo)).into_iter().flatten().flatten();
-    let is_gits = |name: &str| ["tmp_pack_", "tmp_idx_", "tmp_rev_", "tmp_mtimes_"].iter().any(|start| name.starts_with(start));
+    let is_gits = |name: &str| {
+        ["tmp_pack_", "tmp_idx_", "tmp_rev_", "tmp_mtimes_"].iter().any(|start| name.starts_with(start))
+    };
     for entry in entries.filter(|entry| is_gits(&entry.file_name().to_string_lossy())) {
         // What stays is removed at the next start.
         let _ = std::fs::remove_file(entry.path());
@@ -73,10 +96,16 @@ fn remove_unfinished(repo: &Path) {
 }
 
 fn write_packs(
-    disk: &dyn Disk, repo: &Path, listed: &[PackFile], halt: &Halt,
+    disk: &dyn Disk,
+    repo: &Path,
+    listed: &[PackFile],
+    halt: &Halt,
 ) -> Result<Vec<String>, RepackError> {
     let git = || Program::git(repo).args(BOUNDS).in_background(halt).time_limit(TIME_LIMIT);
-    let needed = git().args(PACK_OBJECTS).args(["--all", "--reflog", "--indexed-objects", "objects/pack/pack"]).run()?;
+    let needed = git()
+        .args(PACK_OBJECTS)
+        .args(["--all", "--reflog", "--indexed-objects", "objects/pack/pack"])
+        .run()?;
     let mut input: String = names(&needed).iter().map(|name| format!("{name}.pack\n")).collect();
     let replaced = |pack: &&PackFile| !names(&needed).contains(&pack.name);
     listed.iter().filter(replaced).for_each(|pack| input.push_str(&format!("-{}.pack\n", pack.name)));

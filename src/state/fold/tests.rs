@@ -53,7 +53,11 @@ impl World {
             let (at, base_bytes) = (version * 37 % 2000, content.len());
             content.splice(at..at + 3, [seed, version as u8, 1, 2]);
             blob = Oid::of(Kind::Blob, &content);
-            base = draft.put_spliced(blob, &content, Splice { base, base_bytes, prefix: at, suffix: base_bytes - at - 3 });
+            base = draft.put_spliced(
+                blob,
+                &content,
+                Splice { base, base_bytes, prefix: at, suffix: base_bytes - at - 3 },
+            );
             self.held.insert(blob, (Kind::Blob, content.clone()));
         }
         let tree = self.put(&mut draft, Kind::Tree, [b"100644 file\0".as_slice(), &blob.0].concat());

@@ -174,6 +174,11 @@ impl Drop for FileJournal {
     }
 }
 
+/// Reads what a journal holds that nobody has open; nothing is changed if `disk` cannot.
+pub fn inspect(disk: &dyn Disk, folder: &Path) -> Result<Recovered, OpenError> {
+    Ok(read_folder(disk, folder, *SEGMENT_BYTES.start())?.recovered)
+}
+
 /// Sets up the room with the segments that were found.
 fn furnish(options: &JournalOptions, folder: &Folder, journal: u64) -> Room {
     let (segment_bytes, segments_max) = (options.segment_bytes, options.segments_max);

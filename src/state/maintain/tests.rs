@@ -72,7 +72,8 @@ impl World {
         create::repository(&Unsynced, &path).unwrap();
         let clock = Clock::by_hand(Time::from_millis(1_763_663_400_000));
         let objects = Objects::new(path);
-        let loaded = Repo::load(RepoName::Platform, objects, Projections::default(), clock.now(), Lsn(0)).unwrap();
+        let loaded =
+            Repo::load(RepoName::Platform, objects, Projections::default(), clock.now(), Lsn(0)).unwrap();
         let on_failure = Arc::new(|message: &str| panic!("{message}"));
         let upkeep = Arc::new(Upkeep::new(data, Arc::new(Unsynced), clock, on_failure));
         let body = upkeep.clone();
@@ -154,7 +155,11 @@ impl Drop for World {
 }
 
 /// Runs git in a loop until told to stop; gives how often it ran, and the first failure.
-fn read_in_a_loop(path: PathBuf, arguments: &'static [&'static str], stop: &Halt) -> std::thread::JoinHandle<u32> {
+fn read_in_a_loop(
+    path: PathBuf,
+    arguments: &'static [&'static str],
+    stop: &Halt,
+) -> std::thread::JoinHandle<u32> {
     let stop = stop.clone();
     let (tell, told) = std::sync::mpsc::channel();
     let thread = threads::start("reader", move || {
@@ -171,7 +176,10 @@ fn read_in_a_loop(path: PathBuf, arguments: &'static [&'static str], stop: &Halt
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's thread that hands a number over")]
-fn threads_joined(thread: std::thread::JoinHandle<()>, told: std::sync::mpsc::Receiver<u32>) -> std::thread::JoinHandle<u32> {
+fn threads_joined(
+    thread: std::thread::JoinHandle<()>,
+    told: std::sync::mpsc::Receiver<u32>,
+) -> std::thread::JoinHandle<u32> {
     std::thread::spawn(move || {
         thread.join().unwrap();
         told.recv().unwrap()
@@ -253,7 +261,8 @@ fn what_is_published_but_not_yet_on_a_ref_survives_a_repack() {
 #[test]
 fn changes_and_folds_go_on_during_a_repack_and_nothing_is_lost() {
     let mut world = World::new();
-    let is_repacking = |world: &World| world.upkeep.state.lock().known.values().any(|known| !known.frozen.is_empty());
+    let is_repacking =
+        |world: &World| world.upkeep.state.lock().known.values().any(|known| !known.frozen.is_empty());
     for round in 1..=3 {
         (0..900).for_each(|_| world.publish());
         world.settle();
