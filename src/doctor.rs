@@ -371,6 +371,9 @@ impl Disk for ReadOnly {
     fn remove(&self, _: &Path) -> io::Result<()> {
         Self::refuse()
     }
+    fn make_folder(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
     fn sync_folder(&self, _: &Path) -> io::Result<()> {
         Self::refuse()
     }

@@ -1,14 +1,14 @@
 use super::*;
 use crate::app::{App, AppOptions};
-use crate::bench::commits;
+use crate::bench::seed;
 use crate::http::auth::Tokens;
 use crate::state::oid::Oid;
 
 /// A data folder that a daemon used and gave up, with three jobs.
 async fn used_folder() -> (tempfile::TempDir, DataFolder) {
     let folder = tempfile::tempdir().unwrap();
-    let (app, project) = commits::open(folder.path()).await.unwrap();
-    commits::seed_pending(&app, &project, 3).await.unwrap();
+    let (app, project) = seed::open(folder.path()).await.unwrap();
+    seed::pending(&app, &project, 3).await.unwrap();
     app.state.close();
     drop(app);
     let data = DataFolder::new(folder.path());

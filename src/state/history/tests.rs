@@ -1,6 +1,6 @@
 use super::*;
 use crate::app::App;
-use crate::bench::commits;
+use crate::bench::seed;
 use crate::id::ProjectId;
 use crate::job::JobType;
 use crate::job::jobs::NewJob;
@@ -19,7 +19,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (app, project) = commits::open(folder.path()).await.unwrap();
+        let (app, project) = seed::open(folder.path()).await.unwrap();
         let repo = RepoName::Project(project.clone());
         Self { _folder: folder, app, project, repo }
     }
