@@ -49,6 +49,8 @@ impl Site {
             .arg(&self.data)
             .arg("--forge")
             .arg(&self.forge)
+            // A refusal is read as a person sees it.
+            .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::piped())
             .stderr(Stdio::from(log))
             .spawn()
@@ -123,9 +125,9 @@ impl Daemon {
         end(&mut self.child);
     }
 
-    /// How it ended, if it did.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().unwrap()
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 }
 
