@@ -147,7 +147,7 @@ async fn one_job(app: &App, number: usize, round: usize, answered: &Ledger) -> O
         labels: Vec::new(),
         timeout_seconds: 600,
     };
-    saw(&*insist(full_job, || app.jobs.create(new(), actor.clone(), None)).await?.answer);
+    saw(&insist(full_job, || app.jobs.create(new(), actor.clone(), None)).await?.answer);
     let claim = || Claim {
         agent: format!("agent-{number}").parse().unwrap(),
         offer: Offer::default(),
@@ -158,7 +158,7 @@ async fn one_job(app: &App, number: usize, round: usize, answered: &Ledger) -> O
     saw(&job);
     let (id, lease) = (&job.job_id, &job.lease.as_ref().unwrap().id);
     let running = Told { report: Report { running: true, ..Report::default() }, ..Told::default() };
-    saw(&*insist(full_job, || app.jobs.tell(id, lease, running.clone())).await?.answer);
+    saw(&insist(full_job, || app.jobs.tell(id, lease, running.clone())).await?.answer);
     let mut log = Vec::new();
     for piece in [Bytes::from(vec![b'x'; 700]), Bytes::from(vec![b'y'; 5000])] {
         insist(full_log, || app.logs.append(id, lease, log.len() as u64, piece.clone())).await?;
@@ -166,7 +166,7 @@ async fn one_job(app: &App, number: usize, round: usize, answered: &Ledger) -> O
         answered.lock().push(Answered::Log(id.clone(), log.clone()));
     }
     let ended = Told { outcome: Some(Outcome::Completed), ..Told::default() };
-    saw(&*insist(full_job, || app.jobs.tell(id, lease, ended.clone())).await?.answer);
+    saw(&insist(full_job, || app.jobs.tell(id, lease, ended.clone())).await?.answer);
     Some(())
 }
 
