@@ -109,14 +109,11 @@ impl From<Time> for String {
     }
 }
 
-impl schemars::JsonSchema for Time {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Time".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "format": "date-time" })
-    }
-}
+crate::schema::text_schema!(
+    Time,
+    "A moment in UTC, as RFC 3339 with milliseconds",
+    r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
+);
 
 /// Where the time comes from: the machine, or a test's hand.
 #[derive(Clone, Debug, Default)]

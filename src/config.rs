@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::clock::Time;
 use crate::id::{AgentId, Label};
+use crate::worker::SandboxChoice;
 
 /// A daemon that keeps a team's projects, jobs, logs and artifacts as commits in git.
 #[derive(Debug, Parser)]
@@ -66,15 +68,6 @@ impl ServeArgs {
     }
 }
 
-/// Whether steps run in a sandbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SandboxChoice {
-    /// bubblewrap; the agent refuses to start without it.
-    Bubblewrap,
-    /// None: what a build runs can do whatever the agent's user can.
-    Off,
-}
-
 /// `mrx agent`.
 #[derive(Clone, Debug, Args)]
 pub struct AgentArgs {
@@ -94,8 +87,17 @@ pub struct AgentArgs {
     #[arg(long, default_value = "mrx-work")]
     pub work_dir: PathBuf,
     /// How steps are kept from the rest of the machine.
-    #[arg(long, value_enum, default_value = "bubblewrap")]
+    #[arg(long, default_value = "bubblewrap", value_name = "bubblewrap|off")]
     pub sandbox: SandboxChoice,
+    /// How long one claim waits for a job, in seconds, at most 60.
+    #[arg(long, default_value_t = 30)]
+    pub wait_seconds: u64,
+    /// When this machine goes away, as 2026-11-20T18:30:00Z: no job is taken that may last longer.
+    #[arg(long)]
+    pub available_until: Option<Time>,
+    /// An HTTP proxy for calls to the daemon.
+    #[arg(long)]
+    pub proxy: Option<String>,
 }
 
 /// `mrx demo`.
@@ -148,8 +150,14 @@ pub enum BenchWhat {
     Finished,
     /// The start of a daemon over many finished and open jobs.
     Start,
-    /// From a commit to a listener, to a waiting claimer, and to plain git.
-    Latency,
+    /// From a request that makes a job to its event at a listener.
+    Listener,
+    /// From a request that makes a job to its claim by an agent that waits.
+    Claimer,
+    /// From a durable change to plain git showing it, when little happens.
+    GitIdle,
+    /// The same, while 64 claimers make as many changes as they can.
+    GitLoad,
 }
 
 /// `mrx bench`.

@@ -25,6 +25,8 @@ pub struct BadName {
 }
 
 const NAME_GRAMMAR: &str = "use 1 to 63 of a-z, 0-9 and '-', beginning with a letter or digit";
+/// The same for programs.
+const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9-]{0,62}$";
 const ID_GRAMMAR: &str = "ids are given by MrX: the kind, '-', and 26 of 0-9 and a-z";
 
 fn is_name(text: &str) -> bool {
@@ -35,7 +37,9 @@ fn is_name(text: &str) -> bool {
 
 fn is_id(text: &str, prefix: &str) -> bool {
     let tail = text.strip_prefix(prefix).unwrap_or_default();
-    tail.len() == 26 && tail.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) && Ulid::from_string(tail).is_ok()
+    tail.len() == 26
+        && tail.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && Ulid::from_string(tail).is_ok()
 }
 
 fn refused(text: &str, kind: &'static str, grammar: &'static str) -> BadName {
@@ -43,7 +47,7 @@ fn refused(text: &str, kind: &'static str, grammar: &'static str) -> BadName {
 }
 
 macro_rules! text_type {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $grammar:expr, $valid:expr) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $grammar:expr, $pattern:expr, $valid:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -82,40 +86,33 @@ macro_rules! text_type {
             }
         }
 
-        impl schemars::JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "description": $kind })
-            }
-        }
+        crate::schema::text_schema!($name, concat!($kind, ", as text"), $pattern);
     };
 }
 
 text_type!(
     /// A project, by the name of its repository without `.git`: `mrx-weather`.
-    ProjectId, "a project's name", NAME_GRAMMAR, is_name
+    ProjectId, "a project's name", NAME_GRAMMAR, NAME_PATTERN, is_name
 );
 text_type!(
     /// An agent, by the name it was registered under: `builder-1`.
-    AgentId, "an agent's name", NAME_GRAMMAR, is_name
+    AgentId, "an agent's name", NAME_GRAMMAR, NAME_PATTERN, is_name
 );
 text_type!(
     /// A label that a job asks for and an agent offers: `linux`, `gpu`.
-    Label, "a label", NAME_GRAMMAR, is_name
+    Label, "a label", NAME_GRAMMAR, NAME_PATTERN, is_name
 );
 text_type!(
     /// A job: `job-01jd…`.
-    JobId, "a job's id", ID_GRAMMAR, |text| is_id(text, "job-")
+    JobId, "a job's id", ID_GRAMMAR, "^job-[0-9a-z]{26}$", |text| is_id(text, "job-")
 );
 text_type!(
     /// A lease, which is the fencing token of one claim: `lease-01jd…`.
-    LeaseId, "a lease's id", ID_GRAMMAR, |text| is_id(text, "lease-")
+    LeaseId, "a lease's id", ID_GRAMMAR, "^lease-[0-9a-z]{26}$", |text| is_id(text, "lease-")
 );
 text_type!(
     /// An artifact: `art-01jd…`.
-    ArtifactId, "an artifact's id", ID_GRAMMAR, |text| is_id(text, "art-")
+    ArtifactId, "an artifact's id", ID_GRAMMAR, "^art-[0-9a-z]{26}$", |text| is_id(text, "art-")
 );
 
 /// Bits of a job's id that tell its project: five characters behind the ten of the time.
@@ -250,7 +247,8 @@ mod tests {
 
     #[test]
     fn a_job_id_tells_its_project_and_its_time() {
-        let (maker, weather, now) = (IdMaker::new(), project("mrx-weather"), Time::from_millis(1_763_663_400_123));
+        let (maker, weather, now) =
+            (IdMaker::new(), project("mrx-weather"), Time::from_millis(1_763_663_400_123));
         let id = maker.job(&weather, now);
         assert_eq!((id.tag(), id.made_at()), (weather.tag(), now));
         assert_ne!(id.tag(), project("mrx-other").tag());

@@ -3,8 +3,9 @@
 //! - [`state`] is the engine: every change is one commit, durable before the answer
 //! - [`project`], [`job`], [`log`], [`artifact`], [`agent`] are the subjects, a folder each   - [`forge`] is where projects come from
 //! - [`http`] is the table of routes   - [`app`] holds the subjects together   - [`daemon`] starts and stops every task
+//! - [`git`] runs git as a program
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
-//! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids
+//! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids   - [`schema`] describes types to others
 //! - [`bench`], [`demo`], [`doctor`] are what the command line offers besides
 
 pub mod agent;
@@ -14,10 +15,14 @@ pub mod bench;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod demo;
 pub mod forge;
+pub mod git;
 pub mod http;
 pub mod id;
 pub mod job;
 pub mod log;
 pub mod project;
+pub mod schema;
 pub mod state;
+pub mod worker;

@@ -1,14 +1,14 @@
 //! What an agent is: the type, which is also its file `agents/….yaml` of the platform and its JSON.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::Time;
 use crate::id::{AgentId, Label};
 use crate::state::edit::Entity;
 
 /// A registered agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Agent {
     /// Its name.

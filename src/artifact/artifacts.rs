@@ -8,8 +8,9 @@ use futures_util::Stream;
 use super::store::{ArtifactStore, StoreError, Stored};
 use super::types::Artifact;
 use crate::clock::Clock;
-use crate::id::{ArtifactId, IdMaker, JobId, ProjectId};
+use crate::id::{ArtifactId, IdMaker, JobId, LeaseId, ProjectId};
 use crate::job::JobError;
+use crate::job::jobs::{find, holds};
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::repo::{Decision, View};
@@ -27,6 +28,9 @@ pub enum ArtifactError {
     /// There is no such project.
     #[error("there is no project {0}")]
     UnknownProject(ProjectId),
+    /// The number of the build is none.
+    #[error("{0:?} is no build number: use 1 to 64 characters, no control characters")]
+    BadBuildNumber(String),
     /// The name is no file name.
     #[error("{0:?} is no file name: use 1 to 200 characters, no '/', no control characters, not '.' or '..'")]
     BadName(String),
@@ -59,6 +63,8 @@ pub struct Upload {
     pub name: String,
     /// The job that made it.
     pub job: Option<JobId>,
+    /// The lease by which an agent holds that job; checked again when the bytes are there.
+    pub lease: Option<LeaseId>,
     /// The number of the build.
     pub build_number: Option<String>,
 }
@@ -88,10 +94,12 @@ impl Artifacts {
         &self, upload: Upload, actor: Actor, bytes: impl Stream<Item = Result<Bytes, E>> + Unpin,
     ) -> Result<Done<(Arc<Artifact>, bool)>, ArtifactError> {
         check_name(&upload.name)?;
+        check_build_number(upload.build_number.as_deref())?;
         let now = self.clock.now();
         let id = self.ids.artifact(now);
         let stored = self.store.put(id.as_str(), bytes).await?;
         let request = upload.job.as_ref().map(|job| request_of(job, &upload.name, &stored));
+        let held = upload.job.clone().zip(upload.lease);
         let entry = Arc::new(Artifact {
             artifact_id: id.clone(),
             name: upload.name,
@@ -103,6 +111,9 @@ impl Artifacts {
             uploaded_at: now,
         });
         let decide = |view: &mut View<'_>| -> Result<_, ArtifactError> {
+            if let Some((job, lease)) = &held {
+                holds(&find(view, job)?.ok_or_else(|| JobError::Unknown(job.clone()))?.job, lease)?;
+            }
             let known = request.as_ref().and_then(|key| view.request(&actor.name, key));
             if let Some(known) = known.and_then(artifact_of_subject) {
                 let path = layout::artifact(&known);
@@ -158,10 +169,26 @@ fn page(snapshot: &Snapshot, before: Option<&ArtifactId>, limit: usize) -> Resul
         Ok(())
     })?;
     found.sort_unstable_by(|a, b| b.0.cmp(&a.0));
-    let read = |(_, path, oid): &(ArtifactId, String, _)| -> Result<Artifact, ArtifactError> {
-        Ok(yaml::read(path, "artifact", &snapshot.blob(*oid)?)?)
-    };
-    found.iter().take(limit).map(read).collect()
+    let mut artifacts = Vec::new();
+    for (_, path, oid) in &found {
+        if artifacts.len() == limit {
+            break;
+        }
+        match yaml::read(path, "artifact", &snapshot.blob(*oid)?) {
+            Ok(artifact) => artifacts.push(artifact),
+            Err(bad) => tracing::warn!(%bad, "an artifact's file is left out of a list"),
+        }
+    }
+    Ok(artifacts)
+}
+
+fn check_build_number(number: Option<&str>) -> Result<(), ArtifactError> {
+    match number {
+        Some(number) if !(1..=64).contains(&number.chars().count()) || number.chars().any(char::is_control) => {
+            Err(ArtifactError::BadBuildNumber(number.chars().take(80).collect()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), ArtifactError> {
@@ -171,9 +198,9 @@ fn check_name(name: &str) -> Result<(), ArtifactError> {
     if good { Ok(()) } else { Err(ArtifactError::BadName(name.chars().take(80).collect())) }
 }
 
-/// What makes two uploads the same one.
+/// What makes two uploads the same one. A trailer takes no space at its end, so spaces are written as in URLs.
 fn request_of(job: &JobId, name: &str, stored: &Stored) -> String {
-    format!("{job}/{}/{}", &stored.sha256, name.replace(' ', "%20"))
+    format!("{job}/{}/{}", &stored.sha256, name.replace('%', "%25").replace(' ', "%20"))
 }
 
 fn artifact_of_subject(subject: &str) -> Option<ArtifactId> {

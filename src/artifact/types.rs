@@ -1,14 +1,14 @@
 //! What an artifact is: the type, which is also its file `artifacts/…/art-….yaml` and its JSON.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::Time;
 use crate::id::{ArtifactId, JobId};
 use crate::state::edit::Entity;
 
 /// An entry of the artifact index.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Artifact {
     /// Its id, which its file is named by.

@@ -1,5 +1,6 @@
 //! What a benchmark prints: one object, the same fields for each.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -26,6 +27,8 @@ pub struct Report {
     pub p99_ms: f64,
     /// Bytes of packs and indexes a commit, before any repack.
     pub bytes_per_commit: f64,
+    /// The same after `git repack -adf`.
+    pub bytes_per_commit_repacked: f64,
     /// The process's resident memory at the end, in MiB.
     pub rss_mb: f64,
 }
@@ -46,8 +49,20 @@ impl Report {
             p50_ms: millis(at(50)),
             p99_ms: millis(at(99)),
             bytes_per_commit: 0.0,
+            bytes_per_commit_repacked: 0.0,
             rss_mb: rss_mb(),
         }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {} operations in {:.2} s with {} in flight: {:.0}/s, p50 {:.3} ms, p99 {:.3} ms, {:.0} bytes a commit, {:.0} MiB resident",
+            self.what, self.operations, self.seconds, self.in_flight, self.per_second, self.p50_ms, self.p99_ms,
+            self.bytes_per_commit, self.rss_mb,
+        )
     }
 }
 
@@ -57,7 +72,12 @@ fn rounded(value: f64) -> f64 {
 
 /// Resident memory of this process in MiB, as Linux tells it; 0 elsewhere.
 pub fn rss_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    rss_mb_of(std::process::id())
+}
+
+/// Resident memory of a process in MiB.
+pub fn rss_mb_of(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: f64 = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0.0);
     rounded(kib / 1024.0)

@@ -1,9 +1,10 @@
 //! What every write answers with: the object, and the commit that records it in `Mrx-Commit`.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiResult;
 use crate::app::App;
@@ -11,7 +12,7 @@ use crate::state::layout::RepoName;
 use crate::state::store::Done;
 
 /// `?ack=`: what an answer waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ack {
     /// The change survives a crash.
@@ -22,10 +23,11 @@ pub enum Ack {
 }
 
 /// The query of every write.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct AckQuery {
-    /// What to wait for.
+    /// What the answer waits for: `durable` survives a crash, `published` is shown by plain git too.
     #[serde(default)]
     pub ack: Ack,
 }
@@ -37,16 +39,23 @@ pub async fn written<T, B: Serialize>(
     if ack == Ack::Published {
         app.state.published(repo, done.lsn).await?;
     }
-    let mut response = (status, Json(body)).into_response();
+    Ok(with_commit((status, Json(body)).into_response(), done))
+}
+
+/// Adds `Mrx-Commit`, the commit that records a change.
+pub fn with_commit<T>(mut response: Response, done: &Done<T>) -> Response {
     if let Ok(commit) = HeaderValue::from_str(&done.commit.to_string()) {
         response.headers_mut().insert("mrx-commit", commit);
     }
-    Ok(response)
+    response
 }
 
-/// A page of a list: the name of the list is its field.
-pub fn page<T: Serialize>(name: &str, items: Vec<T>, next_cursor: Option<String>) -> Json<serde_json::Value> {
-    Json(serde_json::json!({ name: items, "nextCursor": next_cursor }))
+/// Adds `ETag`, by which a caller names this version of what it got (RFC 9110 §8.8.3).
+pub fn with_etag(mut response: Response, version: &str) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }
 
 /// How many items a page has if nobody says, and at most.

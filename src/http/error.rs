@@ -5,8 +5,11 @@
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
+use super::request_id;
 use crate::artifact::ArtifactError;
 use crate::artifact::store::StoreError;
 use crate::job::JobError;
@@ -23,6 +26,21 @@ pub struct ApiError {
     message: String,
     details: Value,
     headers: HeaderMap,
+}
+
+/// The body of every refusal.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub struct ErrorBody {
+    /// Always true.
+    error: bool,
+    /// A stable word for programs: `jobLeaseStale`.
+    code: String,
+    /// A sentence for a person.
+    message: String,
+    /// What a program needs to go on; `requestId` where the daemon is at fault.
+    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
+    details: Value,
 }
 
 /// What a handler gives.
@@ -60,14 +78,17 @@ impl ApiError {
 
     /// Something went wrong on this side: the cause is logged, the client gets a sentence.
     fn internal(cause: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%cause, "a request failed");
+        tracing::error!(request = request_id::current(), %cause, "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the daemon could not do this; its log says why")
     }
 }
 
 impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let body = json!({ "error": true, "code": self.code, "message": self.message, "details": self.details });
+    fn into_response(mut self) -> Response {
+        if let (true, Some(id)) = (self.status.is_server_error(), request_id::current()) {
+            self.details["requestId"] = id.into();
+        }
+        let body = ErrorBody { error: true, code: self.code.to_owned(), message: self.message, details: self.details };
         (self.status, self.headers, Json(body)).into_response()
     }
 }
@@ -79,7 +100,7 @@ impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Full(_) => {
-                tracing::error!(%error, "changes are refused");
+                tracing::error!(request = request_id::current(), %error, "changes are refused");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "diskFull", "the disk is full; reading works, writing will when there is room")
                     .with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
             }
@@ -109,6 +130,13 @@ impl From<JobError> for ApiError {
                 Self::new(StatusCode::CONFLICT, "jobState", message).with_details(json!({ "state": state }))
             }
             JobError::Invalid(_) => Self::bad_request(message),
+            JobError::CursorGone => Self::bad_request(message),
+            JobError::Changed { found } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "jobChanged", message).with_details(json!({ "version": found }))
+            }
+            JobError::TooLarge { bytes } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "jobTooLarge", message).with_details(json!({ "size": bytes }))
+            }
             JobError::LogIncomplete { stored, reported } => {
                 Self::new(StatusCode::PRECONDITION_FAILED, "logIncomplete", message)
                     .with_details(json!({ "size": stored, "reported": reported }))
@@ -127,6 +155,7 @@ impl From<LogError> for ApiError {
             LogError::Gap { size, .. } => Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "logGap", message)
                 .with_details(json!({ "size": size }))
                 .with_header(header::RANGE, &format!("0-{size}")),
+            LogError::NoAttempt { .. } => Self::new(StatusCode::NOT_FOUND, "attemptUnknown", message),
             LogError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "logTooLarge", message),
             LogError::Job(error) => error.into(),
         }
@@ -148,7 +177,7 @@ impl From<ArtifactError> for ApiError {
         match error {
             ArtifactError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "artifactUnknown", message),
             ArtifactError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
-            ArtifactError::BadName(_) => Self::bad_request(message),
+            ArtifactError::BadName(_) | ArtifactError::BadBuildNumber(_) => Self::bad_request(message),
             ArtifactError::Store(StoreError::Broken { .. }) => Self::new(StatusCode::BAD_REQUEST, "uploadBroken", message),
             ArtifactError::Store(StoreError::TooLarge) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", message),
             ArtifactError::Store(error) if error.is_full() => EngineError::Full(message).into(),

@@ -1,14 +1,16 @@
 //! `GET /events`: what happens, as server-sent events; a listener that comes back resumes behind the commit it last saw.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use futures_util::Stream;
 use serde::Deserialize;
+use utoipa::IntoParams;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::error::{ApiError, ApiResult};
@@ -24,8 +26,9 @@ use crate::state::oid::Oid;
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Which events.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct EventsQuery {
     /// Only those of one project.
     project: Option<ProjectId>,
@@ -37,6 +40,14 @@ pub struct EventsQuery {
 }
 
 /// `GET /events?project=&after=&logs=`: a stream of events; the id of each is its commit.
+///
+/// A place that memory has forgotten is read from the project's git history, so name the project to resume after a
+/// restart of the daemon; between projects git knows no order.
+#[utoipa::path(get, path = "/events", params(EventsQuery, ("Last-Event-ID" = Option<Oid>, Header, description = "The last event seen; goes before `after`")),
+    responses(
+        (status = 200, description = "Server-sent events: `event` is what happened, `id` the commit, `data` an Event", body = String, content_type = "text/event-stream"),
+        (status = 410, description = "eventsGone: the place to resume from is not known; begin anew and read what is now"),
+    ))]
 pub async fn stream(
     State(app): State<App>, headers: HeaderMap, Asked(query): Asked<EventsQuery>,
 ) -> ApiResult<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>> {
@@ -45,27 +56,24 @@ pub async fn stream(
     let after: Option<Oid> = after.map(|text| text.parse()).transpose().map_err(|error: crate::state::oid::BadOid| ApiError::bad_request(error.to_string()))?;
     let mut subscription = app.state.events().subscribe(after);
     if let (Some(after), false) = (after, subscription.is_gapless) {
-        subscription.missed = read_missed(&app, query.project.clone(), after, &subscription).await?;
+        subscription.missed = read_missed(&app, query.project.clone(), after).await?;
     }
     Ok(Sse::new(told(subscription, query)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-/// The events behind a commit that is no longer in memory: from the history of the project that has it.
-async fn read_missed(
-    app: &App, project: Option<ProjectId>, after: Oid, _: &Subscription,
-) -> ApiResult<Vec<Arc<Event>>> {
-    let repos: Vec<RepoName> = match project {
-        Some(project) => vec![RepoName::Project(project)],
-        None => std::iter::once(RepoName::Platform)
-            .chain(app.projects.registry().names().into_iter().map(RepoName::Project))
-            .collect(),
+/// The events behind a commit that memory has forgotten, from the history of the project.
+async fn read_missed(app: &App, project: Option<ProjectId>, after: Oid) -> ApiResult<Vec<Arc<Event>>> {
+    let gone = |message: String| ApiError::new(StatusCode::GONE, "eventsGone", message);
+    let Some(project) = project else {
+        let hint = "resume each project by itself with ?project=, or begin without it and read what is now";
+        return Err(gone(format!("the daemon does not remember what happened since {after} in all projects; {hint}")));
     };
-    for repo in repos {
-        if let Some(events) = app.state.events_after(&repo, STATE_REF, after).await? {
-            return Ok(events.into_iter().map(Arc::new).collect());
-        }
-    }
-    Err(ApiError::bad_request(format!("there is no commit {after} to resume from; ask without it, and read what is now")))
+    app.projects.get(&project)?;
+    let found = app.state.events_after(&RepoName::Project(project.clone()), STATE_REF, after).await?;
+    let missed = found.ok_or_else(|| {
+        gone(format!("{project} has no commit {after} to resume from, or it is too long ago; begin without it and read what is now"))
+    })?;
+    Ok(missed.into_iter().map(Arc::new).collect())
 }
 
 fn told(subscription: Subscription, query: EventsQuery) -> impl Stream<Item = Result<SseEvent, Infallible>> {
@@ -74,18 +82,22 @@ fn told(subscription: Subscription, query: EventsQuery) -> impl Stream<Item = Re
             && query.project.as_ref().is_none_or(|project| event.project_id.as_ref() == Some(project))
     };
     let Subscription { missed, live, .. } = subscription;
-    futures_util::stream::unfold((missed.into_iter(), live, wanted), |(mut missed, mut live, wanted)| async move {
+    // What happens between listening and reading the history is in both; it is told once.
+    let read: HashSet<Oid> = missed.iter().map(|event| event.commit).collect();
+    let state = (missed.into_iter(), live, wanted, read);
+    futures_util::stream::unfold(state, |(mut missed, mut live, wanted, read)| async move {
         loop {
             let event = match missed.next() {
                 Some(event) => event,
                 None => match live.recv().await {
+                    Ok(event) if read.contains(&event.commit) => continue,
                     Ok(event) => event,
                     // Too slow, or the daemon ends: the client comes back with the id of the last event it has.
                     Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
                 },
             };
             if wanted(&event) {
-                return Some((Ok(sse(&event)), (missed, live, wanted)));
+                return Some((Ok(sse(&event)), (missed, live, wanted, read)));
             }
         }
     })

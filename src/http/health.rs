@@ -7,26 +7,54 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::{ApiError, ApiResult};
 use crate::app::App;
 use crate::bench::report::rss_mb;
 
+/// That the process answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `ok`.
+    status: &'static str,
+    /// The program's version.
+    version: &'static str,
+}
+
+/// That jobs can be claimed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Ready {
+    /// `ready`.
+    status: &'static str,
+}
+
 /// `GET /health`: the process answers.
-pub async fn health() -> Json<Value> {
-    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+#[utoipa::path(get, path = "/health", responses((status = 200, description = "It does", body = Health)))]
+pub async fn health() -> Json<Health> {
+    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
 /// `GET /ready`: the journal is recovered and every open job is in the queue.
-pub async fn ready(State(app): State<App>) -> ApiResult<Json<Value>> {
+#[utoipa::path(get, path = "/ready", responses((status = 200, description = "Jobs can be claimed", body = Ready)))]
+pub async fn ready(State(app): State<App>) -> ApiResult<Json<Ready>> {
+    check_ready(&app)?;
+    Ok(Json(Ready { status: "ready" }))
+}
+
+/// Refuses while open jobs are still being read: until then nobody knows which job is next, or which are held.
+pub fn check_ready(app: &App) -> ApiResult<()> {
     if app.is_ready() {
-        return Ok(Json(json!({ "status": "ready" })));
+        return Ok(());
     }
-    Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "open jobs are still being read"))
+    let starting = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "open jobs are still being read; ask again");
+    Err(starting.with_header(header::RETRY_AFTER, "1"))
 }
 
 /// `GET /metrics`: gauges in the text format of Prometheus.
+#[utoipa::path(get, path = "/metrics",
+    responses((status = 200, description = "Gauges", body = String, content_type = "application/openmetrics-text")))]
 pub async fn metrics(State(app): State<App>) -> ApiResult<Response> {
     let backlog = app.state.backlog();
     let (pending, waiting) = app.jobs.queue().depth();

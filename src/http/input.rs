@@ -79,6 +79,11 @@ pub fn request_key(headers: &HeaderMap) -> Result<Option<RequestKey>, ApiError> 
     text.parse().map(Some).map_err(|error: crate::job::types::BadRequestKey| ApiError::bad_request(error.to_string()))
 }
 
+/// The one version that a header such as `If-Match: "…"` names, without its quotes; `*` and lists name none.
+pub fn version(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()?.trim().strip_prefix('"')?.strip_suffix('"')
+}
+
 /// The first and last byte that `Content-Range: bytes 0-499/*` says (RFC 9110 §14.4).
 pub fn content_range(headers: &HeaderMap, length: usize) -> Result<u64, ApiError> {
     let wanted = || ApiError::bad_request("send Content-Range: bytes <first>-<last>/*, with last inclusive, for the bytes of the body");

@@ -1,9 +1,161 @@
-//! `GET /openapi.json`: the API as OpenAPI 3.1.
+//! `GET /openapi.json`: the API as OpenAPI 3.1, derived from the handlers, their types and the table of routes.
+//!
+//! A handler says what it takes, what it gives, and which refusals are its own. What is the same everywhere is added
+//! here: who may call (from the table), the refusals of every route, and the headers of every answer.
+
+use std::sync::LazyLock;
 
 use axum::Json;
-use serde_json::{Value, json};
+use axum::http::Method;
+use serde_json::Value;
+use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr};
 
-/// `GET /openapi.json`.
-pub async fn document() -> Json<Value> {
-    Json(json!({}))
+use super::auth::Who;
+use super::error::ErrorBody;
+use super::routes::{self, Route};
+use crate::state::commit::Event;
+use crate::{agent, artifact, job, log, project};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "MrX", description = "State as git commits: every answer to a write names the commit that records it."),
+    paths(
+        super::health::health,
+        super::health::ready,
+        super::health::metrics,
+        document,
+        super::events::stream,
+        project::api::list,
+        project::api::get,
+        job::api::list,
+        job::api::quarantine,
+        artifact::api::list,
+        artifact::api::upload,
+        artifact::api::get,
+        artifact::api::content,
+        job::api::create,
+        job::api::claim,
+        job::api::get,
+        job::api::tell,
+        job::api::cancel,
+        job::api::retry,
+        log::api::read,
+        log::api::append,
+        agent::api::list,
+    ),
+    components(schemas(ErrorBody, Event))
+)]
+struct Api;
+
+/// The name of the security scheme.
+const BEARER: &str = "bearer";
+
+/// `GET /openapi.json`: this document.
+#[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "The API as OpenAPI 3.1", body = Value)))]
+pub async fn document() -> Json<&'static Value> {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(build);
+    Json(&DOCUMENT)
+}
+
+fn build() -> Value {
+    let mut api = Api::openapi();
+    let components = api.components.get_or_insert_default();
+    components.add_security_scheme(BEARER, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    for route in routes::table() {
+        if let Some(operation) = api.paths.paths.get_mut(route.path).and_then(|item| of_method(item, &route.method)) {
+            complete(operation, &route);
+        }
+    }
+    serde_json::to_value(api).expect("a document has string keys")
+}
+
+fn of_method<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Operation> {
+    match method.as_str() {
+        "GET" => item.get.as_mut(),
+        "POST" => item.post.as_mut(),
+        "PATCH" => item.patch.as_mut(),
+        _ => None,
+    }
+}
+
+/// Adds to an operation what the table knows of it and what is the same everywhere.
+fn complete(operation: &mut Operation, route: &Route) {
+    operation.operation_id = Some(operation_id(route));
+    operation.tags = Some(vec![route.path.trim_start_matches('/').split('/').next().unwrap_or_default().to_owned()]);
+    let before = operation.description.take().map(|text| format!("{text}\n\n")).unwrap_or_default();
+    operation.description = Some(format!("{before}Who may call: {}.", who_in_words(route.who)));
+    if route.who != Who::Anyone {
+        operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
+    }
+    for (status, description) in common_refusals(operation, route) {
+        let refusal = ResponseBuilder::new().description(description).build();
+        operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(refusal));
+    }
+    let is_write = route.method != Method::GET;
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        add_headers(response, is_write && matches!(status.as_str(), "200" | "201" | "202"));
+        if status.starts_with(['4', '5']) && response.content.is_empty() {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
+            response.content.insert("application/json".to_owned(), content.into());
+        }
+    }
+}
+
+fn add_headers(response: &mut Response, is_write: bool) {
+    let mut add = |name: &str, description: &str| {
+        let text = ObjectBuilder::new().schema_type(Type::String).build();
+        let header = HeaderBuilder::new().schema(Some(text)).description(Some(description)).build();
+        response.headers.insert(name.to_owned(), header.into());
+    };
+    add("Mrx-Request-Id", "The request's name, as the daemon's log has it");
+    if is_write {
+        add("Mrx-Commit", "The commit that records the change");
+    }
+}
+
+/// The refusals that every route like this can give.
+fn common_refusals(operation: &Operation, route: &Route) -> Vec<(&'static str, &'static str)> {
+    let mut refusals = vec![("500", "internal: the daemon could not do this; its log says why")];
+    refusals.push(("503", "diskFull, stopping, starting: ask again after Retry-After"));
+    if operation.parameters.is_some() || operation.request_body.is_some() {
+        refusals.push(("400", "badRequest: the request is not as it must be"));
+    }
+    if route.path.contains('{') {
+        refusals.push(("404", "notFound, projectUnknown, jobUnknown, artifactUnknown: there is no such thing"));
+        refusals.push(("409", "fileInvalid: a person has changed the file into something that cannot be read"));
+    }
+    if operation.request_body.is_some() {
+        refusals.push(("413", "tooLarge: the body is larger than this route takes"));
+        refusals.push(("415", "notJson: the body must be sent as what it is"));
+    }
+    if route.who != Who::Anyone {
+        refusals.push(("401", "unauthorized: there is no valid token"));
+        refusals.push(("403", "forbidden: the token is not of one who may do this"));
+    }
+    refusals
+}
+
+fn who_in_words(who: Who) -> &'static str {
+    match who {
+        Who::Anyone => "anyone",
+        Who::Known => "the admin and agents",
+        Who::Admin => "the admin",
+        Who::Agent => "agents",
+    }
+}
+
+/// `PATCH /jobs/{id}/logs` is `patchJobsIdLogs`.
+fn operation_id(route: &Route) -> String {
+    let mut id = route.method.as_str().to_lowercase();
+    for word in route.path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
+        id.push_str(&word[..1].to_uppercase());
+        id.push_str(&word[1..]);
+    }
+    id
 }

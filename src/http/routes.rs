@@ -3,12 +3,13 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::middleware;
 use axum::routing::{self, MethodRouter};
 
 use super::auth::{Tokens, Who, guard};
 use super::error::ApiError;
-use super::{events, health, openapi};
+use super::{events, health, openapi, request_id};
 use crate::app::App;
 use crate::{agent, artifact, job, log, project};
 
@@ -40,6 +41,7 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/projects",                                Known,  get(project::api::list)),
         route(Method::GET,   "/projects/{id}",                           Known,  get(project::api::get)),
         route(Method::GET,   "/projects/{id}/jobs",                      Known,  get(job::api::list)),
+        route(Method::GET,   "/projects/{id}/quarantine",                Known,  get(job::api::quarantine)),
         route(Method::GET,   "/projects/{id}/artifacts",                 Known,  get(artifact::api::list)),
         route(Method::POST,  "/projects/{id}/artifacts",                 Known,  post(artifact::api::upload).layer(DefaultBodyLimit::disable())),
         route(Method::GET,   "/projects/{id}/artifacts/{artifactId}",    Known,  get(artifact::api::get)),
@@ -73,6 +75,7 @@ pub fn router(app: App, tokens: Tokens) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(request_id::stamp))
         .with_state(app)
 }
 
@@ -80,6 +83,11 @@ async fn not_found() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "notFound", "there is no such path; /openapi.json lists them all")
 }
 
-async fn wrong_method() -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "methodNotAllowed", "this path takes other methods; /openapi.json lists them")
+/// `OPTIONS` is answered with the methods of the path, which axum puts into `Allow`; no other origin is invited.
+async fn wrong_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let message = "this path takes other methods; the header Allow lists them";
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "methodNotAllowed", message).into_response()
 }

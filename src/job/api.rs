@@ -1,29 +1,31 @@
 //! The HTTP side of jobs.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::jobs::{Claim, NewJob, Told};
 use super::lease::LEASE_PERIOD;
 use super::lifecycle::{Outcome, Report};
 use super::queue::Offer;
-use super::types::{Failure, Job, JobState, JobType, LogSum};
+use super::types::{Failure, Job, JobState, JobType, LogSum, RequestKey};
 use crate::app::App;
 use crate::clock::Time;
-use crate::http::answer::{AckQuery, page, page_length, written};
+use crate::http::answer::{AckQuery, page_length, with_etag, written};
 use crate::http::auth::Principal;
 use crate::http::error::{ApiError, ApiResult};
-use crate::http::input::{Asked, Body, Named, lease, request_key};
+use crate::http::health::check_ready;
+use crate::http::input::{Asked, Body, Named, lease, request_key, version};
 use crate::id::{AgentId, JobId, Label, LeaseId, ProjectId};
 use crate::state::layout::RepoName;
 use crate::state::object::Object;
+use crate::state::yaml::BadFile;
 
 /// How long a job may run if nobody says, and at most, in seconds.
 const TIMEOUT_SECONDS_DEFAULT: u32 = 3600;
@@ -36,78 +38,136 @@ const LABELS_MAX: usize = 32;
 const PROGRESS_CHARS_MAX: usize = 200;
 
 /// The body of `POST /jobs/create`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateBody {
+    /// Whose job it is.
     project_id: ProjectId,
+    /// What kind of work it is.
     job_type: JobType,
+    /// What to do. A build knows `ref` and `buildNumber`, both text.
     #[serde(default)]
     payload: Object,
+    /// Jobs of higher priority are claimed first; 0 is ordinary.
     #[serde(default)]
     priority: i8,
+    /// What an agent must offer to get it; at most 32.
     #[serde(default)]
     labels: Vec<Label>,
+    /// How long it may run: 1 to 604800; 3600 if absent.
     timeout_seconds: Option<u32>,
 }
 
 /// The body of `POST /jobs/claim`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClaimBody {
+    /// Who claims; `colabId` is read as the same.
     #[serde(alias = "colabId")]
     agent_id: AgentId,
+    /// What it offers; at most 32.
     #[serde(default)]
     labels: BTreeSet<Label>,
+    /// The types it does; all if absent.
     types: Option<BTreeSet<JobType>>,
+    /// The projects it works for; all if absent.
     projects: Option<BTreeSet<ProjectId>>,
+    /// When it goes away: it gets no job that may run longer.
     available_until: Option<Time>,
+    /// How many seconds the call may wait for a job, at most 60.
     #[serde(default)]
     wait: u64,
 }
 
 /// The body of `PATCH /jobs/{id}`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TellBody {
+    /// `running`, `completed`, `failed` or `cancelled`.
     state: Option<JobState>,
+    /// How far it is, in at most 200 characters.
     progress: Option<String>,
+    /// What changes in the payload, name by name; `null` removes a name.
     payload_delta: Option<Object>,
+    /// What came of it.
     result: Option<Object>,
+    /// Why it failed; goes with `failed`.
     failure: Option<Failure>,
+    /// With a final state: what the log must be.
     log: Option<LogSum>,
 }
 
 /// The query of `GET /projects/{id}/jobs`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// Only jobs in this state.
     state: Option<JobState>,
+    /// Only jobs of this type.
     #[serde(rename = "type")]
     kind: Option<JobType>,
+    /// Only jobs with this label.
     label: Option<Label>,
+    /// Only jobs that this agent has, or had last.
     agent: Option<AgentId>,
+    /// The `nextCursor` of the page before.
     cursor: Option<String>,
+    /// How many, at most 200; 50 if absent.
     limit: Option<usize>,
 }
 
+/// A page of jobs. It can have fewer than asked for and still have a next one.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobsPage {
+    jobs: Vec<Job>,
+    next_cursor: Option<String>,
+}
+
+/// The files of a project that should be jobs and cannot be read: a person mends or removes them.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Quarantine {
+    files: Vec<QuarantinedFile>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantinedFile {
+    /// Where it is on the branch `state`.
+    path: String,
+    /// What it should hold.
+    kind: String,
+    /// What is wrong with it.
+    cause: String,
+}
+
 /// What an agent gets with a job.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Claimed {
-    job: Arc<Job>,
+    job: Job,
     lease: LeaseView,
+    /// Where the project's source is; null if it has none.
     code: Option<CodeView>,
 }
 
-#[derive(Debug, Serialize)]
+/// The agent's hold on the job.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LeaseView {
+    /// The fencing token: every later call carries it as `Job-Lease`.
     id: LeaseId,
+    /// Until when it lasts if the agent says nothing more.
     until: Time,
+    /// For how long each call renews it.
     seconds: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// Where the source is.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CodeView {
     url: String,
@@ -116,13 +176,21 @@ struct CodeView {
 }
 
 /// `POST /jobs/create`: queues a job.
+///
+/// The same `Idempotency-Key` within a day makes it once.
+#[utoipa::path(post, path = "/jobs/create", params(AckQuery, ("Idempotency-Key" = Option<RequestKey>, Header)), request_body = CreateBody,
+    responses(
+        (status = 201, description = "It is queued, or was by the same request", body = Job),
+        (status = 404, description = "projectUnknown"),
+        (status = 413, description = "tooLarge, jobTooLarge"),
+    ))]
 pub async fn create(
     State(app): State<App>, caller: Principal, headers: HeaderMap, Asked(query): Asked<AckQuery>, Body(body): Body<CreateBody>,
 ) -> ApiResult<Response> {
     let request = request_key(&headers)?;
     let repo = RepoName::Project(body.project_id.clone());
     let done = app.jobs.create(new_job(body)?, caller.actor(), request).await?;
-    written(&app, query.ack, &repo, StatusCode::CREATED, &done, &done.answer).await
+    written(&app, query.ack, &repo, StatusCode::CREATED, &done, done.answer.shown()).await
 }
 
 fn new_job(body: CreateBody) -> Result<NewJob, ApiError> {
@@ -170,9 +238,17 @@ fn is_ref(text: &str) -> bool {
 }
 
 /// `POST /jobs/claim`: hands an agent the next job, waiting for one if it asks to.
+///
+/// A repeated claim with the same `Idempotency-Key` gets the same job again while it is the agent's.
+#[utoipa::path(post, path = "/jobs/claim", params(AckQuery, ("Idempotency-Key" = Option<RequestKey>, Header)), request_body = ClaimBody,
+    responses(
+        (status = 200, description = "A job, and the lease that holds it", body = Claimed),
+        (status = 204, description = "No job came while waiting"),
+    ))]
 pub async fn claim(
     State(app): State<App>, headers: HeaderMap, Asked(query): Asked<AckQuery>, Body(body): Body<ClaimBody>,
 ) -> ApiResult<Response> {
+    check_ready(&app)?;
     let request = request_key(&headers)?;
     if body.wait > WAIT_SECONDS_MAX || body.labels.len() > LABELS_MAX {
         return Err(ApiError::bad_request(format!("wait is at most {WAIT_SECONDS_MAX} seconds, and labels at most {LABELS_MAX}")));
@@ -183,11 +259,11 @@ pub async fn claim(
     let claim = Claim { agent: body.agent_id, offer, wait: Duration::from_secs(body.wait), request };
     let Some(done) = app.jobs.claim(claim).await? else { return Ok(StatusCode::NO_CONTENT.into_response()) };
     let repo = RepoName::Project(done.answer.project_id.clone());
-    let claimed = claimed(&app, done.answer.clone())?;
+    let claimed = claimed(&app, &done.answer)?;
     written(&app, query.ack, &repo, StatusCode::OK, &done, &claimed).await
 }
 
-fn claimed(app: &App, job: Arc<Job>) -> Result<Claimed, ApiError> {
+fn claimed(app: &App, job: &Job) -> Result<Claimed, ApiError> {
     let lease = job.lease.as_ref().map(|lease| lease.id.clone());
     let id = lease.ok_or_else(|| ApiError::new(StatusCode::CONFLICT, "jobState", "the job is not held any more"))?;
     let until = app.jobs.leases().renew(&job.job_id, &id).unwrap_or_else(|| app.clock.now());
@@ -195,20 +271,48 @@ fn claimed(app: &App, job: Arc<Job>) -> Result<Claimed, ApiError> {
         url: project.repo.clone(),
         reference: job.payload.text("ref").unwrap_or(&project.default_branch).to_owned(),
     });
-    Ok(Claimed { job, lease: LeaseView { id, until, seconds: LEASE_PERIOD.as_secs() }, code })
+    Ok(Claimed { job: job.shown(), lease: LeaseView { id, until, seconds: LEASE_PERIOD.as_secs() }, code })
 }
 
 /// `GET /jobs/{id}`: one job, open or ended.
-pub async fn get(State(app): State<App>, Named(id): Named<JobId>) -> ApiResult<Json<Arc<Job>>> {
-    Ok(Json(app.jobs.get(&id).await?))
+///
+/// `ETag` names its version: `If-None-Match` asks whether there is a newer one.
+#[utoipa::path(get, path = "/jobs/{id}", params(("id" = JobId, Path), ("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The job", body = Job, headers(("ETag" = String, description = "Its version"))),
+        (status = 304, description = "It is as the caller knows it"),
+    ))]
+pub async fn get(State(app): State<App>, headers: HeaderMap, Named(id): Named<JobId>) -> ApiResult<Response> {
+    let job = app.jobs.get(&id).await?;
+    let found = job.version();
+    let response = match version(&headers, header::IF_NONE_MATCH) {
+        Some(known) if known == found => StatusCode::NOT_MODIFIED.into_response(),
+        _ => Json(job.shown()).into_response(),
+    };
+    Ok(with_etag(response, &found))
 }
 
 /// `PATCH /jobs/{id}`: what the job's agent says; `{}` renews the lease.
+///
+/// `If-Match` with an `ETag` changes only that version of the job.
+#[utoipa::path(patch, path = "/jobs/{id}", request_body = TellBody,
+    params(("id" = JobId, Path), AckQuery, ("Job-Lease" = LeaseId, Header), ("If-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The job as it is then", body = Job, headers(
+            ("ETag" = String, description = "Its version"),
+            ("Job-Status" = String, description = "Its state, or `cancelling`: stop the work and report `cancelled`"),
+            ("Lease-Until" = Time, description = "Until when the lease lasts"),
+        )),
+        (status = 409, description = "jobLeaseStale: the job is no longer the caller's; jobEnded: it has ended in another state; jobState; fileInvalid"),
+        (status = 412, description = "logIncomplete: `Range` says where to go on; jobChanged: the version of If-Match is not the job's"),
+        (status = 413, description = "tooLarge, jobTooLarge"),
+    ))]
 pub async fn tell(
     State(app): State<App>, headers: HeaderMap, Named(id): Named<JobId>, Asked(query): Asked<AckQuery>, Body(body): Body<TellBody>,
 ) -> ApiResult<Response> {
     let lease = lease(&headers)?;
-    let told = told(body)?;
+    let only_if = version(&headers, header::IF_MATCH).map(str::to_owned);
+    let told = Told { only_if, ..told(body)? };
     if let (Some(_), Some(log)) = (&told.outcome, &told.log) {
         let job = app.jobs.get(&id).await?;
         if !job.state.has_ended() {
@@ -217,8 +321,8 @@ pub async fn tell(
     }
     let done = app.jobs.tell(&id, &lease, told).await?;
     let repo = RepoName::Project(done.answer.project_id.clone());
-    let response = written(&app, query.ack, &repo, StatusCode::OK, &done, &done.answer).await?;
-    Ok(with_job_status(response, &app, &done.answer))
+    let response = written(&app, query.ack, &repo, StatusCode::OK, &done, done.answer.shown()).await?;
+    Ok(with_etag(with_job_status(response, &app, &done.answer), &done.answer.version()))
 }
 
 fn told(body: TellBody) -> Result<Told, ApiError> {
@@ -236,7 +340,15 @@ fn told(body: TellBody) -> Result<Told, ApiError> {
     };
     let running = body.state == Some(JobState::Running);
     let report = Report { running, progress: body.progress, payload_delta: body.payload_delta, result: body.result };
-    Ok(Told { report, outcome, log: body.log })
+    Ok(Told { report, outcome, log: body.log.map(checked_sum).transpose()?, only_if: None })
+}
+
+/// The sum in lower case, as sums are compared here.
+fn checked_sum(log: LogSum) -> Result<LogSum, ApiError> {
+    if log.sha256.len() != 64 || !log.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(ApiError::bad_request("log.sha256 is a SHA-256 in 64 hexadecimal digits"));
+    }
+    Ok(LogSum { sha256: log.sha256.to_ascii_lowercase(), ..log })
 }
 
 /// Adds what every answer to the job's agent carries: `Job-Status` and `Lease-Until`.
@@ -251,27 +363,41 @@ pub fn with_job_status(mut response: Response, app: &App, job: &Job) -> Response
 }
 
 /// `POST /jobs/{id}/cancel`: ends a job that waits, or asks its agent to stop.
+#[utoipa::path(post, path = "/jobs/{id}/cancel", params(("id" = JobId, Path), AckQuery),
+    responses(
+        (status = 200, description = "The job: cancelled, or with `cancelRequested`", body = Job),
+        (status = 409, description = "jobEnded: it has ended already; fileInvalid"),
+    ))]
 pub async fn cancel(
     State(app): State<App>, caller: Principal, Named(id): Named<JobId>, Asked(query): Asked<AckQuery>,
 ) -> ApiResult<Response> {
     let done = app.jobs.cancel(&id, caller.actor()).await?;
     let repo = RepoName::Project(done.answer.project_id.clone());
-    written(&app, query.ack, &repo, StatusCode::OK, &done, &done.answer).await
+    written(&app, query.ack, &repo, StatusCode::OK, &done, done.answer.shown()).await
 }
 
 /// `POST /jobs/{id}/retry`: queues an ended job again, as its next attempt.
+#[utoipa::path(post, path = "/jobs/{id}/retry", params(("id" = JobId, Path), AckQuery),
+    responses(
+        (status = 200, description = "The job, pending", body = Job),
+        (status = 409, description = "jobState: it has not ended; fileInvalid"),
+    ))]
 pub async fn retry(
     State(app): State<App>, caller: Principal, Named(id): Named<JobId>, Asked(query): Asked<AckQuery>,
 ) -> ApiResult<Response> {
     let done = app.jobs.retry(&id, caller.actor()).await?;
     let repo = RepoName::Project(done.answer.project_id.clone());
-    written(&app, query.ack, &repo, StatusCode::OK, &done, &done.answer).await
+    written(&app, query.ack, &repo, StatusCode::OK, &done, done.answer.shown()).await
 }
 
 /// `GET /projects/{id}/jobs`: open jobs, newest first, then ended ones, the newest day first.
+///
+/// All pages behind one first page show the jobs as they were then.
+#[utoipa::path(get, path = "/projects/{id}/jobs", params(("id" = ProjectId, Path), ListQuery),
+    responses((status = 200, description = "Jobs", body = JobsPage)))]
 pub async fn list(
     State(app): State<App>, Named(id): Named<ProjectId>, Asked(query): Asked<ListQuery>,
-) -> ApiResult<Json<serde_json::Value>> {
+) -> ApiResult<Json<JobsPage>> {
     app.projects.get(&id)?;
     let cursor = query.cursor.as_deref().map(str::parse).transpose()
         .map_err(|_| ApiError::bad_request("the cursor is none that this list gave; begin without one"))?;
@@ -282,5 +408,15 @@ pub async fn list(
             && query.agent.as_ref().is_none_or(|agent| job.claimed_by.as_ref() == Some(agent))
     };
     let (jobs, next) = app.jobs.page(&id, cursor, page_length(query.limit), wanted).await?;
-    Ok(page("jobs", jobs, next.map(|cursor| cursor.to_string())))
+    let jobs = jobs.iter().map(|job| job.shown()).collect();
+    Ok(Json(JobsPage { jobs, next_cursor: next.map(|cursor| cursor.to_string()) }))
+}
+
+/// `GET /projects/{id}/quarantine`: files that should be open jobs and cannot be read; the queue goes on without them.
+#[utoipa::path(get, path = "/projects/{id}/quarantine", params(("id" = ProjectId, Path)),
+    responses((status = 200, description = "The files and what is wrong with each", body = Quarantine)))]
+pub async fn quarantine(State(app): State<App>, Named(id): Named<ProjectId>) -> ApiResult<Json<Quarantine>> {
+    app.projects.get(&id)?;
+    let view = |bad: BadFile| QuarantinedFile { path: bad.path, kind: bad.kind.to_owned(), cause: bad.cause };
+    Ok(Json(Quarantine { files: app.jobs.quarantined(&id).await?.into_iter().map(view).collect() }))
 }

@@ -5,7 +5,7 @@ use super::types::JobState;
 use crate::id::{JobId, ProjectId};
 use crate::state::store::EngineError;
 use crate::state::tree::LoadError;
-use crate::state::yaml::BadFile;
+use crate::state::yaml::{BadFile, FILE_BYTES_MAX};
 
 /// Why a job was not created, found or changed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,21 @@ pub enum JobError {
     /// The request is not what the type of job needs.
     #[error("{0}")]
     Invalid(String),
+    /// The list that a cursor is from is not to be had any more.
+    #[error("the cursor is none that this list gave; begin without one")]
+    CursorGone,
+    /// The caller knows another version of the job than there is.
+    #[error("the job has changed: its version is {found}")]
+    Changed {
+        /// The version now.
+        found: String,
+    },
+    /// The job's file would be larger than a file of state may be.
+    #[error("the job would have {bytes} bytes, and at most {FILE_BYTES_MAX} are kept; make payload and result smaller")]
+    TooLarge {
+        /// How large it would be.
+        bytes: usize,
+    },
     /// The log is not what the agent says.
     #[error("the log has {stored} bytes here, and the report says {reported} bytes with another sum or size; send what is missing and report again")]
     LogIncomplete {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::error::JobError;
 use super::lease::{Leases, Over};
 use super::lifecycle::{self, Event, Outcome, Report};
-use super::list::{Cursor, Page};
+use super::list::{Cursor, Page, Place};
 use super::open::OpenJobs;
 use super::queue::{Offer, Queue, Reservation};
+use super::turns::Turns;
 use super::types::{Job, JobState, JobType, Lease, LogSum, RequestKey};
 use crate::clock::{Clock, Time};
 use crate::id::{AgentId, IdMaker, JobId, Label, LeaseId, ProjectId};
@@ -19,7 +20,7 @@ use crate::state::repo::{Decision, View};
 use crate::state::snapshot::Snapshot;
 use crate::state::store::{Done, EngineError, State};
 use crate::state::tree::Entry;
-use crate::state::yaml;
+use crate::state::yaml::{self, BadFile};
 
 /// A waiting claim looks at the whole queue again at least this often, so that no missed wake-up is for ever.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
@@ -33,6 +34,7 @@ pub struct Jobs {
     registry: Registry,
     queue: Queue,
     leases: Leases,
+    turns: Turns,
 }
 
 /// A job to be made.
@@ -81,12 +83,14 @@ pub struct Told {
     pub outcome: Option<Outcome>,
     /// What the log must be.
     pub log: Option<LogSum>,
+    /// The version of the job that the caller knows, if it wants no other to change.
+    pub only_if: Option<String>,
 }
 
 impl Jobs {
     /// Over this state; `queue` and `leases` are filled by the projection [`OpenJobs`].
     pub fn new(state: State, clock: Clock, registry: Registry, queue: Queue, leases: Leases) -> Self {
-        Self { state, clock, ids: Arc::new(IdMaker::new()), registry, queue, leases }
+        Self { state, clock, ids: Arc::new(IdMaker::new()), registry, queue, leases, turns: Turns::default() }
     }
 
     /// The names of all projects.
@@ -114,12 +118,13 @@ impl Jobs {
         let now = self.clock.now();
         let repo = RepoName::Project(new.project.clone());
         let job = Arc::new(pending(new, self.ids.as_ref(), now));
+        check_size(&job)?;
         let decide = |view: &mut View<'_>| -> Result<_, JobError> {
             let known = request.as_ref().and_then(|key| view.request(&actor.name, key.as_str()));
             if let Some(id) = known.and_then(job_of_subject) {
                 return find(view, &id)?.ok_or(JobError::Unknown(id)).map(|found| Decision::nothing(found.job));
             }
-            let subject = format!("job {}: pending {}", job.job_id, kind_word(job.kind));
+            let subject = format!("job {}: pending {}", job.job_id, job.kind.word());
             let edits = vec![Edit::put(layout::open_job(&job.job_id), job.clone())];
             let request = request.as_ref().map(|key| key.as_str().to_owned());
             let change = Change { branch: STATE_REF.into(), subject, event: "job.created", actor, request, edits };
@@ -132,8 +137,7 @@ impl Jobs {
     pub async fn get(&self, id: &JobId) -> Result<Arc<Job>, JobError> {
         for project in self.registry.tagged(id.tag()) {
             let repo = RepoName::Project(project);
-            let open = self.state.read(&repo, |view| view.get::<OpenJobs>().find(id).cloned()).await?;
-            if let Some(job) = open {
+            if let Some(job) = self.state.read(&repo, |view| find_open(view, id)).await?? {
                 return Ok(job);
             }
             let Some(snapshot) = self.state.snapshot(&repo, STATE_REF).await? else { continue };
@@ -151,36 +155,45 @@ impl Jobs {
         &self, project: &ProjectId, after: Option<Cursor>, limit: usize, wanted: impl Fn(&Job) -> bool + Send + 'static,
     ) -> Result<(Vec<Arc<Job>>, Option<Cursor>), JobError> {
         let repo = RepoName::Project(project.clone());
-        let mut open: Vec<Arc<Job>> = Vec::new();
-        if !matches!(after, Some(Cursor::Done(..))) {
-            let before = match &after {
-                Some(Cursor::Open(job)) => Some(job),
-                _ => None,
-            };
-            let is_next = |job: &&Arc<Job>| before.is_none_or(|before| job.job_id < *before);
-            let ask = |view: &mut View<'_>| {
-                view.get::<OpenJobs>().iter().rev().filter(is_next).filter(|job| wanted(job)).take(limit).cloned().collect()
-            };
-            open = self.state.read(&repo, ask).await?;
-        }
-        let snapshot = self.state.snapshot(&repo, STATE_REF).await?;
-        let fill = move || {
-            let mut page = Page::new(limit, &wanted);
-            let has_room = open.iter().all(|job| page.take(job, || Cursor::Open(job.job_id.clone())));
-            if let (true, Some(snapshot)) = (has_room, snapshot) {
-                let done = match &after {
-                    Some(Cursor::Done(day, job)) => Some((day.as_str(), job)),
-                    _ => None,
+        let (open, snapshot) = match &after {
+            // The first page is what memory has; the later ones are read from the commit that the first one saw.
+            None => {
+                let ask = |view: &mut View<'_>| -> Vec<Arc<Job>> {
+                    view.get::<OpenJobs>().iter().rev().filter(|job| wanted(job)).take(limit).cloned().collect()
                 };
-                page.fill_with_done(&snapshot, done)?;
+                self.state.read_with_snapshot(&repo, ask).await?
+            }
+            Some(cursor) => {
+                let snapshot = self.state.snapshot_at(&repo, STATE_REF, cursor.commit).await?;
+                (Vec::new(), Some(snapshot.ok_or(JobError::CursorGone)?))
+            }
+        };
+        let Some(snapshot) = snapshot else { return Ok((Vec::new(), None)) };
+        let fill = move || {
+            let mut page = Page::new(limit, &snapshot, &wanted);
+            match after.map(|cursor| cursor.place) {
+                None if !page.take_open(&open) => {}
+                None => page.fill_with_done(None)?,
+                Some(Place::Open(job)) => page.fill_from_open(&job)?,
+                Some(Place::Done(day, job)) => page.fill_with_done(Some((&day, &job)))?,
             }
             Ok((page.jobs, page.next))
         };
         tokio::task::spawn_blocking(fill).await.map_err(|_| EngineError::Unknown)?
     }
 
+    /// The files of a project that should be open jobs and are none.
+    pub async fn quarantined(&self, project: &ProjectId) -> Result<Vec<BadFile>, JobError> {
+        let ask = |view: &mut View<'_>| view.get::<OpenJobs>().quarantined().cloned().collect();
+        Ok(self.state.read(&RepoName::Project(project.clone()), ask).await?)
+    }
+
     /// Hands the agent the next job it may have, waiting for one if it asked to; `None` if none came.
     pub async fn claim(&self, claim: Claim) -> Result<Option<Done<Arc<Job>>>, JobError> {
+        let _turn = match &claim.request {
+            Some(key) => Some(self.turns.take(&claim.agent, key).await),
+            None => None,
+        };
         if let Some(again) = self.claimed_before(&claim).await? {
             return Ok(Some(again));
         }
@@ -203,7 +216,8 @@ impl Jobs {
         let known = claim.request.as_ref().and_then(|key| self.leases.find(&claim.agent, key));
         let Some((id, project)) = known else { return Ok(None) };
         let decide = |view: &mut View<'_>| -> Result<_, JobError> {
-            Ok(Decision::nothing(view.get::<OpenJobs>().find(&id).cloned()))
+            let is_it = |job: &&Arc<Job>| job.lease.as_ref().is_some_and(|lease| lease.request == claim.request);
+            Ok(Decision::nothing(view.get::<OpenJobs>().find(&id).filter(is_it).cloned()))
         };
         let done =
             self.state.change(&RepoName::Project(project), decide).await?;
@@ -250,6 +264,12 @@ impl Jobs {
         let decide = |view: &mut View<'_>| -> Result<_, JobError> {
             let found = find(view, id)?.ok_or_else(|| JobError::Unknown(id.clone()))?;
             let actor = agent_of(&found.job);
+            if let Some(wanted) = &told.only_if {
+                let found = found.job.version();
+                if *wanted != found {
+                    return Err(JobError::Changed { found });
+                }
+            }
             if let Some(job) = ended_before(view, &found.job, &actor, lease, &told)? {
                 return Ok(Decision::nothing(job));
             }
@@ -263,6 +283,7 @@ impl Jobs {
             if (Job { updated_at: found.job.updated_at, ..next.clone() }) == *found.job {
                 return Ok(Decision::nothing(found.job));
             }
+            check_size(&next)?;
             let next = Arc::new(next);
             Ok(Decision::commit(change_of(&found, &next, actor, request), next))
         };
@@ -337,6 +358,7 @@ fn pending(new: NewJob, ids: &IdMaker, now: Time) -> Job {
         labels: new.labels,
         payload: new.payload,
         attempt: 1,
+        earlier: Vec::new(),
         timeout_seconds: new.timeout_seconds,
         claimed_by: None,
         lease: None,
@@ -351,6 +373,15 @@ fn pending(new: NewJob, ids: &IdMaker, now: Time) -> Job {
         started_at: None,
         ended_at: None,
     }
+}
+
+/// Refuses a job whose file could not be read back: it would be lost to the queue at the next start.
+fn check_size(job: &Job) -> Result<(), JobError> {
+    if job.payload.is_empty() && job.result.is_none() && job.failure.is_none() {
+        return Ok(());
+    }
+    let bytes = yaml::write(job).len();
+    if bytes > yaml::FILE_BYTES_MAX { Err(JobError::TooLarge { bytes }) } else { Ok(()) }
 }
 
 /// Refuses a caller whose lease is not the job's.
@@ -427,24 +458,15 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect()
 }
 
-fn kind_word(kind: JobType) -> &'static str {
-    match kind {
-        JobType::Chat => "chat",
-        JobType::Patch => "patch",
-        JobType::Build => "build",
-        JobType::IndexRebuild => "index-rebuild",
-    }
-}
-
 /// The job that a commit's first line speaks of.
 fn job_of_subject(subject: &str) -> Option<JobId> {
     subject.strip_prefix("job ")?.split_once(':')?.0.parse().ok()
 }
 
 /// The job and its file, open or done, as the writer sees them.
-fn find(view: &mut View<'_>, id: &JobId) -> Result<Option<Finding>, JobError> {
-    if let Some(job) = view.get::<OpenJobs>().find(id) {
-        return Ok(Some(Finding { job: job.clone(), path: layout::open_job(id) }));
+pub(crate) fn find(view: &mut View<'_>, id: &JobId) -> Result<Option<Finding>, JobError> {
+    if let Some(job) = find_open(view, id)? {
+        return Ok(Some(Finding { job, path: layout::open_job(id) }));
     }
     for day in days_since(view.list(STATE_REF, layout::DONE_JOBS)?, id) {
         let path = layout::done_job_on(id, &day);
@@ -454,6 +476,14 @@ fn find(view: &mut View<'_>, id: &JobId) -> Result<Option<Finding>, JobError> {
         }
     }
     Ok(None)
+}
+
+fn find_open(view: &View<'_>, id: &JobId) -> Result<Option<Arc<Job>>, JobError> {
+    let open = view.get::<OpenJobs>();
+    match open.find_bad(id) {
+        Some(bad) => Err(bad.clone().into()),
+        None => Ok(open.find(id).cloned()),
+    }
 }
 
 /// The same for a reader with time.

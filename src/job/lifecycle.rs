@@ -1,19 +1,36 @@
 //! Decides what an event does to a job. Reads no clock and no disk; the whole life is one `match`.
 
-use super::types::{Failure, Job, JobState, Lease, LogSum};
+use super::types::{Earlier, Failure, Job, JobState, Lease, LogSum};
 use crate::clock::Time;
 use crate::id::AgentId;
 use crate::state::object::Object;
+
+/// A job that nobody asked to run again is given up after this many attempts: it takes its agents with it.
+const ATTEMPTS_MAX: u32 = 10;
+/// How many earlier attempts a job's file remembers; logs of older ones are found by nobody.
+const EARLIER_MAX: usize = 32;
 
 /// What can happen to a job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// An agent takes it.
-    Claimed { agent: AgentId, lease: Lease },
+    Claimed {
+        /// Who.
+        agent: AgentId,
+        /// With which lease.
+        lease: Lease,
+    },
     /// Its agent begins, or says how far it is.
     Reported(Report),
     /// Its agent ends it.
-    Finished { outcome: Outcome, report: Report, log: Option<LogSum> },
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// What it says besides.
+        report: Report,
+        /// What its log is.
+        log: Option<LogSum>,
+    },
     /// Its agent has not been heard of for the time of a lease.
     LeaseExpired,
     /// It runs longer than it may.
@@ -81,7 +98,9 @@ pub fn next(job: &Job, event: Event, now: Time) -> Result<Job, MoveError> {
         (Pending, Event::Reported(_) | Event::Finished { .. }) => return Err(MoveError::NotHeld(state)),
 
         (Claimed | Running, Event::LeaseExpired) if job.cancel_requested => ended(job, Cancelled, None, now),
-        (Claimed | Running, Event::LeaseExpired) if job.kind.is_repeatable() => waiting_again(job),
+        (Claimed | Running, Event::LeaseExpired) if job.kind.is_repeatable() && job.attempt < ATTEMPTS_MAX => {
+            waiting_again(job)
+        }
         (Claimed | Running, Event::LeaseExpired) => ended(job, Failed, Some(lease_expired(job)), now),
         (Claimed | Running, Event::TimedOut) => ended(job, Failed, Some(timed_out(job)), now),
         (Pending, Event::LeaseExpired | Event::TimedOut) => return Err(MoveError::NotHeld(state)),
@@ -134,7 +153,8 @@ fn ended(job: &Job, state: JobState, failure: Option<Failure>, now: Time) -> Job
 fn waiting_again(job: &Job) -> Job {
     Job {
         state: JobState::Pending,
-        attempt: job.attempt + 1,
+        attempt: job.attempt.saturating_add(1),
+        earlier: with_this_attempt(job),
         claimed_by: None,
         lease: None,
         cancel_requested: false,
@@ -149,11 +169,24 @@ fn waiting_again(job: &Job) -> Job {
     }
 }
 
+fn with_this_attempt(job: &Job) -> Vec<Earlier> {
+    let mut earlier = job.earlier.clone();
+    if let (Some(claimed_by), Some(claimed_at)) = (job.claimed_by.clone(), job.claimed_at) {
+        earlier.push(Earlier { attempt: job.attempt, claimed_by, claimed_at });
+    }
+    let forgotten = earlier.len().saturating_sub(EARLIER_MAX);
+    earlier.split_off(forgotten)
+}
+
 fn lease_expired(job: &Job) -> Failure {
     let agent = job.claimed_by.as_ref().map_or("its agent", AgentId::as_str);
+    let why = match job.kind.is_repeatable() {
+        true => format!("attempt {} was the last one that is made without asking", job.attempt),
+        false => format!("a {} job is not run again unless asked", job.kind.word()),
+    };
     Failure {
         code: "leaseExpired".to_owned(),
-        message: format!("{agent} was not heard of for the time of its lease; a {:?} job is not run again unless asked", job.kind),
+        message: format!("{agent} was not heard of for the time of its lease; {why}"),
         details: Object::default(),
     }
 }
@@ -189,6 +222,7 @@ mod tests {
             labels: Vec::new(),
             payload: Object::default(),
             attempt: 1,
+            earlier: Vec::new(),
             timeout_seconds: 600,
             claimed_by: None,
             lease: None,
@@ -236,6 +270,27 @@ mod tests {
         assert_eq!((build.state, build.failure.unwrap().code.as_str()), (JobState::Failed, "leaseExpired"));
         let chat = next(&running(JobType::Chat), Event::LeaseExpired, at(99)).unwrap();
         assert_eq!((chat.state, chat.attempt, chat.claimed_by), (JobState::Pending, 2, None));
+    }
+
+    #[test]
+    fn a_chat_whose_agents_keep_going_silent_is_given_up() {
+        let mut job = pending(JobType::Chat);
+        for attempt in 1..=ATTEMPTS_MAX {
+            assert_eq!((job.state, job.attempt, job.earlier.len()), (JobState::Pending, attempt, attempt as usize - 1));
+            job = next(&next(&job, claim(), at(1)).unwrap(), Event::LeaseExpired, at(99)).unwrap();
+        }
+        assert_eq!((job.state, job.failure.unwrap().code.as_str()), (JobState::Failed, "leaseExpired"));
+    }
+
+    #[test]
+    fn an_earlier_attempts_log_is_on_the_day_it_was_claimed() {
+        const DAY: u64 = 24 * 3600;
+        let first = next(&pending(JobType::Build), claim(), at(DAY)).unwrap();
+        let ended = next(&first, done(Outcome::Completed), at(DAY + 1)).unwrap();
+        let second = next(&ended, Event::Retried, at(2 * DAY)).unwrap();
+        assert_eq!((second.log_day(1), second.log_day(2), second.log_day(3)), (Some(at(DAY).day()), None, None));
+        let second = next(&second, claim(), at(3 * DAY)).unwrap();
+        assert_eq!((second.log_day(1), second.log_day(2)), (Some(at(DAY).day()), Some(at(3 * DAY).day())));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Jobs: work that is queued, leased to one agent, and recorded.
 //!
 //! - [`types`] says what a job is, and so what its file holds   - [`lifecycle`] decides what an event does to a job
-//! - [`queue`] decides which agent gets which job   - [`lease`] knows until when a job is held
+//! - [`queue`] decides which agent gets which job   - `turns` lets a repeated claim wait for the first   - [`lease`] knows until when a job is held
 //! - [`open`] keeps a project's open jobs in memory   - [`jobs`] makes every change of a job, through [`crate::state`]
 //! - [`list`] pages through them   - [`error`] says why something was refused   - [`api`] is the HTTP side
 //!
@@ -16,8 +16,9 @@ pub mod lifecycle;
 pub mod list;
 pub mod open;
 pub mod queue;
+mod turns;
 pub mod types;
 
 pub use error::JobError;
 pub use jobs::{Finding, Jobs};
-pub use types::{Failure, Job, JobState, JobType, LogSum};
+pub use types::{Earlier, Failure, Job, JobState, JobType, LogSum};

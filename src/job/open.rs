@@ -51,6 +51,11 @@ impl OpenJobs {
         self.quarantined.values()
     }
 
+    /// What is wrong with the file of the open job with this id, if something is.
+    pub fn find_bad(&self, id: &JobId) -> Option<&BadFile> {
+        self.quarantined.get(&layout::open_job(id))
+    }
+
     fn take_in(&mut self, job: Arc<Job>) {
         if job.state == JobState::Pending {
             self.leases.forget(&job.job_id);

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use crate::clock::Time;
 use crate::id::{AgentId, JobId, Label, LeaseId, ProjectId};
@@ -12,7 +13,7 @@ use crate::state::edit::Entity;
 use crate::state::object::Object;
 
 /// What kind of work a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobType {
     /// Answer the last message of a chat.
@@ -30,10 +31,20 @@ impl JobType {
     pub fn is_repeatable(self) -> bool {
         matches!(self, JobType::Chat | JobType::IndexRebuild)
     }
+
+    /// The word for it in files and answers.
+    pub fn word(self) -> &'static str {
+        match self {
+            JobType::Chat => "chat",
+            JobType::Patch => "patch",
+            JobType::Build => "build",
+            JobType::IndexRebuild => "index-rebuild",
+        }
+    }
 }
 
 /// Where a job is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
     /// Waits for an agent.
@@ -76,7 +87,7 @@ impl fmt::Display for JobState {
 }
 
 /// A job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Job {
     /// Its id, which its file is named by.
@@ -99,11 +110,14 @@ pub struct Job {
     pub payload: Object,
     /// How often it was started or is about to be: 1 is the first time.
     pub attempt: u32,
+    /// The attempts before this one that an agent had, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
     /// How long it may run, from claim to end, in seconds.
     pub timeout_seconds: u32,
     /// Who has it, or had it last.
     pub claimed_by: Option<AgentId>,
-    /// The lease of the agent that has it.
+    /// The lease of the agent that has it. In files only: answers leave it out, but to the claim that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
     /// Somebody asked for it to be cancelled, and its agent is about to learn of it.
@@ -141,14 +155,40 @@ impl Entity for Job {
 }
 
 impl Job {
-    /// The day on whose log branch this attempt's log stands: the day it was claimed.
-    pub fn log_day(&self) -> Option<String> {
-        self.claimed_at.map(Time::day)
+    /// The day on whose log branch an attempt's log stands: the day it was claimed, if it was.
+    pub fn log_day(&self, attempt: u32) -> Option<String> {
+        if attempt == self.attempt {
+            return self.claimed_at.map(Time::day);
+        }
+        self.earlier.iter().find(|earlier| earlier.attempt == attempt).map(|earlier| earlier.claimed_at.day())
+    }
+
+    /// The job as answers show it: without its lease, which is only for the agent that holds it.
+    pub fn shown(&self) -> Job {
+        Job { lease: None, ..self.clone() }
+    }
+
+    /// What tells this version of the job from every other, for `ETag` and `If-Match`.
+    pub fn version(&self) -> String {
+        let json = serde_json::to_vec(&self.shown()).expect("a job has string keys");
+        Sha256::digest(json).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
+/// An attempt before the present one: who had it, and since when. Its log is on the branch of that day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Earlier {
+    /// Which one.
+    pub attempt: u32,
+    /// Who had it.
+    pub claimed_by: AgentId,
+    /// Since when.
+    pub claimed_at: Time,
+}
+
 /// One agent's hold on one job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Lease {
     /// The fencing token.
@@ -159,7 +199,7 @@ pub struct Lease {
 }
 
 /// Why a job failed, for programs and for people.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Failure {
     /// A stable word: `stepFailed`.
@@ -171,8 +211,8 @@ pub struct Failure {
     pub details: Object,
 }
 
-/// What a whole log must be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What a whole log must be, or is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogSum {
     /// Bytes.
@@ -219,11 +259,4 @@ impl From<RequestKey> for String {
     }
 }
 
-impl JsonSchema for RequestKey {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "RequestKey".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "maxLength": 128 })
-    }
-}
+crate::schema::text_schema!(RequestKey, "An idempotency key: 1 to 128 visible ASCII characters", "^[!-~]{1,128}$");

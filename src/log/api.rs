@@ -9,24 +9,28 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use utoipa::{IntoParams, ToSchema};
 
 use super::logs::Part;
 use crate::app::App;
+use crate::clock::Time;
+use crate::http::answer::{Ack, AckQuery, with_commit};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::events::KEEP_ALIVE;
 use crate::http::input::{Asked, Named, Raw, content_range, lease};
-use crate::id::JobId;
-use crate::job::Job;
+use crate::id::{JobId, LeaseId};
 use crate::job::api::with_job_status;
+use crate::job::{Job, JobState};
 use crate::state::commit::Event;
+use crate::state::layout::RepoName;
 
 /// The query of `GET /jobs/{id}/logs`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ReadQuery {
     /// The offset of the first byte wanted.
     #[serde(default)]
@@ -35,31 +39,101 @@ pub struct ReadQuery {
     attempt: Option<u32>,
 }
 
+/// A page of a log.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LogPage {
+    /// Whose.
+    job_id: JobId,
+    /// Which attempt's.
+    attempt: u32,
+    /// Where the job is in its life.
+    state: JobState,
+    /// The offset of the first byte asked for.
+    cursor: u64,
+    /// The offset behind the last byte given: the next cursor.
+    next_cursor: u64,
+    /// Whether there is nothing more, now or later.
+    complete: bool,
+    /// The parts.
+    segments: Vec<LogSegment>,
+}
+
+/// A part of a log.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LogSegment {
+    /// The offset of its first byte.
+    offset: u64,
+    /// Its bytes.
+    size: usize,
+    /// Them as text: what is no UTF-8 is shown as U+FFFD.
+    text: String,
+}
+
+/// The data of the last event of a log that is followed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LogEnd {
+    /// How the job ended, or where it is now if another attempt has begun.
+    state: JobState,
+    /// How many bytes the log has.
+    size: u64,
+}
+
 /// `PATCH /jobs/{id}/logs`: appends what the job's agent wrote.
+///
+/// The body is raw bytes, at most 1 MiB.
+#[utoipa::path(patch, path = "/jobs/{id}/logs", request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    params(("id" = JobId, Path), AckQuery, ("Job-Lease" = LeaseId, Header),
+        ("Content-Range" = String, Header, description = "`bytes <first>-<last>/*`, last inclusive (RFC 9110 §14.4)")),
+    responses(
+        (status = 202, description = "Stored and durable", headers(
+            ("Range" = String, description = "`0-<size>`: how many bytes of the log are stored"),
+            ("Job-Status" = String, description = "The job's state, or `cancelling`: stop the work and report `cancelled`"),
+            ("Lease-Until" = Time, description = "Until when the lease lasts"),
+        )),
+        (status = 409, description = "jobLeaseStale: the job is no longer the caller's; fileInvalid"),
+        (status = 413, description = "tooLarge: more than 1 MiB in a call; logTooLarge: more than 1 GiB in a log"),
+        (status = 416, description = "logGap: the bytes do not begin where the log ends; `Range` says where to go on"),
+    ))]
 pub async fn append(
-    State(app): State<App>, headers: HeaderMap, Named(id): Named<JobId>, Raw(body): Raw,
+    State(app): State<App>, headers: HeaderMap, Named(id): Named<JobId>, Asked(query): Asked<AckQuery>, Raw(body): Raw,
 ) -> ApiResult<Response> {
     let lease = lease(&headers)?;
     if body.is_empty() {
         return Err(ApiError::bad_request("there are no bytes to append"));
     }
     let start = content_range(&headers, body.len())?;
-    let (size, job) = app.logs.append(&id, &lease, start, body).await?;
-    let mut response = StatusCode::ACCEPTED.into_response();
+    let done = app.logs.append(&id, &lease, start, body).await?;
+    let (size, job) = &done.answer;
+    if query.ack == Ack::Published {
+        app.state.published(&RepoName::Project(job.project_id.clone()), done.lsn).await?;
+    }
+    let mut response = with_commit(StatusCode::ACCEPTED.into_response(), &done);
     if let Ok(range) = HeaderValue::from_str(&format!("0-{size}")) {
         response.headers_mut().insert(header::RANGE, range);
     }
-    Ok(with_job_status(response, &app, &job))
+    Ok(with_job_status(response, &app, job))
 }
 
 /// `GET /jobs/{id}/logs?cursor=&attempt=`: what is stored from a byte on: as JSON, as it comes (`Accept:
 /// text/event-stream`), or as the bytes themselves (`Accept: application/octet-stream`).
+///
+/// At most about 1 MiB is given at once; go on at `nextCursor`, or at the header `Log-Cursor` of the bytes. A stream of
+/// events gives `log` with a LogSegment, its id the next cursor, and at the end one `end` with a LogEnd.
+#[utoipa::path(get, path = "/jobs/{id}/logs",
+    params(("id" = JobId, Path), ReadQuery, ("Last-Event-ID" = Option<u64>, Header, description = "Goes before `cursor`")),
+    responses(
+        (status = 200, description = "What is stored", content(
+            (LogPage = "application/json"), (LogSegment = "text/event-stream"), (Vec<u8> = "application/octet-stream"))),
+        (status = 404, description = "jobUnknown, attemptUnknown"),
+    ))]
 pub async fn read(
     State(app): State<App>, headers: HeaderMap, Named(id): Named<JobId>, Asked(query): Asked<ReadQuery>,
 ) -> ApiResult<Response> {
     let live = app.state.events().subscribe(None).live;
     let job = app.jobs.get(&id).await?;
     let attempt = query.attempt.unwrap_or(job.attempt);
+    app.logs.check_attempt(&job, attempt)?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accept.contains("text/event-stream") {
         let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
@@ -77,17 +151,19 @@ pub async fn read(
 }
 
 /// Bytes that are no UTF-8 are shown as U+FFFD here; the stream of bytes has them as they are.
-fn page(job: &Job, attempt: u32, cursor: u64, next: u64, parts: &[Part]) -> Value {
-    let segments: Vec<Value> = parts.iter().map(segment).collect();
+fn page(job: &Job, attempt: u32, cursor: u64, next_cursor: u64, parts: &[Part]) -> LogPage {
     let complete = (job.state.has_ended() || attempt < job.attempt) && parts.is_empty();
-    json!({
-        "jobId": job.job_id, "attempt": attempt, "state": job.state,
-        "cursor": cursor, "nextCursor": next, "complete": complete, "segments": segments,
-    })
+    let segments = parts.iter().map(segment).collect();
+    LogPage { job_id: job.job_id.clone(), attempt, state: job.state, cursor, next_cursor, complete, segments }
 }
 
-fn segment(part: &Part) -> Value {
-    json!({ "offset": part.offset, "size": part.bytes.len(), "text": String::from_utf8_lossy(&part.bytes) })
+fn segment(part: &Part) -> LogSegment {
+    LogSegment { offset: part.offset, size: part.bytes.len(), text: String::from_utf8_lossy(&part.bytes).into_owned() }
+}
+
+fn event<T: Serialize>(name: &str, id: u64, data: &T) -> SseEvent {
+    let data = serde_json::to_string(data).expect("a part of a log has string keys");
+    SseEvent::default().event(name).id(id.to_string()).data(data)
 }
 
 /// A reader that waits for more.
@@ -115,7 +191,7 @@ impl Follower {
         loop {
             if let Some(part) = self.ready.pop() {
                 self.cursor = part.offset + part.bytes.len() as u64;
-                return Some(SseEvent::default().event("log").id(self.cursor.to_string()).data(segment(&part).to_string()));
+                return Some(event("log", self.cursor, &segment(&part)));
             }
             if self.ended {
                 return None;
@@ -128,8 +204,7 @@ impl Follower {
             self.job = job;
             if self.ready.is_empty() && over {
                 self.ended = true;
-                let data = json!({ "state": self.job.state, "size": self.cursor }).to_string();
-                return Some(SseEvent::default().event("end").id(self.cursor.to_string()).data(data));
+                return Some(event("end", self.cursor, &LogEnd { state: self.job.state, size: self.cursor }));
             }
             if self.ready.is_empty() {
                 self.wait_for_more().await?;

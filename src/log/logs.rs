@@ -9,14 +9,14 @@ use sha2::{Digest, Sha256};
 use super::segments::{LogFiles, LogName, Segment};
 use crate::clock::Clock;
 use crate::id::{JobId, LeaseId};
-use crate::job::jobs::{agent_of, holds};
+use crate::job::jobs::{agent_of, find, holds};
 use crate::job::open::OpenJobs;
 use crate::job::{Job, JobError, Jobs, LogSum};
 use crate::state::edit::{Change, Edit};
 use crate::state::layout::{LOGS_REF_PREFIX, RepoName};
 use crate::state::repo::{Decision, View};
 use crate::state::snapshot::Snapshot;
-use crate::state::store::{EngineError, State};
+use crate::state::store::{Done, EngineError, State};
 use crate::state::tree::{Entry, LoadError};
 
 /// The largest log of one attempt. Beyond it the agent is told, and the job's own output is at fault.
@@ -36,6 +36,14 @@ pub enum LogError {
         size: u64,
         /// Where the caller's bytes begin.
         start: u64,
+    },
+    /// The job has had no such attempt.
+    #[error("the job has had {attempts} attempts, and none numbered {asked}")]
+    NoAttempt {
+        /// How many it has had.
+        attempts: u32,
+        /// Which one was asked for.
+        asked: u32,
     },
     /// The log would be larger than a log may be.
     #[error("the log would have more than {LOG_BYTES_MAX} bytes; write less to it")]
@@ -83,10 +91,11 @@ impl Logs {
     /// Appends what the holder of the lease wrote, if it begins where the log ends; tells the size then, and the job.
     pub async fn append(
         &self, id: &JobId, lease: &LeaseId, start: u64, bytes: Bytes,
-    ) -> Result<(u64, Arc<Job>), LogError> {
+    ) -> Result<Done<(u64, Arc<Job>)>, LogError> {
         let job = self.jobs.get(id).await?;
         let decide = |view: &mut View<'_>| -> Result<_, LogError> {
-            let job = view.get::<OpenJobs>().find(id).cloned().unwrap_or(job.clone());
+            // The job as it is now: it may have ended since it was looked up.
+            let job = find(view, id)?.ok_or_else(|| JobError::Unknown(id.clone()))?.job;
             holds(&job, lease)?;
             let Some(name) = name_of(&job, job.attempt) else {
                 return Err(JobError::LeaseStale { state: job.state, attempt: job.attempt }.into());
@@ -108,11 +117,12 @@ impl Logs {
         };
         let done = self.state.change(&RepoName::Project(job.project_id.clone()), decide).await?;
         self.jobs.leases().renew(id, lease);
-        Ok(done.answer)
+        Ok(done)
     }
 
     /// What is stored from `from` on, up to a megabyte; and how many bytes there are up to the end of what is given.
     pub async fn read(&self, job: &Job, attempt: u32, from: u64) -> Result<Vec<Part>, LogError> {
+        self.check_attempt(job, attempt)?;
         let Some(name) = name_of(job, attempt) else { return Ok(Vec::new()) };
         let repo = RepoName::Project(job.project_id.clone());
         let Some(snapshot) = self.state.snapshot(&repo, &name.branch()).await? else { return Ok(Vec::new()) };
@@ -120,9 +130,16 @@ impl Logs {
         Ok(read.map_err(|_| EngineError::Unknown)??)
     }
 
+    /// Refuses an attempt that the job has not had.
+    pub fn check_attempt(&self, job: &Job, attempt: u32) -> Result<(), LogError> {
+        let is_known = (1..=job.attempt).contains(&attempt);
+        if is_known { Ok(()) } else { Err(LogError::NoAttempt { attempts: job.attempt, asked: attempt }) }
+    }
+
     /// Checks the whole log of a job's attempt against what its agent says it is. A log of the right size with another
     /// sum is dropped, so that the agent can send it again.
     pub async fn check(&self, job: &Job, lease: &LeaseId, said: &LogSum) -> Result<(), LogError> {
+        holds(job, lease)?;
         let stored = self.sum(job).await?;
         if stored == *said {
             return Ok(());
@@ -181,11 +198,9 @@ impl Logs {
     }
 }
 
-/// The log of an attempt, as far as the job's file tells: earlier attempts began on days that only history knows, and
-/// are looked for on the day the job was made.
+/// The log of an attempt; `None` if no agent had it.
 fn name_of(job: &Job, attempt: u32) -> Option<LogName> {
-    let day = if attempt == job.attempt { job.log_day()? } else { job.created_at.day() };
-    Some(LogName { job: job.job_id.clone(), attempt, day })
+    job.log_day(attempt).map(|day| LogName { job: job.job_id.clone(), attempt, day })
 }
 
 fn append_change(job: &Job, branch: String, path: String, offset: u64, bytes: Bytes) -> Change {

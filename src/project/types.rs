@@ -1,14 +1,14 @@
 //! What a project is: the type, which is also its files `projects/….yaml` of the platform and `project.yaml` of its own.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::Time;
 use crate::id::ProjectId;
 use crate::state::edit::Entity;
 
 /// Whether the forge still has the project's code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProjectState {
     /// It does.
@@ -18,7 +18,7 @@ pub enum ProjectState {
 }
 
 /// A project, as the platform lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Project {
     /// Its name.
@@ -40,7 +40,7 @@ impl Entity for Project {
 }
 
 /// A project's own file, in its own repository: what its clone says about itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProjectFile {
     /// Its name.

@@ -1,6 +1,7 @@
 //! The text of a commit: written from a change, and read back as the event it records.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::edit::Change;
 use super::oid::Oid;
@@ -45,7 +46,7 @@ impl CommitText<'_> {
 }
 
 /// What a commit on a state branch says has happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     /// The project, if it happened to one.

@@ -23,6 +23,12 @@ impl Halt {
         }
     }
 
+    /// [`Halt::stop`], for whoever knows nothing of an engine.
+    pub(super) fn as_callback(self: &Arc<Self>) -> Arc<dyn Fn(&str) + Send + Sync> {
+        let halt = self.clone();
+        Arc::new(move |why: &str| halt.stop(why))
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         *self.stopped.borrow()
     }

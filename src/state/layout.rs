@@ -122,12 +122,12 @@ pub fn logs_ref(day: &str) -> String {
     format!("{LOGS_REF_PREFIX}{day}")
 }
 
-/// `jobs/open/q/3/job-….yaml`.
+/// `jobs/open/7/q/3/job-….yaml`.
 pub fn open_job(id: &JobId) -> String {
     format!("{OPEN_JOBS}/{}.yaml", fanned(id.as_str()))
 }
 
-/// `jobs/done/2026-11-20/q/3/job-….yaml`.
+/// `jobs/done/2026-11-20/7/q/3/job-….yaml`.
 pub fn done_job(id: &JobId, ended: Time) -> String {
     done_job_on(id, &ended.day())
 }
@@ -137,7 +137,7 @@ pub fn done_job_on(id: &JobId, day: &str) -> String {
     format!("{DONE_JOBS}/{day}/{}.yaml", fanned(id.as_str()))
 }
 
-/// `artifacts/w/9/art-….yaml`.
+/// `artifacts/4/w/9/art-….yaml`.
 pub fn artifact(id: &ArtifactId) -> String {
     format!("{ARTIFACTS}/{}.yaml", fanned(id.as_str()))
 }
@@ -152,17 +152,17 @@ pub fn project(id: &ProjectId) -> String {
     format!("{PROJECTS}/{id}.yaml")
 }
 
-/// The folder of one attempt's log segments, on a log branch: `q/3/job-…/1`.
+/// The folder of one attempt's log segments, on a log branch: `7/q/3/job-…/1`.
 pub fn log_folder(job: &JobId, attempt: u32) -> String {
     format!("{}/{attempt}", fanned(job.as_str()))
 }
 
-/// The folder of segments that begins at this offset, in an attempt's folder: `q/3/job-…/1/000000000000`.
+/// The folder of segments that begins at this offset, in an attempt's folder: `7/q/3/job-…/1/000000000000`.
 pub fn log_segments(attempt_folder: &str, first: u64) -> String {
     format!("{attempt_folder}/{first:012}")
 }
 
-/// A segment, named by the offset of its first byte: `q/3/job-…/1/000000000000/000000004096.log`.
+/// A segment, named by the offset of its first byte: `7/q/3/job-…/1/000000000000/000000004096.log`.
 pub fn log_segment(attempt_folder: &str, first: u64, offset: u64) -> String {
     format!("{attempt_folder}/{first:012}/{offset:012}.log")
 }
@@ -178,10 +178,17 @@ pub fn stem(path: &str) -> &str {
     name.strip_suffix(".yaml").unwrap_or(name)
 }
 
-/// An id below folders of its last two characters, so that no folder grows wide and a person finds it by its id.
+/// An id below folders of its last three characters, so that no folder grows wide and a person finds it by its id.
+///
+/// A commit holds the folders on the changed path, so its size is the width of these: at 100,000 jobs, folders by two
+/// characters cost 6 KiB a commit for the last one alone, and by three about 1 KiB for the last two.
 fn fanned(id: &str) -> String {
-    let (last, before) = (&id[id.len() - 1..], &id[id.len() - 2..id.len() - 1]);
-    format!("{before}/{last}/{id}")
+    let mut path = String::with_capacity(id.len() + 6);
+    for character in id[id.len() - 3..].chars() {
+        path.extend([character, '/']);
+    }
+    path.push_str(id);
+    path
 }
 
 #[cfg(test)]
@@ -191,13 +198,13 @@ mod tests {
     #[test]
     fn a_person_finds_a_jobs_file_by_the_end_of_its_id() {
         let id: JobId = "job-01jd000000000000000000007k".parse().unwrap();
-        assert_eq!(open_job(&id), "jobs/open/7/k/job-01jd000000000000000000007k.yaml");
+        assert_eq!(open_job(&id), "jobs/open/0/7/k/job-01jd000000000000000000007k.yaml");
         assert_eq!(
             done_job(&id, Time::from_millis(0)),
-            "jobs/done/1970-01-01/7/k/job-01jd000000000000000000007k.yaml"
+            "jobs/done/1970-01-01/0/7/k/job-01jd000000000000000000007k.yaml"
         );
         let segment = log_segment(&log_folder(&id, 1), 0, 4096);
-        assert_eq!(segment, "7/k/job-01jd000000000000000000007k/1/000000000000/000000004096.log");
+        assert_eq!(segment, "0/7/k/job-01jd000000000000000000007k/1/000000000000/000000004096.log");
         assert_eq!(log_offset("000000004096.log"), Some(4096));
         assert_eq!(stem(&open_job(&id)), id.as_str());
     }

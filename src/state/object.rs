@@ -130,14 +130,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
-impl schemars::JsonSchema for Object {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Object".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "object" })
-    }
-}
+crate::schema::object_schema!(Object, "Named values, as in JSON: at most 32 deep, no name twice");
 
 #[cfg(test)]
 mod tests {

@@ -13,13 +13,20 @@ const IDLE_HANDLES_MAX: usize = 2;
 /// Reads objects of one bare repository.
 pub struct Objects {
     path: PathBuf,
-    idle: Mutex<Vec<git2::Repository>>,
+    idle: Mutex<Idle>,
+}
+
+/// Handles that wait for a reader, and how often they have been closed: a handle that is out meanwhile is not kept.
+#[derive(Default)]
+struct Idle {
+    handles: Vec<git2::Repository>,
+    closed: u64,
 }
 
 impl Objects {
     /// Of the repository at this path.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
+        Self { path, idle: Mutex::default() }
     }
 
     /// The repository's folder.
@@ -29,15 +36,18 @@ impl Objects {
 
     /// Calls `read` with a handle of the repository.
     pub fn with<T>(&self, read: impl FnOnce(&git2::Repository) -> Result<T, git2::Error>) -> Result<T, git2::Error> {
-        let idle = self.idle.lock().pop();
-        let repo = match idle {
+        let (handle, closed) = {
+            let mut idle = self.idle.lock();
+            (idle.handles.pop(), idle.closed)
+        };
+        let repo = match handle {
             Some(repo) => repo,
             None => git2::Repository::open_bare(&self.path)?,
         };
         let result = read(&repo);
         let mut idle = self.idle.lock();
-        if idle.len() < IDLE_HANDLES_MAX {
-            idle.push(repo);
+        if idle.handles.len() < IDLE_HANDLES_MAX && idle.closed == closed {
+            idle.handles.push(repo);
         }
         result
     }
@@ -54,6 +64,17 @@ impl Objects {
             .map_err(|error| self.load_error(format!("commit {commit}"), &error))
     }
 
+    /// The tree of a commit, if there is such a commit.
+    pub fn find_tree_of(&self, commit: Oid) -> Result<Option<Oid>, LoadError> {
+        let read = |repo: &git2::Repository| match repo.find_commit(commit.to_git()) {
+            Ok(commit) => Ok(Some(commit.tree_id().into())),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+            Err(error) if error.class() == git2::ErrorClass::Invalid => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.with(read).map_err(|error| self.load_error(format!("commit {commit}"), &error))
+    }
+
     /// The names of all refs that begin so.
     pub fn refs(&self, prefix: &str) -> Result<Vec<String>, LoadError> {
         let read = |repo: &git2::Repository| {
@@ -67,14 +88,18 @@ impl Objects {
         self.with(read).map_err(|error| self.load_error(format!("the refs under {prefix}"), &error))
     }
 
-    /// Closes the handles nobody uses, and so the packs they hold open.
+    /// Closes the handles nobody uses, and so the packs they hold open; those in use are closed after it.
     pub fn close_idle(&self) {
-        self.idle.lock().clear();
+        let mut idle = self.idle.lock();
+        idle.closed += 1;
+        let handles = std::mem::take(&mut idle.handles);
+        drop(idle);
+        drop(handles);
     }
 
     /// How many handles wait for the next reader.
     pub fn idle_handles(&self) -> usize {
-        self.idle.lock().len()
+        self.idle.lock().handles.len()
     }
 
     pub(super) fn load_error(&self, what: String, error: &git2::Error) -> LoadError {

@@ -35,6 +35,8 @@ pub struct Oid(pub [u8; 20]);
 #[error("{0:?} is not a commit id: 40 of 0-9 and a-f")]
 pub struct BadOid(String);
 
+crate::schema::text_schema!(Oid, "A git object's id", "^[0-9a-f]{40}$");
+
 impl Oid {
     /// No object: what a ref holds before it exists.
     pub const ZERO: Self = Self([0; 20]);

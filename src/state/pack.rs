@@ -69,11 +69,12 @@ pub struct Draft {
     places: OidMap<Place>,
 }
 
+/// An object in a pack, as the index has it: its entry's CRC-32 and where the entry begins.
 #[derive(Clone, Copy)]
-struct Object {
-    oid: Oid,
-    crc: u32,
-    offset: u64,
+pub(super) struct Object {
+    pub(super) oid: Oid,
+    pub(super) crc: u32,
+    pub(super) offset: u64,
 }
 
 /// The files of a finished pack, and the name they share.
@@ -148,7 +149,7 @@ impl Draft {
         let delta = delta_of(content, splice);
         const OFS_DELTA: u8 = 6;
         self.write_entry_header(OFS_DELTA, delta.len());
-        self.write_distance(offset as u64 - splice.base.offset);
+        write_distance(&mut self.bytes, offset as u64 - splice.base.offset);
         self.write_stored(&delta);
         self.finish_entry(oid, offset, splice.base.depth + 1)
     }
@@ -171,21 +172,6 @@ impl Draft {
             rest >>= 7;
         }
         self.bytes.push(byte);
-    }
-
-    /// The distance back to a delta's base: 7 bits a byte, most significant first, each further byte worth one more.
-    fn write_distance(&mut self, mut distance: u64) {
-        let mut digits = [0u8; 10];
-        let mut at = digits.len() - 1;
-        digits[at] = (distance & 0x7f) as u8;
-        distance >>= 7;
-        while distance > 0 {
-            distance -= 1;
-            at -= 1;
-            digits[at] = 0x80 | (distance & 0x7f) as u8;
-            distance >>= 7;
-        }
-        self.bytes.extend_from_slice(&digits[at..]);
     }
 
     /// A zlib stream (RFC 1950) of stored blocks (RFC 1951 §3.2.4).
@@ -216,8 +202,8 @@ impl Draft {
 }
 
 /// A pack index, version 2: fan-out, ids, CRC-32 of each entry, offsets, and the sums of the pack and of itself.
-/// Drafts stay far below 2 GiB, so the table of long offsets is never needed.
-fn index_of(objects: &mut [Object], pack_sum: Oid) -> Vec<u8> {
+/// Drafts and folded packs stay below 2 GiB, so the table of long offsets is never needed.
+pub(super) fn index_of(objects: &mut [Object], pack_sum: Oid) -> Vec<u8> {
     objects.sort_unstable_by_key(|object| object.oid);
     let mut index = Vec::with_capacity(8 + 1024 + objects.len() * 28 + 40);
     index.extend_from_slice(b"\xfftOc\0\0\0\x02");
@@ -233,6 +219,21 @@ fn index_of(objects: &mut [Object], pack_sum: Oid) -> Vec<u8> {
     let sum = Sha1::digest(&index);
     index.extend_from_slice(&sum);
     index
+}
+
+/// The distance back to a delta's base: 7 bits a byte, most significant first, each further byte worth one more.
+pub(super) fn write_distance(out: &mut Vec<u8>, mut distance: u64) {
+    let mut digits = [0u8; 10];
+    let mut at = digits.len() - 1;
+    digits[at] = (distance & 0x7f) as u8;
+    distance >>= 7;
+    while distance > 0 {
+        distance -= 1;
+        at -= 1;
+        digits[at] = 0x80 | (distance & 0x7f) as u8;
+        distance >>= 7;
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 /// A delta that copies what is the same and inserts what is new (gitformat-pack(5), "Deltified representation").

@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use super::disk::{self, Disk};
 use super::journal::{Journal, Lsn};
 use super::layout::REJECTED_REF_PREFIX;
+use super::maintain::Upkeep;
 use super::oid::Oid;
 use super::refs::{self, MoveError};
 use super::repo::{RefMove, Repo, Sealed};
@@ -129,6 +130,7 @@ pub(super) struct Publisher {
     pub(super) agenda: Arc<Agenda>,
     pub(super) unpublished: Arc<Unpublished>,
     pub(super) clock: Clock,
+    pub(super) upkeep: Arc<Upkeep>,
     /// Where a failure is told: what is on the disk is not known any more.
     pub(super) halt: Arc<Halt>,
 }
@@ -164,6 +166,10 @@ impl Publisher {
     /// Publishes what is due until the agenda is closed.
     pub(super) fn run(&self) {
         while let Some(repo) = self.agenda.take() {
+            if self.upkeep.is_crowded(&repo.name) {
+                self.agenda.add(repo, Instant::now() + PUBLISH_INTERVAL);
+                continue;
+            }
             if let Some(sealed) = repo.seal() {
                 self.publish(&repo, sealed);
             }
@@ -178,7 +184,7 @@ impl Publisher {
             }
             std::thread::sleep(DURABLE_PAUSE);
         }
-        let moves = sealed.moves;
+        let (moves, objects) = (sealed.moves, sealed.draft.objects());
         let files = sealed.draft.finish();
         while let Err(error) = self.write(repo.objects.path(), &files, &moves) {
             if !error.is_full() {
@@ -191,6 +197,7 @@ impl Publisher {
                 return;
             }
         }
+        self.upkeep.published(repo, objects);
         let next = repo.unseal(last, number);
         self.unpublished.end(&*self.journal, first);
         if let Some(due) = next {

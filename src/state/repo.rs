@@ -14,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::commit::CommitText;
-use super::edit::{Change, Projection, Projections};
+use super::edit::{Change, Edit, Projection, Projections};
 use super::journal::{Journal, JournalError, Lsn, OnDurable, Record};
 use super::layout::{RepoName, STATE_REF};
 use super::objects::Objects;
@@ -25,8 +25,8 @@ use super::requests::Requests;
 use super::tree::{self, EditError, Entry, LoadError, Tree, TreeSource};
 use crate::clock::Time;
 
-/// Loaded folders of one repository may use this much memory before those long unused are dropped.
-const TREE_BYTES_MAX: usize = 64 << 20;
+/// Once so many bytes of folders were loaded, those that the last pack did not use are dropped.
+const LOADED_BYTES_MAX: usize = 64 << 20;
 
 /// A repository in memory.
 pub struct Repo {
@@ -71,6 +71,8 @@ pub(super) struct Inner {
     projections: Projections,
     requests: Requests,
     draft: Draft,
+    /// Bytes of folders loaded since unused ones were last dropped.
+    loaded_bytes: usize,
     /// Ascends with each pack, and when a delta must not reach back; see [`tree::write`].
     pack_number: u64,
     moves: Vec<RefMove>,
@@ -170,6 +172,7 @@ impl Repo {
             projections,
             requests: Requests::default(),
             draft: Draft::default(),
+            loaded_bytes: 0,
             pack_number: 1,
             moves: Vec::new(),
             fresh_blobs: OidMap::default(),
@@ -208,9 +211,9 @@ impl Repo {
         let pack_number = inner.pack_number;
         let begins_pack = inner.draft.is_empty();
         inner.branch(&change.branch, &self.objects).map_err(EditError::from)?;
-        let Inner { branches, draft, fresh_blobs, first, .. } = &mut *inner;
+        let Inner { branches, draft, fresh_blobs, first, loaded_bytes, .. } = &mut *inner;
         let branch = branches.get_mut(&change.branch).expect("the branch was just loaded");
-        let before = load_paths(branch, change, &self.objects, pack_number)?;
+        let before = load_paths(branch, change, &self.objects, pack_number, loaded_bytes)?;
         let (start, old) = (draft.len(), branch.tip);
         let first_object = draft.objects();
         let tree = write_edits(branch, change, draft, fresh_blobs, pack_number);
@@ -328,9 +331,10 @@ impl Sealed {
 
 /// Loads every folder on the changed paths, so that the writing cannot fail; tells what each path held.
 fn load_paths(
-    branch: &mut Branch, change: &Change, source: &dyn TreeSource, pack_number: u64,
+    branch: &mut Branch, change: &Change, source: &dyn TreeSource, pack_number: u64, loaded: &mut usize,
 ) -> Result<Vec<Option<Oid>>, EditError> {
-    change.edits.iter().map(|edit| tree::load(&mut branch.tree, edit.path(), source, pack_number)).collect()
+    let load = |edit: &Edit| tree::load(&mut branch.tree, edit.path(), source, pack_number, loaded);
+    change.edits.iter().map(load).collect()
 }
 
 fn write_edits(
@@ -388,7 +392,7 @@ impl Inner {
         let tree = self.branches[STATE_REF].tree.clone();
         for root in self.projections.roots() {
             let mut found = |path: &str, oid: Oid| {
-                self.projections.apply(&super::edit::Edit::write(path, objects.content(oid)?));
+                self.projections.apply(&Edit::write(path, objects.content(oid)?));
                 Ok(())
             };
             match tree::lookup(&tree, root, objects)? {
@@ -422,8 +426,8 @@ impl Inner {
     }
 
     fn drop_unused_folders(&mut self, pack_number: u64) {
-        let loaded: usize = self.branches.values().map(|branch| branch.tree.loaded_bytes()).sum();
-        if loaded > TREE_BYTES_MAX {
+        if self.loaded_bytes > LOADED_BYTES_MAX {
+            self.loaded_bytes = 0;
             self.branches.values_mut().for_each(|branch| tree::forget_unused(&mut branch.tree, pack_number));
         }
     }

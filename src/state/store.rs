@@ -20,6 +20,7 @@ use super::journal::file::{FileJournal, JournalOptions};
 use super::journal::{Backlog, Journal, JournalError, Lsn, OnDurable};
 use super::layout::{DataFolder, RepoName, STATE_REF};
 use super::lock::{FolderLock, LockError};
+use super::maintain::Upkeep;
 use super::objects::Objects;
 use super::oid::Oid;
 use super::publish::{Agenda, Publisher, Unpublished};
@@ -128,6 +129,8 @@ struct Engine {
     halt: Arc<Halt>,
     in_flight: Semaphore,
     publishers: Mutex<Vec<JoinHandle<()>>>,
+    upkeep: Arc<Upkeep>,
+    folding: Mutex<Option<JoinHandle<()>>>,
     _lock: FolderLock,
 }
 
@@ -155,12 +158,17 @@ impl State {
         let recovered = recover::replay(&folder, &*options.disk, &options.clock, &left, &*journal)?;
         let agenda = Arc::new(Agenda::default());
         let unpublished = Arc::new(Unpublished::default());
+        let (disk, clock) = (options.disk.clone(), options.clock.clone());
+        let upkeep = Arc::new(Upkeep::new(folder.clone(), disk, clock, halt.as_callback()));
+        let folding_upkeep = upkeep.clone();
+        let folding = threads::start("fold", move || folding_upkeep.run());
         let publisher = Arc::new(Publisher {
             disk: options.disk.clone(),
             journal: journal.clone(),
             agenda: agenda.clone(),
             unpublished: unpublished.clone(),
             clock: options.clock.clone(),
+            upkeep: upkeep.clone(),
             halt: halt.clone(),
         });
         let publishers = (1..=PUBLISHERS)
@@ -182,6 +190,8 @@ impl State {
             halt,
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             publishers: Mutex::new(publishers),
+            upkeep,
+            folding: Mutex::new(Some(folding)),
             _lock: lock,
         };
         Ok((Self(Arc::new(engine)), recovered))
@@ -225,6 +235,41 @@ impl State {
             self.0.reached(&repo.durable, seen).await?;
             let (commit, tree) = at?;
             return Ok((commit != Oid::ZERO).then(|| Snapshot::new(repo, commit, tree)));
+        }
+    }
+
+    /// Reads memory, and takes the state branch as it is at that very moment; both are durable.
+    pub async fn read_with_snapshot<T>(
+        &self, name: &RepoName, ask: impl FnOnce(&mut View<'_>) -> T,
+    ) -> Result<(T, Option<Snapshot>), EngineError> {
+        let mut ask = Some(ask);
+        loop {
+            let repo = self.repo(name).await?;
+            let Some((answer, at, seen)) = Engine::try_read_and_branch(&repo, &mut ask) else { continue };
+            repo.durable.wait_for(seen).await;
+            let (commit, tree) = at?;
+            return Ok((answer, (commit != Oid::ZERO).then(|| Snapshot::new(repo, commit, tree))));
+        }
+    }
+
+    /// A branch as it was at a commit; `None` if the repository has no such commit.
+    pub async fn snapshot_at(&self, name: &RepoName, branch: &str, commit: Oid) -> Result<Option<Snapshot>, EngineError> {
+        loop {
+            let repo = self.repo(name).await?;
+            let Some((at, seen)) = Engine::try_branch(&repo, branch) else { continue };
+            let (tip, tree) = at?;
+            if tip == commit {
+                repo.durable.wait_for(seen).await;
+                return Ok(Some(Snapshot::new(repo, commit, tree)));
+            }
+            // An older commit is read from the repository, where it is once everything up to now is published.
+            repo.published.wait_for(seen).await;
+            let read = move || -> Result<Option<Snapshot>, LoadError> {
+                let Some(root) = repo.objects.find_tree_of(commit)? else { return Ok(None) };
+                let tree = super::tree::Tree::new(root, super::tree::TreeSource::tree(&repo.objects, root)?);
+                Ok(Some(Snapshot::new(repo, commit, Arc::new(tree))))
+            };
+            return Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??);
         }
     }
 
@@ -290,6 +335,7 @@ impl State {
             cause: error.to_string(),
         };
         super::refs::remove(&*self.0.disk, repo.objects.path(), branch).map_err(failed)?;
+        self.0.upkeep.dropped(name);
         Ok(true)
     }
 
@@ -335,7 +381,13 @@ impl State {
 
     /// Keeps every repository's packs few and its history quick to read. Asked for now and then by the daemon.
     pub async fn maintain(&self) -> Result<(), EngineError> {
-        Ok(())
+        let upkeep = self.0.upkeep.clone();
+        tokio::task::spawn_blocking(move || upkeep.round()).await.map_err(|_| EngineError::Unknown)
+    }
+
+    /// How many packs each repository has that was looked at since the start.
+    pub fn packs(&self) -> Vec<(RepoName, usize)> {
+        self.0.upkeep.packs()
     }
 
     /// Publishes everything. The journal's clean end is written when the last clone of the state is dropped.
@@ -413,11 +465,17 @@ impl Drop for Engine {
 
 impl Engine {
     fn close(&self) {
+        self.upkeep.stop();
         self.agenda.close();
         for publisher in self.publishers.lock().drain(..) {
             // A publisher that panicked has said so already; the journal still holds what it did not publish.
             let _ = publisher.join();
         }
+        if let Some(folding) = self.folding.lock().take() {
+            // The packs are as they were if the thread panicked.
+            let _ = folding.join();
+        }
+        self.upkeep.join();
     }
 
     /// Waits until a record is reached, or the engine has stopped and it never will be.
@@ -489,6 +547,17 @@ impl Engine {
         let ask = ask.take().expect("a question is asked once, of a repository that is open");
         let answer = ask(&mut repo.view(&mut inner));
         Some((answer, inner.last()))
+    }
+
+    #[expect(clippy::type_complexity, reason = "an answer with a commit and its tree, which the caller takes apart at once")]
+    fn try_read_and_branch<T>(
+        repo: &Arc<Repo>, ask: &mut Option<impl FnOnce(&mut View<'_>) -> T>,
+    ) -> Option<(T, Result<(Oid, Arc<super::tree::Tree>), LoadError>, Lsn)> {
+        let mut inner = repo.lock()?;
+        let ask = ask.take().expect("a question is asked once, of a repository that is open");
+        let answer = ask(&mut repo.view(&mut inner));
+        let at = repo.branch_at(&mut inner, super::layout::STATE_REF);
+        Some((answer, at, inner.last()))
     }
 
     #[expect(clippy::type_complexity, reason = "a commit and its tree, which both callers take apart at once")]

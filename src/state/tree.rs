@@ -197,16 +197,16 @@ impl Tree {
             self.splice(found.start, found.end, b"");
         }
     }
-
-    /// What this folder and the loaded ones below it hold in memory, in bytes.
-    pub fn loaded_bytes(&self) -> usize {
-        const OVERHEAD: usize = size_of::<Tree>() + size_of::<Kid>() + 32;
-        OVERHEAD + self.raw.capacity() + self.kids.iter().map(|kid| kid.tree.loaded_bytes()).sum::<usize>()
-    }
 }
 
-/// Loads every folder on the way to `path`, so that an edit of it cannot fail half-way. Tells the file's id if it is there.
-pub fn load(tree: &mut Arc<Tree>, path: &str, source: &dyn TreeSource, pack_number: u64) -> Result<Option<Oid>, EditError> {
+/// What a loaded folder costs besides its bytes.
+const LOADED_OVERHEAD: usize = size_of::<Tree>() + size_of::<Kid>() + 32;
+
+/// Loads every folder on the way to `path`, so that an edit of it cannot fail half-way. Tells the file's id if it is
+/// there, and adds the bytes of what was loaded to `loaded`.
+pub fn load(
+    tree: &mut Arc<Tree>, path: &str, source: &dyn TreeSource, pack_number: u64, loaded: &mut usize,
+) -> Result<Option<Oid>, EditError> {
     let clash = || EditError::Clash(path.to_owned());
     let mut folder = Arc::make_mut(tree);
     let mut rest = path;
@@ -226,6 +226,7 @@ pub fn load(tree: &mut Arc<Tree>, path: &str, source: &dyn TreeSource, pack_numb
                 Some(found) => {
                     let oid = found.oid(&folder.raw);
                     let raw = source.tree(oid)?;
+                    *loaded += LOADED_OVERHEAD + raw.len();
                     folder.adopt(name, Tree::new(oid, raw), false);
                 }
             }
@@ -422,7 +423,7 @@ mod tests {
             let (mut tree, mut files) = (Arc::new(Tree::default()), BTreeMap::new());
             let (mut draft, mut pack_number) = (Draft::default(), 1);
             for (number, (putting, path, content)) in steps.into_iter().enumerate() {
-                load(&mut tree, &path, &source, pack_number).unwrap();
+                load(&mut tree, &path, &source, pack_number, &mut 0).unwrap();
                 if putting {
                     put(&mut tree, &path, blob(content));
                     files.insert(path, blob(content));
@@ -458,8 +459,8 @@ mod tests {
     fn a_path_through_a_file_is_refused_before_anything_changes() {
         let mut tree = Arc::new(Tree::default());
         put(&mut tree, "a", blob(1));
-        assert_eq!(load(&mut tree, "a/b", &Nothing, 1), Err(EditError::Clash("a/b".to_owned())));
+        assert_eq!(load(&mut tree, "a/b", &Nothing, 1, &mut 0), Err(EditError::Clash("a/b".to_owned())));
         put(&mut tree, "folder/file", blob(1));
-        assert_eq!(load(&mut tree, "folder", &Nothing, 1), Err(EditError::Clash("folder".to_owned())));
+        assert_eq!(load(&mut tree, "folder", &Nothing, 1, &mut 0), Err(EditError::Clash("folder".to_owned())));
     }
 }

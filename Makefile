@@ -1,0 +1,32 @@
+# The recipes that people and CI run. `make demo` and `make test` need Rust, git, a C compiler and bubblewrap.
+
+CYCLES ?= 300
+
+.PHONY: demo test check bench crash fmt
+
+# Two real builds on this machine: logs, artifacts, and a git log that reads as a story. Ctrl-C ends it.
+demo:
+	cargo run --release --quiet -- demo $(ARGS)
+
+# Every test. Tests that run steps need bubblewrap; they fail, and say so, where it is missing.
+test:
+	cargo test
+
+# What keeps the rules: formatting, lints, documentation, licences and bans of dependencies.
+check:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+	cargo deny --offline check bans licenses sources
+
+# Ours and PostgreSQL's, in one run on the same disk. Needs PostgreSQL's server programs.
+bench:
+	cargo build --release --quiet
+	benches/compare
+
+# The long run: the daemon is killed under load this many times.
+crash:
+	MRX_CRASH_CYCLES=$(CYCLES) cargo test --release --test survival crash -- --nocapture
+
+fmt:
+	cargo fmt

@@ -1,0 +1,8 @@
+//! Git as a program: what libgit2 cannot do, or does without bounds, is done by a child that can be ended.
+//!
+//! - [`child`] starts it, fixes its environment, and bounds its time and output
+//!
+//! Invariant: nobody's text becomes an option: arguments are fixed, revisions are parsed ids, and paths stand behind `--`
+//! and are taken literally.
+
+pub mod child;

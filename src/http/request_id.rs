@@ -1,0 +1,42 @@
+//! A name for each request, in its answer and in what is logged of it, so that a person finds the one by the other.
+//!
+//! It is made here and never taken from the caller, so two requests cannot be mistaken for one.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::id::random_u64;
+
+/// The header of every answer that carries the request's name.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("mrx-request-id");
+
+tokio::task_local! {
+    static CURRENT: u64;
+}
+
+/// Counts up from where chance put it: different within a process, and in all likelihood between two.
+static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(random_u64()));
+
+/// Names a request, and its answer.
+pub async fn stamp(request: Request, next: Next) -> Response {
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let mut response = CURRENT.scope(id, next.run(request)).await;
+    if let Ok(value) = HeaderValue::from_str(&text(id)) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// The name of the request that is being answered, if one is.
+pub fn current() -> Option<String> {
+    CURRENT.try_with(|id| text(*id)).ok()
+}
+
+fn text(id: u64) -> String {
+    format!("{id:016x}")
+}

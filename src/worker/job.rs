@@ -1,0 +1,157 @@
+//! One job's life: its folder, its log, its lease and its build, until its end is told or known to be another's.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::backoff::Pace;
+use super::build::{Build, BuildEnd};
+use super::daemon_client::{Claim, DaemonClient};
+use super::finish::{self, Log};
+use super::folder::{JobFolder, WorkFolder};
+use super::halt::{Alarm, Halt};
+use super::job_client::{Failure, FailureCode, JobClient, Report, Standing, State};
+use super::lease;
+use super::sandbox::Sandbox;
+use super::spool::Spool;
+use super::stop::Stop;
+use super::upload::{UploadError, upload};
+
+/// No job is worth a week; a larger number from the daemon is a mistake.
+const JOB_SECONDS_MAX: u64 = 7 * 24 * 3600;
+
+/// How a job ended for this agent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum JobEnd {
+    /// The daemon has recorded this.
+    Reported(State),
+    /// The job is no longer ours.
+    Lost,
+    /// The token is accepted no more.
+    Barred,
+    /// The daemon could not be told.
+    Unreported(String),
+}
+
+/// What a job is run with.
+pub struct Job<'a> {
+    pub daemon: Arc<DaemonClient>,
+    pub sandbox: &'a Sandbox,
+    pub work: &'a WorkFolder,
+    pub stop: Stop,
+    pub pace: Pace,
+}
+
+impl Job<'_> {
+    /// Runs the job of `claim` to its end. Its folder is gone afterwards.
+    pub async fn run(self, claim: Claim) -> JobEnd {
+        let calls = Arc::new(JobClient::new(self.daemon.clone(), &claim));
+        let (folder, spool) = match self.prepare(&claim) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let text = format!("the agent's work folder cannot be used: {error}");
+                let report = failed(Failure::new(FailureCode::AgentFault, text));
+                return finish::finish(&calls, Log::None, report, self.stop, self.pace).await;
+            }
+        };
+        let (progress, news) = watch::channel("fetching the code".to_owned());
+        let mut keeper = JoinSet::new();
+        keeper.spawn(lease::keep(calls.clone(), news, claim.lease.seconds, self.pace));
+        let mut uploader = uploader(spool.clone(), calls.clone(), self.pace);
+        let build = self.build(&claim, &folder, &spool, &calls, &progress);
+        let (ended, log_is_whole) = tokio::select! {
+            ended = build => (ended, true),
+            Some(sent) = uploader.join_next() => (Err(log_ended(sent.unwrap_or(Ok(())))), false),
+        };
+        say_end(&spool, &ended);
+        spool.close();
+        let Some(report) = report(ended) else { return given_up(*calls.standing().borrow()) };
+        let log = if log_is_whole { Log::Of { spool: &spool, uploader, keeper } } else { Log::None };
+        finish::finish(&calls, log, report, self.stop, self.pace).await
+    }
+
+    fn prepare(&self, claim: &Claim) -> io::Result<(JobFolder, Arc<Spool>)> {
+        let folder = self.work.job(&claim.job)?;
+        let spool = Spool::create(&folder.log())?;
+        Ok((folder, Arc::new(spool)))
+    }
+
+    async fn build(
+        &self,
+        claim: &Claim,
+        folder: &JobFolder,
+        spool: &Spool,
+        calls: &JobClient,
+        progress: &watch::Sender<String>,
+    ) -> Result<Value, BuildEnd> {
+        if claim.job.kind != "build" {
+            let text = format!("this agent runs jobs of type build, not {}", claim.job.kind);
+            return Err(BuildEnd::Failed(Failure::new(FailureCode::TypeUnknown, text)));
+        }
+        let alarm = Alarm::new(
+            calls.standing(),
+            self.stop.clone(),
+            Duration::from_secs(claim.job.timeout_seconds.min(JOB_SECONDS_MAX)),
+        );
+        Build { claim, sandbox: self.sandbox, folder, spool, calls, progress, alarm, pace: self.pace }
+            .run()
+            .await
+    }
+}
+
+fn uploader(spool: Arc<Spool>, calls: Arc<JobClient>, pace: Pace) -> JoinSet<Result<(), UploadError>> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { upload(&spool, &calls, 0, pace).await });
+    tasks
+}
+
+/// What it means for a build that its log goes no further.
+fn log_ended(sent: Result<(), UploadError>) -> BuildEnd {
+    match sent {
+        Err(UploadError::Lost) => BuildEnd::Halted(Halt::Lost),
+        Err(error @ UploadError::TooLarge) => {
+            BuildEnd::Failed(Failure::new(FailureCode::LogTooLarge, error.to_string()))
+        }
+        Err(error) => BuildEnd::Failed(Failure::new(FailureCode::AgentFault, error.to_string())),
+        Ok(()) => BuildEnd::Failed(Failure::new(
+            FailureCode::AgentFault,
+            "sending the log came to an end too early",
+        )),
+    }
+}
+
+/// Writes the end as the last line of the log, where a person looks first; a log that takes no more changes nothing.
+fn say_end(spool: &Spool, ended: &Result<Value, BuildEnd>) {
+    let text = match ended {
+        Ok(_) => "== completed".to_owned(),
+        Err(BuildEnd::Failed(failure)) => format!("== failed: {}", failure.message),
+        Err(BuildEnd::Halted(halt)) => format!("== stopped: {halt}"),
+    };
+    if let Err(error) = spool.line(&text) {
+        tracing::warn!(%error, "the last line of a log was not written");
+    }
+}
+
+/// What is to be told of an end; nothing of a job that is not ours.
+fn report(ended: Result<Value, BuildEnd>) -> Option<Report> {
+    match ended {
+        Ok(result) => {
+            Some(Report { state: Some(State::Completed), result: Some(result), ..Report::default() })
+        }
+        Err(BuildEnd::Failed(failure)) => Some(failed(failure)),
+        Err(BuildEnd::Halted(Halt::Lost | Halt::Barred)) => None,
+        Err(BuildEnd::Halted(_)) => Some(Report { state: Some(State::Cancelled), ..Report::default() }),
+    }
+}
+
+fn failed(failure: Failure) -> Report {
+    Report { state: Some(State::Failed), failure: Some(failure), ..Report::default() }
+}
+
+fn given_up(standing: Standing) -> JobEnd {
+    if standing == Standing::Barred { JobEnd::Barred } else { JobEnd::Lost }
+}

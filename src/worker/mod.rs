@@ -1,0 +1,85 @@
+//! The agent program behind `mrx agent`: claims a job, runs it in a sandbox, and reports. One job at a time.
+//!
+//! In reading order:
+//! - `options` what an operator chooses   - `stop` how the program is asked to end
+//! - `claim` waits for a job   - `job` one job's life   - `finish` its last words: the rest of the log, the report
+//! - `build` what a build job does: `checkout`, `recipe`, `step`, `artifact`   - `halt` what interrupts it
+//! - `sandbox` what a step may see and touch   - `run` starts programs and ends them
+//! - `spool` the log on disk   - `upload` sends it   - `lease` renews the lease and learns of a cancel
+//! - `daemon_client` the daemon over HTTP   - `job_client` the calls that carry a lease   - `backoff` how long to wait
+//! - `folder` the folders it works in
+//!
+//! Invariant: everything known of the daemon comes by `docs/agents.md`; no module of the daemon is used here.
+//! Invariant: a job that is no longer ours is stopped, and nothing is said about it.
+//! Invariant: a step sees neither the agent's token, nor its home, nor another job's folder.
+
+mod artifact;
+mod backoff;
+mod build;
+mod checkout;
+mod claim;
+mod daemon_client;
+mod finish;
+mod folder;
+mod halt;
+mod job;
+mod job_client;
+mod lease;
+mod options;
+mod recipe;
+mod run;
+pub mod sandbox;
+mod spool;
+mod step;
+mod stop;
+mod upload;
+
+#[cfg(test)]
+mod stories;
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::clock::Clock;
+use backoff::Pace;
+use daemon_client::DaemonClient;
+use folder::WorkFolder;
+use job::{Job, JobEnd};
+
+pub use options::{AgentOptions, AgentToken, SandboxChoice};
+pub use stop::{Stop, StopSender};
+
+/// Claims and runs jobs until `stop` asks it to end, the token is refused, or its time is over.
+///
+/// # Errors
+/// The sandbox does not work, the work folder cannot be used or is in use, or the daemon refuses the token or the claim.
+pub async fn run(options: AgentOptions, stop: Stop) -> anyhow::Result<()> {
+    run_at(options, stop, Pace::default()).await
+}
+
+/// [`run`] with the waits given, so tests need not sit through them.
+pub(crate) async fn run_at(options: AgentOptions, mut stop: Stop, pace: Pace) -> anyhow::Result<()> {
+    let sandbox = sandbox::probe(options.sandbox).await?;
+    let work = WorkFolder::open(&options.work_dir)
+        .with_context(|| format!("use {} as the work folder", options.work_dir.display()))?;
+    let daemon = Arc::new(DaemonClient::new(&options).context("prepare to call the daemon")?);
+    let clock = Clock::system();
+    tracing::info!(agent = %options.name, daemon = %options.daemon, "the agent is ready");
+    while let Some(claim) = claim::next(&daemon, &options, &clock, &mut stop, pace).await? {
+        let job = Job { daemon: daemon.clone(), sandbox: &sandbox, work: &work, stop: stop.clone(), pace };
+        let id = claim.job.job_id.clone();
+        match job.run(claim).await {
+            JobEnd::Reported(state) => tracing::info!(job = %id, ?state, "the job ended"),
+            JobEnd::Lost => {
+                tracing::warn!(job = %id, "the job is no longer this agent's; its work is thrown away")
+            }
+            JobEnd::Unreported(why) => tracing::error!(job = %id, why, "the job's end could not be reported"),
+            JobEnd::Barred => anyhow::bail!("the daemon does not accept this agent's token any more"),
+        }
+    }
+    tracing::info!(agent = %options.name, "the agent ends");
+    Ok(())
+}
