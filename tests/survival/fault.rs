@@ -307,7 +307,8 @@ async fn whenever_the_power_is_cut_while_packs_are_folded_nothing_answered_is_mi
         let what = format!("a power cut before call {}", image.call);
         nothing_is_missing(image.folder.path(), &image.answered, &what).await;
     }
-    nothing_is_missing(&life.root, &life.answered.lock().clone(), "no power cut").await;
+    let answered = life.answered.lock().clone();
+    nothing_is_missing(&life.root, &answered, "no power cut").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
