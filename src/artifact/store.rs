@@ -1,5 +1,6 @@
 //! Where artifact bytes are kept: an object store, by default a folder. A file's name is its SHA-256.
 
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,6 +35,22 @@ pub enum StoreError {
     /// The store refused.
     #[error("the artifact store: {0}")]
     Store(#[from] object_store::Error),
+}
+
+impl StoreError {
+    /// Whether there was no room for the bytes; there may be later.
+    pub fn is_full(&self) -> bool {
+        let StoreError::Store(error) = self else { return false };
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
 }
 
 /// Stored bytes: their sum and how many.

@@ -180,6 +180,7 @@ impl From<ArtifactError> for ApiError {
             ArtifactError::BadName(_) | ArtifactError::BadBuildNumber(_) => Self::bad_request(message),
             ArtifactError::Store(StoreError::Broken { .. }) => Self::new(StatusCode::BAD_REQUEST, "uploadBroken", message),
             ArtifactError::Store(StoreError::TooLarge) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", message),
+            ArtifactError::Store(error) if error.is_full() => EngineError::Full(message).into(),
             ArtifactError::Store(error) => Self::internal(&error),
             ArtifactError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
             ArtifactError::Job(error) => error.into(),

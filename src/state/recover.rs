@@ -85,10 +85,9 @@ pub(super) fn replay(
     for record in left.records() {
         let record = record?;
         recovered.records += 1;
-        if record.begins_pack {
-            if let Some(full) = batches.remove(&record.repo) {
-                recovered.packs += u64::from(bring_in(folder, disk, clock, &record.repo, full)?);
-            }
+        let full = if record.begins_pack { batches.remove(&record.repo) } else { None };
+        if let Some(full) = full {
+            recovered.packs += u64::from(bring_in(folder, disk, clock, &record.repo, full)?);
         }
         batches.entry(record.repo.clone()).or_default().add(record);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -49,6 +49,8 @@ impl Site {
             .arg(&self.data)
             .arg("--forge")
             .arg(&self.forge)
+            // A refusal is read as a person sees it.
+            .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::piped())
             .stderr(Stdio::from(log))
             .spawn()
@@ -123,9 +125,9 @@ impl Daemon {
         end(&mut self.child);
     }
 
-    /// How it ended, if it did.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().unwrap()
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 }
 
@@ -207,21 +209,20 @@ impl Api {
         body
     }
 
-    /// The bytes of a job's log, of one that is short.
-    pub async fn log(&self, job: &str) -> Vec<u8> {
+    /// The bytes of a job's log, of one that is short; `None` if the connection was cut.
+    pub async fn log(&self, job: &str) -> Option<Vec<u8>> {
         let request = self.get(&format!("/jobs/{job}/logs")).header("accept", "application/octet-stream");
-        bytes(request.send().await.unwrap()).await
+        let answer = request.send().await.ok()?;
+        assert_eq!(answer.status(), StatusCode::OK);
+        Some(answer.bytes().await.ok()?.to_vec())
     }
 
     /// The bytes of an artifact.
     pub async fn artifact(&self, project: &str, id: &str) -> Vec<u8> {
-        bytes(self.get(&format!("/projects/{project}/artifacts/{id}/content")).send().await.unwrap()).await
+        let answer = self.get(&format!("/projects/{project}/artifacts/{id}/content")).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.bytes().await.unwrap().to_vec()
     }
-}
-
-async fn bytes(answer: Response) -> Vec<u8> {
-    assert_eq!(answer.status(), StatusCode::OK);
-    answer.bytes().await.unwrap().to_vec()
 }
 
 /// Sends a request. An answer that did not come whole was not heard.

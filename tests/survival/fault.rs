@@ -29,6 +29,8 @@ use super::world::{Chance, is_clean, repositories, setting};
 const PROJECTS: [&str; 2] = ["mrx-anvil", "mrx-bellows"];
 const WORKERS: usize = 3;
 const JOBS_A_WORKER: usize = 3;
+/// Two repositories get half of them each, and are folded above 16.
+const PACKS_UNTIL_FOLDED: usize = 44;
 /// Whoever waits longer than this waits for ever.
 const EVER: Duration = Duration::from_secs(30);
 /// Runs at once: most of their time is waiting for publishers.
@@ -147,7 +149,7 @@ async fn one_job(app: &App, number: usize, round: usize, answered: &Ledger) -> O
         labels: Vec::new(),
         timeout_seconds: 600,
     };
-    saw(&*insist(full_job, || app.jobs.create(new(), actor.clone(), None)).await?.answer);
+    saw(&insist(full_job, || app.jobs.create(new(), actor.clone(), None)).await?.answer);
     let claim = || Claim {
         agent: format!("agent-{number}").parse().unwrap(),
         offer: Offer::default(),
@@ -158,7 +160,7 @@ async fn one_job(app: &App, number: usize, round: usize, answered: &Ledger) -> O
     saw(&job);
     let (id, lease) = (&job.job_id, &job.lease.as_ref().unwrap().id);
     let running = Told { report: Report { running: true, ..Report::default() }, ..Told::default() };
-    saw(&*insist(full_job, || app.jobs.tell(id, lease, running.clone())).await?.answer);
+    saw(&insist(full_job, || app.jobs.tell(id, lease, running.clone())).await?.answer);
     let mut log = Vec::new();
     for piece in [Bytes::from(vec![b'x'; 700]), Bytes::from(vec![b'y'; 5000])] {
         insist(full_log, || app.logs.append(id, lease, log.len() as u64, piece.clone())).await?;
@@ -166,7 +168,7 @@ async fn one_job(app: &App, number: usize, round: usize, answered: &Ledger) -> O
         answered.lock().push(Answered::Log(id.clone(), log.clone()));
     }
     let ended = Told { outcome: Some(Outcome::Completed), ..Told::default() };
-    saw(&*insist(full_job, || app.jobs.tell(id, lease, ended.clone())).await?.answer);
+    saw(&insist(full_job, || app.jobs.tell(id, lease, ended.clone())).await?.answer);
     Some(())
 }
 
@@ -281,6 +283,32 @@ async fn at_whichever_call_the_disk_is_full_nothing_answered_is_missing_and_the_
 #[tokio::test(flavor = "multi_thread")]
 async fn whichever_write_is_cut_short_nothing_answered_is_missing() {
     whichever_call_fails(Fault::Half).await;
+}
+
+/// Publishes so many packs one by one that they are folded, and cuts the power now and then.
+#[tokio::test(flavor = "multi_thread")]
+async fn whenever_the_power_is_cut_while_packs_are_folded_nothing_answered_is_missing() {
+    let mut chance = Chance::announced("power and folding");
+    let folder = folder_in_memory();
+    let life = Life::new(folder.path(), ModelDisk::default());
+    let (app, _) = App::open(life.options()).await.unwrap();
+    assert!(find_projects(&app, &life.answered).await);
+    let images = life.disk.imagine_power_cuts(chance.fork(), 12, life.answered.clone());
+    for round in 0..PACKS_UNTIL_FOLDED {
+        one_job(&app, 0, round, &life.answered).await.unwrap();
+        let repo = RepoName::Project(PROJECTS[round % PROJECTS.len()].parse().unwrap());
+        let lsn = app.state.read(&repo, |view| view.last()).await.unwrap();
+        in_time("publishing", app.state.published(&repo, lsn)).await.unwrap();
+    }
+    in_time("closing", tokio::task::spawn_blocking(move || drop(app))).await.unwrap();
+    let images = std::mem::take(&mut *images.lock());
+    eprintln!("power and folding: {} cuts", images.len());
+    for image in images {
+        let what = format!("a power cut before call {}", image.call);
+        nothing_is_missing(image.folder.path(), &image.answered, &what).await;
+    }
+    let answered = life.answered.lock().clone();
+    nothing_is_missing(&life.root, &answered, "no power cut").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

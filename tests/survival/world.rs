@@ -19,11 +19,6 @@ impl Chance {
         Self(seed)
     }
 
-    /// From this seed.
-    pub fn of(seed: u64) -> Self {
-        Self(seed)
-    }
-
     /// The next 64 bits.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
