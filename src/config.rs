@@ -51,8 +51,9 @@ pub struct ServeArgs {
     /// How long logs are kept, in days: 1 to 3650. A day's logs are dropped together, and their room is freed.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub keep_logs_days: u16,
-    /// The size of a journal segment in MiB: 1 to 1024. Larger ones are recycled less often.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// The size of a journal segment in MiB: 2 to 1024. Larger ones are recycled less often; one holds the largest
+    /// change, an append of 1 MiB to a log.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(2..=1024))]
     pub journal_segment_mib: u16,
 }
 

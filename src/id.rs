@@ -175,9 +175,9 @@ impl IdMaker {
         LeaseId(self.text("lease-", self.unguessed(), now).into())
     }
 
-    /// An id for an artifact.
-    pub fn artifact(&self, now: Time) -> ArtifactId {
-        ArtifactId(self.text("art-", self.unguessed(), now).into())
+    /// An id for an artifact of `project`: within a project they ascend, so lists have the newest first.
+    pub fn artifact(&self, project: &ProjectId, now: Time) -> ArtifactId {
+        ArtifactId(self.text("art-", u128::from(project.tag().0), now).into())
     }
 
     fn text(&self, kind: &str, tag: u128, now: Time) -> String {
@@ -260,6 +260,8 @@ mod tests {
         let ids: Vec<JobId> =
             (0..1000).map(|n| maker.job(&weather, Time::from_millis(1_763_663_400_123 - n / 500))).collect();
         assert!(ids.is_sorted());
+        let artifacts: Vec<ArtifactId> = (0..100).map(|_| maker.artifact(&weather, Time::from_millis(1_763_663_400_999))).collect();
+        assert!(artifacts.is_sorted());
         assert!(ids.windows(2).all(|pair| pair[0] != pair[1]));
     }
 

@@ -96,7 +96,7 @@ impl Artifacts {
         check_name(&upload.name)?;
         check_build_number(upload.build_number.as_deref())?;
         let now = self.clock.now();
-        let id = self.ids.artifact(now);
+        let id = self.ids.artifact(&upload.project, now);
         let stored = self.store.put(id.as_str(), bytes).await?;
         let request = upload.job.as_ref().map(|job| request_of(job, &upload.name, &stored));
         let held = upload.job.clone().zip(upload.lease);

@@ -46,6 +46,7 @@ pub struct EventsQuery {
 #[utoipa::path(get, path = "/events", params(EventsQuery, ("Last-Event-ID" = Option<Oid>, Header, description = "The last event seen; goes before `after`")),
     responses(
         (status = 200, description = "Server-sent events: `event` is what happened, `id` the commit, `data` an Event", body = String, content_type = "text/event-stream"),
+        (status = 404, description = "projectUnknown"),
         (status = 410, description = "eventsGone: the place to resume from is not known; begin anew and read what is now"),
     ))]
 pub async fn stream(

@@ -15,10 +15,15 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr};
 
+use super::answer::Ack;
 use super::auth::Who;
 use super::error::ErrorBody;
 use super::routes::{self, Route};
+use crate::id::{AgentId, ArtifactId, JobId, Label, LeaseId, ProjectId};
+use crate::job::JobType;
+use crate::job::types::RequestKey;
 use crate::state::commit::Event;
+use crate::state::oid::Oid;
 use crate::{agent, artifact, job, log, project};
 
 #[derive(OpenApi)]
@@ -48,7 +53,7 @@ use crate::{agent, artifact, job, log, project};
         log::api::append,
         agent::api::list,
     ),
-    components(schemas(ErrorBody, Event))
+    components(schemas(ErrorBody, Event, Ack, AgentId, ArtifactId, JobId, Label, LeaseId, ProjectId, Oid, JobType, RequestKey, log::api::LogEnd))
 )]
 struct Api;
 
@@ -62,7 +67,8 @@ pub async fn document() -> Json<&'static Value> {
     Json(&DOCUMENT)
 }
 
-fn build() -> Value {
+/// The document.
+pub fn build() -> Value {
     let mut api = Api::openapi();
     let components = api.components.get_or_insert_default();
     components.add_security_scheme(BEARER, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));

@@ -79,6 +79,9 @@ impl OpenJobs {
         let misplaced = |job: &Job| {
             let cause = match () {
                 () if job.project_id != self.project => Some(format!("it says projectId: {}", job.project_id)),
+                () if job.job_id.tag() != self.project.tag() => {
+                    Some(format!("it says jobId: {}, and that id was made for another project", job.job_id))
+                }
                 () if layout::open_job(&job.job_id) != edit.path() => Some(format!("it says jobId: {}", job.job_id)),
                 () if job.state.has_ended() => Some(format!("it says state: {}, and open jobs have not ended", job.state)),
                 () if (job.state != JobState::Pending) != job.lease.is_some() => {

@@ -1,0 +1,106 @@
+//! Events: everything that happens, in order, told to whoever listens and to whoever comes back.
+
+use serde_json::json;
+
+use crate::world::{HELLO, Listener, World};
+
+/// What happened to jobs, as a listener heard it.
+async fn subjects(listener: &mut Listener, count: usize) -> Vec<String> {
+    listener.take(count).await.into_iter().map(|heard| heard.data["subject"].as_str().unwrap().to_owned()).collect()
+}
+
+/// So many jobs are made; their commits' subjects.
+async fn make(world: &World, count: usize) -> Vec<String> {
+    let mut made = Vec::new();
+    for _ in 0..count {
+        made.push(format!("job {}: pending build", world.queue("build").await));
+    }
+    made
+}
+
+#[tokio::test]
+async fn a_listener_hears_what_happens_in_the_order_of_the_commits() {
+    let world = World::start().await;
+    let mut listener = Listener::to(world.admin().get("/events")).await;
+    world.queue("build").await;
+    let builder = world.agent("builder-1");
+    let held = builder.claim().await;
+    builder.write_log(&held, 0, b"not told to whoever does not ask").await;
+    let done = builder.say(&held, json!({ "state": "completed" })).await;
+    let heard = listener.take(4).await;
+    let events: Vec<&str> = heard.iter().map(|heard| heard.event.as_str()).collect();
+    assert_eq!(events, ["job.created", "agent.registered", "job.claimed", "job.completed"]);
+    let last = &heard[3];
+    assert_eq!(last.id, done.header("mrx-commit"));
+    assert_eq!((&last.data["commit"], &last.data["projectId"], &last.data["actor"]), (&json!(last.id), &json!(HELLO), &json!("agent builder-1")));
+}
+
+#[tokio::test]
+async fn a_listener_can_have_one_project_and_the_logs_as_well() {
+    let world = World::start().await;
+    world.project("mrx-b").await;
+    let mut listener = Listener::to(world.admin().get("/events?project=mrx-b&logs=true")).await;
+    world.queue("build").await;
+    world.queue_with(json!({ "projectId": "mrx-b", "jobType": "chat" })).await;
+    let held = world.agent("talker-1").claim_with(json!({ "projects": ["mrx-b"] })).await.unwrap();
+    world.agent("talker-1").write_log(&held, 0, b"hi").await;
+    let events: Vec<String> = listener.take(3).await.into_iter().map(|heard| heard.event).collect();
+    assert_eq!(events, ["job.created", "job.claimed", "log.appended"]);
+}
+
+#[tokio::test]
+async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice() {
+    let world = World::start().await;
+    let mut listener = Listener::to(world.admin().get("/events")).await;
+    let mut made = make(&world, 3).await;
+    let place = listener.take(2).await[1].id.clone();
+    drop(listener);
+    made.extend(make(&world, 2).await);
+    let mut by_query = Listener::to(world.admin().get(&format!("/events?after={place}"))).await;
+    let mut by_header = Listener::to(world.admin().get("/events?after=").header("Last-Event-ID", &place)).await;
+    made.extend(make(&world, 1).await);
+    assert_eq!(subjects(&mut by_query, 4).await, made[2..]);
+    assert_eq!(subjects(&mut by_header, 4).await, made[2..]);
+}
+
+#[tokio::test]
+async fn after_a_restart_a_projects_events_are_read_from_its_git_history() {
+    let mut world = World::start().await;
+    let mut made = make(&world, 2).await;
+    let place = world.tip(HELLO).await;
+    made.extend(make(&world, 3).await);
+    world.restart().await;
+    let path = format!("/events?project={HELLO}");
+    let mut listener = Listener::to(world.admin().get(&path).header("Last-Event-ID", &place)).await;
+    made.extend(make(&world, 2).await);
+    assert_eq!(subjects(&mut listener, 5).await, made[2..]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happens_while_the_history_is_read_is_told_once() {
+    let mut world = World::start().await;
+    let place = world.tip(HELLO).await;
+    let mut made = make(&world, 20).await;
+    world.restart().await;
+    let path = format!("/events?project={HELLO}&after={place}");
+    let (listener, meanwhile) = tokio::join!(Listener::to(world.admin().get(&path)), make(&world, 20));
+    made.extend(meanwhile);
+    made.extend(make(&world, 1).await);
+    let mut listener = listener;
+    assert_eq!(subjects(&mut listener, 41).await, made);
+}
+
+#[tokio::test]
+async fn a_place_that_nobody_remembers_is_gone_and_one_that_is_no_commit_is_refused() {
+    let mut world = World::start().await;
+    let tip = world.tip(HELLO).await;
+    world.restart().await;
+    let ask = async |query: String| world.admin().get(&format!("/events?{query}")).await;
+    assert_eq!(ask(format!("after={tip}")).await.refused(410), "eventsGone", "between projects git knows no order");
+    let unknown = "0123456789012345678901234567890123456789";
+    assert_eq!(ask(format!("after={unknown}&project={HELLO}")).await.refused(410), "eventsGone");
+    assert_eq!(ask(format!("after={tip}&project=mrx-none")).await.refused(404), "projectUnknown");
+    for bad in ["after=yesterday", "after=HEAD", "project=..", "logs=maybe", "since=1"] {
+        assert_eq!(ask(bad.to_owned()).await.refused(400), "badRequest", "{bad}");
+    }
+}

@@ -1,0 +1,216 @@
+//! A small world: a data folder, a forge, a daemon on loopback whose clock the story moves, and whoever calls it.
+//!
+//! - [`call`] is a caller and its answers, each checked against the API's document   - [`agents`] is an agent at work
+//! - [`listen`] reads streams of events   - [`git`] looks at the state with plain git, and changes it behind the daemon's back
+
+mod agents;
+mod call;
+mod git;
+mod listen;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mrx::app::{App, AppOptions};
+use mrx::clock::{Clock, Time};
+use mrx::forge::local::LocalForge;
+use mrx::http::auth::{ADMIN_TOKEN, AGENT_TOKEN, Tokens};
+use mrx::http::{routes, server};
+use mrx::state::layout::DataFolder;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub use agents::{AgentAtWork, Held, held};
+pub use call::{Answer, Call, Caller};
+pub use git::fingerprint;
+pub use listen::Listener;
+
+/// The project that stories speak of if they name none.
+pub const HELLO: &str = "mrx-hello";
+/// Small segments, so that stories cross their borders; the largest append must fit into one.
+const SEGMENT_BYTES: u64 = 2 << 20;
+/// How long a world waits for what must come.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// The world.
+pub struct World {
+    /// The daemon's time.
+    pub clock: Clock,
+    /// A client for calls.
+    pub http: reqwest::Client,
+    folder: tempfile::TempDir,
+    running: Option<Running>,
+}
+
+/// A running daemon.
+struct Running {
+    app: App,
+    address: String,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl World {
+    /// A world with one project, [`HELLO`], at ten o'clock on 20 November 2026.
+    pub async fn start() -> Self {
+        // Every story installs it; the first one wins.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let start: Time = "2026-11-20T10:00:00.000Z".parse().unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut world = Self { clock: Clock::by_hand(start), http, folder, running: None };
+        world.open().await;
+        world.project(HELLO).await;
+        world
+    }
+
+    /// Opens the data folder and serves it.
+    pub async fn open(&mut self) {
+        let app = self.open_app().await;
+        app.read_open_jobs().await;
+        let tokens = Tokens::open(&self.data().keys()).unwrap();
+        let listener = server::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(server::serve(listener, routes::router(app.clone(), tokens), stopped));
+        self.running = Some(Running { app, address, stop, tasks });
+    }
+
+    /// A daemon that stopped a moment ago may still hold the folder.
+    async fn open_app(&self) -> App {
+        for _ in 0..500 {
+            let options = AppOptions {
+                clock: self.clock.clone(),
+                journal_segment_bytes: SEGMENT_BYTES,
+                on_failure: std::sync::Arc::new(|message| panic!("{message}")),
+                ..AppOptions::new(self.data())
+            };
+            match App::open(options).await {
+                Ok((app, _)) => return app,
+                Err(mrx::app::AppError::Open(mrx::state::store::OpenError::Lock(_))) => {}
+                Err(error) => panic!("the folder cannot be opened: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the folder stays locked");
+    }
+
+    /// Stops the daemon.
+    pub async fn close(&mut self) {
+        let mut running = self.running.take().expect("the daemon runs");
+        running.stop.send(true).unwrap();
+        while running.tasks.join_next().await.is_some() {}
+        running.app.state.close();
+    }
+
+    /// Stops the daemon and starts it again.
+    pub async fn restart(&mut self) {
+        self.close().await;
+        self.open().await;
+    }
+
+    /// The daemon's subjects.
+    pub fn app(&self) -> &App {
+        &self.running.as_ref().expect("the daemon runs").app
+    }
+
+    fn address(&self) -> &str {
+        &self.running.as_ref().expect("the daemon runs").address
+    }
+
+    fn data(&self) -> DataFolder {
+        DataFolder::new(self.folder.path().join("data"))
+    }
+
+    /// The folder of artifact bytes.
+    pub fn artifact_files(&self) -> usize {
+        let count = |folder: PathBuf| std::fs::read_dir(folder).map_or(0, |entries| entries.flatten().filter(|e| e.path().is_file()).count());
+        count(self.data().artifacts()) + count(self.data().artifacts().join("incoming"))
+    }
+
+    /// Whoever has the admin's token.
+    pub fn admin(&self) -> Caller<'_> {
+        Caller::with_token(self, &self.token(ADMIN_TOKEN))
+    }
+
+    /// Whoever has the agents' token.
+    pub fn any_agent(&self) -> Caller<'_> {
+        Caller::with_token(self, &self.token(AGENT_TOKEN))
+    }
+
+    /// Whoever has none.
+    pub fn stranger(&self) -> Caller<'_> {
+        Caller::without_token(self)
+    }
+
+    /// A token, as its file has it.
+    pub fn token(&self, name: &str) -> String {
+        std::fs::read_to_string(self.data().keys().join(name)).unwrap().trim().to_owned()
+    }
+
+    /// An agent of this name.
+    pub fn agent(&self, name: &str) -> AgentAtWork<'_> {
+        AgentAtWork::new(self, name)
+    }
+
+    /// Puts a bare repository into the forge, and lets the daemon see it.
+    pub async fn project(&self, name: &str) {
+        let mut options = git2::RepositoryInitOptions::new();
+        git2::Repository::init_opts(self.code_of(name), options.bare(true).initial_head("main")).unwrap();
+        self.look_at_forge().await;
+    }
+
+    /// Takes the repository away again.
+    pub async fn remove_code(&self, name: &str) {
+        std::fs::remove_dir_all(self.code_of(name)).unwrap();
+        self.look_at_forge().await;
+    }
+
+    fn code_of(&self, name: &str) -> PathBuf {
+        self.folder.path().join("forge").join(format!("{name}.git"))
+    }
+
+    /// Lets the daemon see what the forge has.
+    pub async fn look_at_forge(&self) {
+        let forge = LocalForge::open(&self.folder.path().join("forge")).unwrap();
+        self.app().projects.sync(&forge.list().unwrap()).await.unwrap();
+    }
+
+    /// Queues a job of this type for [`HELLO`]; tells its id.
+    pub async fn queue(&self, kind: &str) -> String {
+        self.queue_with(json!({ "jobType": kind })).await
+    }
+
+    /// Queues a job with these fields, of [`HELLO`] if they name no project; tells its id.
+    pub async fn queue_with(&self, mut body: Value) -> String {
+        if body.get("projectId").is_none() {
+            body["projectId"] = HELLO.into();
+        }
+        let answer = self.admin().post("/jobs/create").json(&body).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()["jobId"].as_str().unwrap().to_owned()
+    }
+
+    /// The job as it is now.
+    pub async fn job(&self, id: &str) -> Value {
+        self.admin().get(&format!("/jobs/{id}")).await.expect(200)
+    }
+
+    /// The job's state as it is now.
+    pub async fn state(&self, id: &str) -> String {
+        self.job(id).await["state"].as_str().unwrap().to_owned()
+    }
+
+    /// Time passes, and the daemon looks at its leases.
+    pub async fn pass(&self, span: Duration) {
+        self.clock.pass(span);
+        self.app().jobs.expire().await.unwrap();
+    }
+}
+
+/// So many seconds.
+pub fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
