@@ -43,14 +43,20 @@ impl Daemon {
     /// Opens the data folder and starts everything; when this returns, requests are served.
     pub async fn start(args: &ServeArgs) -> anyhow::Result<Self> {
         let folder = DataFolder::new(&args.data);
-        let options = AppOptions { journal_segment_bytes: args.journal_segment_bytes(), ..AppOptions::new(folder.clone()) };
+        let options = AppOptions {
+            journal_segment_bytes: args.journal_segment_bytes(),
+            ..AppOptions::new(folder.clone())
+        };
         let (app, recovered) = App::open(options).await.context("open the data folder")?;
         let tokens = Tokens::open(&folder.keys()).context("prepare the tokens")?;
-        let forge = LocalForge::open(args.forge.as_deref().unwrap_or(&folder.forge())).context("open the forge")?;
-        let listener = server::listen(args.listen).await.with_context(|| format!("listen on {}", args.listen))?;
+        let forge =
+            LocalForge::open(args.forge.as_deref().unwrap_or(&folder.forge())).context("open the forge")?;
+        let listener =
+            server::listen(args.listen).await.with_context(|| format!("listen on {}", args.listen))?;
         let address = listener.local_addr().context("learn the address")?;
         sync_forge(&app, &forge).await.context("read the forge")?;
-        let mut daemon = Self { app, address, recovered, stop: watch::channel(false).0, tasks: JoinSet::new() };
+        let mut daemon =
+            Self { app, address, recovered, stop: watch::channel(false).0, tasks: JoinSet::new() };
         daemon.start_tasks(listener, tokens, forge, args.keep_logs());
         Ok(daemon)
     }
@@ -60,14 +66,17 @@ impl Daemon {
         self.tasks.spawn(server::serve(listener, router, self.stop.subscribe()));
         let app = self.app.clone();
         self.tasks.spawn(async move { app.read_open_jobs().await });
-        self.every(EXPIRY_ROUND, |app| async move {
-            app.jobs.expire().await.map(drop).context("expire leases")
-        });
+        self.every(
+            EXPIRY_ROUND,
+            |app| async move { app.jobs.expire().await.map(drop).context("expire leases") },
+        );
         self.every(IDLE_ROUND, |app| async move {
             app.state.close_idle();
             Ok(())
         });
-        self.every(MAINTENANCE_ROUND, |app| async move { app.state.maintain().await.context("maintain repositories") });
+        self.every(MAINTENANCE_ROUND, |app| async move {
+            app.state.maintain().await.context("maintain repositories")
+        });
         self.every(LOGS_ROUND, move |app| async move {
             app.logs.drop_old(keep_logs).await.map(drop).context("drop old logs")
         });
@@ -122,7 +131,10 @@ async fn follow_forge(app: App, forge: LocalForge) {
         let take_in = async {
             while changes.recv().await.is_some() {
                 if let Err(error) = sync_forge(&app, &forge).await {
-                    tracing::error!(error = format!("{error:#}"), "the forge could not be read; the projects stay as they were");
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "the forge could not be read; the projects stay as they were"
+                    );
                 }
             }
         };

@@ -372,7 +372,7 @@ impl Disk for ReadOnly {
         Self::refuse()
     }
     fn make_folder(&self, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+        Self::refuse()
     }
     fn sync_folder(&self, _: &Path) -> io::Result<()> {
         Self::refuse()

@@ -260,7 +260,8 @@ mod tests {
         let ids: Vec<JobId> =
             (0..1000).map(|n| maker.job(&weather, Time::from_millis(1_763_663_400_123 - n / 500))).collect();
         assert!(ids.is_sorted());
-        let artifacts: Vec<ArtifactId> = (0..100).map(|_| maker.artifact(&weather, Time::from_millis(1_763_663_400_999))).collect();
+        let artifacts: Vec<ArtifactId> =
+            (0..100).map(|_| maker.artifact(&weather, Time::from_millis(1_763_663_400_999))).collect();
         assert!(artifacts.is_sorted());
         assert!(ids.windows(2).all(|pair| pair[0] != pair[1]));
     }

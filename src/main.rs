@@ -43,7 +43,12 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     let daemon = Daemon::start(args).await?;
     let keys = args.data.join("keys");
     // Whoever started us may have stopped reading, and that is no reason to stop.
-    let _ = writeln!(std::io::stdout(), "mrx listens on http://{}\ntokens are in {}", daemon.address, keys.display());
+    let _ = writeln!(
+        std::io::stdout(),
+        "mrx listens on http://{}\ntokens are in {}",
+        daemon.address,
+        keys.display()
+    );
     stop_signal().await;
     daemon.stop().await;
     Ok(())
@@ -77,12 +82,14 @@ async fn agent(args: AgentArgs) -> anyhow::Result<()> {
 
 /// Prints a line a commit, newest first. It needs no daemon and disturbs none.
 fn log(args: &LogArgs) -> anyhow::Result<()> {
-    let (folder, name) = (DataFolder::new(&args.data), args.project.clone().map_or(RepoName::Platform, RepoName::Project));
+    let (folder, name) =
+        (DataFolder::new(&args.data), args.project.clone().map_or(RepoName::Platform, RepoName::Project));
     if !folder.repo(&name).join("HEAD").is_file() {
         anyhow::bail!("there is no repository {name} in {}", args.data.display());
     }
     let about = args.path_or_id.as_deref().map(str::parse).transpose()?;
-    let events = History::open(&folder, &name).log(&Filter { about, after: None, limit: args.limit as usize })?;
+    let events =
+        History::open(&folder, &name).log(&Filter { about, after: None, limit: args.limit as usize })?;
     let mut out = std::io::stdout().lock();
     for event in events {
         let (oid, time) = (event.commit.to_string(), event.time.to_string());

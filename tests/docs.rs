@@ -19,7 +19,9 @@ fn steps(document: &str) -> Vec<Step> {
     for line in document.lines() {
         match line.strip_prefix("$ ") {
             _ if line.starts_with("```") => inside = line == "```console",
-            Some(command) if inside => steps.push(Step { command: command.to_owned(), expected: String::new() }),
+            Some(command) if inside => {
+                steps.push(Step { command: command.to_owned(), expected: String::new() })
+            }
             None if inside => {
                 let step = steps.last_mut().expect("a session begins with a command");
                 step.expected.push_str(line);
@@ -48,7 +50,10 @@ fn fits(expected: &str, printed: &str) -> bool {
 
 const MARK: &str = "==== step ";
 
-#[expect(clippy::disallowed_methods, reason = "a session in the documents is run by a shell, as its reader would")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a session in the documents is run by a shell, as its reader would"
+)]
 fn run(folder: &Path, steps: &[Step]) -> Vec<String> {
     let free_port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut script = String::from("set -eu\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n");
@@ -71,7 +76,11 @@ fn run(folder: &Path, steps: &[Step]) -> Vec<String> {
         .unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
-    printed.split(MARK).skip(1).map(|part| part.split_once('\n').map_or("", |(_, text)| text).to_owned()).collect()
+    printed
+        .split(MARK)
+        .skip(1)
+        .map(|part| part.split_once('\n').map_or("", |(_, text)| text).to_owned())
+        .collect()
 }
 
 #[test]
@@ -82,7 +91,12 @@ fn the_readmes_session_does_what_it_says() {
     let printed = run(folder.path(), &steps);
     for (step, printed) in steps.iter().zip(&printed) {
         if !step.expected.is_empty() {
-            assert!(fits(&step.expected, printed), "$ {}\nexpected:\n{}\nprinted:\n{printed}", step.command, step.expected);
+            assert!(
+                fits(&step.expected, printed),
+                "$ {}\nexpected:\n{}\nprinted:\n{printed}",
+                step.command,
+                step.expected
+            );
         }
     }
 }

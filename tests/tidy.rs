@@ -38,14 +38,20 @@ fn every_source_file_opens_with_what_it_is_about() {
 fn no_source_file_is_longer_than_one_subject() {
     for (path, text) in all() {
         let lines = text.lines().count();
-        assert!(lines <= LINES_MAX, "{} has {lines} lines; look for the second subject in it", path.display());
+        assert!(
+            lines <= LINES_MAX,
+            "{} has {lines} lines; look for the second subject in it",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn a_subject_does_not_use_another_subjects_handlers() {
     for subject in ["agent", "artifact", "job", "log", "project"] {
-        for (path, text) in all().into_iter().filter(|(path, _)| path.components().any(|part| part.as_os_str() == "src")) {
+        for (path, text) in
+            all().into_iter().filter(|(path, _)| path.components().any(|part| part.as_os_str() == "src"))
+        {
             let own = path.components().any(|part| part.as_os_str() == subject || part.as_os_str() == "http");
             let uses = text.contains(&format!("crate::{subject}::api"));
             assert!(own || !uses, "{} uses {subject}::api", path.display());

@@ -97,7 +97,11 @@ impl Agents {
     /// All agents by name, with when each was last heard of since the daemon started.
     pub fn list(&self) -> Vec<(Arc<Agent>, Option<Time>)> {
         let known = self.known.0.read();
-        known.agents.values().map(|agent| (agent.clone(), known.heard.get(&agent.agent_id).copied())).collect()
+        known
+            .agents
+            .values()
+            .map(|agent| (agent.clone(), known.heard.get(&agent.agent_id).copied()))
+            .collect()
     }
 }
 

@@ -69,7 +69,8 @@ pub struct ArtifactStore(Arc<dyn ObjectStore>);
 impl ArtifactStore {
     /// A folder; every file in it is durable before it is named.
     pub fn in_folder(folder: &Path) -> Result<Self, StoreError> {
-        let failed = |source: std::io::Error| object_store::Error::Generic { store: "folder", source: source.into() };
+        let failed =
+            |source: std::io::Error| object_store::Error::Generic { store: "folder", source: source.into() };
         let incoming = folder.join(INCOMING);
         if incoming.is_dir() {
             std::fs::remove_dir_all(&incoming).map_err(failed)?;
@@ -80,7 +81,9 @@ impl ArtifactStore {
 
     /// Stores what the stream gives, with its sum computed on the way. The same bytes are stored once.
     pub async fn put<E: std::fmt::Display>(
-        &self, upload_name: &str, mut bytes: impl Stream<Item = Result<Bytes, E>> + Unpin,
+        &self,
+        upload_name: &str,
+        mut bytes: impl Stream<Item = Result<Bytes, E>> + Unpin,
     ) -> Result<Stored, StoreError> {
         let incoming = ObjectPath::from_iter([INCOMING, upload_name]);
         let mut upload = WriteMultipart::new(self.0.put_multipart(&incoming).await?);
@@ -89,7 +92,10 @@ impl ArtifactStore {
             let chunk = match chunk {
                 Ok(chunk) if size + chunk.len() as u64 <= ARTIFACT_BYTES_MAX => chunk,
                 Ok(_) => return abandon(upload, StoreError::TooLarge).await,
-                Err(cause) => return abandon(upload, StoreError::Broken { received: size, cause: cause.to_string() }).await,
+                Err(cause) => {
+                    return abandon(upload, StoreError::Broken { received: size, cause: cause.to_string() })
+                        .await;
+                }
             };
             size += chunk.len() as u64;
             sum.update(&chunk);
@@ -104,7 +110,9 @@ impl ArtifactStore {
 
     /// The bytes with this sum, or a range of them.
     pub async fn get(
-        &self, sha256: &str, range: Option<Range<u64>>,
+        &self,
+        sha256: &str,
+        range: Option<Range<u64>>,
     ) -> Result<BoxStream<'static, Result<Bytes, object_store::Error>>, StoreError> {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         Ok(self.0.get_opts(&ObjectPath::from(sha256), options).await?.into_stream())

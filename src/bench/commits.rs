@@ -33,7 +33,8 @@ pub async fn run(folder: &Path, in_flight: usize, jobs: usize, seconds: u64) -> 
     }
     let mut report = Report::of("commits", in_flight, jobs, begun.elapsed(), each);
     seed::settle(&app).await?;
-    report.bytes_per_commit = ((bytes_below(&packs) - before) as f64 / report.operations.max(1) as f64).round();
+    report.bytes_per_commit =
+        ((bytes_below(&packs) - before) as f64 / report.operations.max(1) as f64).round();
     seed::close(app).await?;
     Ok(report)
 }
@@ -43,7 +44,8 @@ async fn claim_all(app: App, number: usize, deadline: Instant) -> anyhow::Result
     let mut times = Vec::new();
     while Instant::now() < deadline {
         let begun = Instant::now();
-        let claim = Claim { agent: agent.clone(), offer: Offer::default(), wait: Duration::ZERO, request: None };
+        let claim =
+            Claim { agent: agent.clone(), offer: Offer::default(), wait: Duration::ZERO, request: None };
         if app.jobs.claim(claim).await?.is_none() {
             break;
         }

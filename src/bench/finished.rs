@@ -43,7 +43,8 @@ async fn work(app: App, number: usize, deadline: Instant) -> anyhow::Result<Vec<
     let mut times = Vec::new();
     while Instant::now() < deadline {
         let begun = Instant::now();
-        let claim = Claim { agent: agent.clone(), offer: Offer::default(), wait: Duration::ZERO, request: None };
+        let claim =
+            Claim { agent: agent.clone(), offer: Offer::default(), wait: Duration::ZERO, request: None };
         let Some(claimed) = app.jobs.claim(claim).await? else { break };
         times.push(begun.elapsed());
         let begun = Instant::now();

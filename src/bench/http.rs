@@ -43,7 +43,13 @@ pub async fn reads(folder: &Path, in_flight: usize, jobs: usize, seconds: u64) -
     let deadline = begun + Duration::from_secs(seconds);
     let mut readers = JoinSet::new();
     for _ in 0..in_flight {
-        readers.spawn(repeat(server.connect(&server.admin).await?, deadline, "GET", paths.clone(), String::new()));
+        readers.spawn(repeat(
+            server.connect(&server.admin).await?,
+            deadline,
+            "GET",
+            paths.clone(),
+            String::new(),
+        ));
     }
     let each = collect(readers).await?;
     Ok(Report { rss_mb: server.rss_mb(), ..Report::of("reads", in_flight, jobs, begun.elapsed(), each) })
@@ -58,7 +64,11 @@ async fn serve_pending(folder: &Path, jobs: usize) -> anyhow::Result<Server> {
 
 /// Sends the same request over and over until the deadline or until there is nothing more (204).
 async fn repeat(
-    mut connection: Connection, deadline: Instant, method: &'static str, paths: Vec<String>, body: String,
+    mut connection: Connection,
+    deadline: Instant,
+    method: &'static str,
+    paths: Vec<String>,
+    body: String,
 ) -> anyhow::Result<Vec<Duration>> {
     let mut times = Vec::new();
     for path in paths.iter().cycle() {

@@ -49,7 +49,10 @@ pub async fn events(folder: &Path) -> anyhow::Result<Report> {
         expect(201, made?.0)?;
         each.push(heard?);
     }
-    Ok(Report { rss_mb: server.rss_mb(), ..Report::of("commit-to-listener", 1, CHANGES, begun.elapsed(), each) })
+    Ok(Report {
+        rss_mb: server.rss_mb(),
+        ..Report::of("commit-to-listener", 1, CHANGES, begun.elapsed(), each)
+    })
 }
 
 /// From sending the request that makes a job to its claim being answered to an agent that waits. Over HTTP.
@@ -75,7 +78,10 @@ pub async fn claimer(folder: &Path) -> anyhow::Result<Report> {
         expect(201, made)?;
         each.push(answered.duration_since(sent));
     }
-    Ok(Report { rss_mb: server.rss_mb(), ..Report::of("commit-to-claimer", 1, CHANGES, begun.elapsed(), each) })
+    Ok(Report {
+        rss_mb: server.rss_mb(),
+        ..Report::of("commit-to-claimer", 1, CHANGES, begun.elapsed(), each)
+    })
 }
 
 /// From a change being durable to plain git showing it: idle, or while 64 claimers make as many changes as they can.
@@ -127,7 +133,8 @@ async fn one_lag(app: &App, project: &ProjectId, number: usize) -> anyhow::Resul
 async fn claim_until(app: App, agent: String, go_on: Arc<AtomicBool>) -> anyhow::Result<()> {
     let agent: AgentId = agent.parse()?;
     while go_on.load(Ordering::Relaxed) {
-        let claim = Claim { agent: agent.clone(), offer: Offer::default(), wait: Duration::ZERO, request: None };
+        let claim =
+            Claim { agent: agent.clone(), offer: Offer::default(), wait: Duration::ZERO, request: None };
         if app.jobs.claim(claim).await?.is_none() {
             break;
         }

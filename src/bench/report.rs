@@ -60,8 +60,15 @@ impl fmt::Display for Report {
         write!(
             f,
             "{}: {} operations in {:.2} s with {} in flight: {:.0}/s, p50 {:.3} ms, p99 {:.3} ms, {:.0} bytes a commit, {:.0} MiB resident",
-            self.what, self.operations, self.seconds, self.in_flight, self.per_second, self.p50_ms, self.p99_ms,
-            self.bytes_per_commit, self.rss_mb,
+            self.what,
+            self.operations,
+            self.seconds,
+            self.in_flight,
+            self.per_second,
+            self.p50_ms,
+            self.p99_ms,
+            self.bytes_per_commit,
+            self.rss_mb,
         )
     }
 }

@@ -28,7 +28,8 @@ const SEED_BATCH: usize = 500;
 pub async fn open(folder: &Path) -> anyhow::Result<(App, ProjectId)> {
     let (app, _) = App::open(AppOptions::new(DataFolder::new(folder))).await?;
     let project: ProjectId = PROJECT.parse().context("name the project")?;
-    let code = Code { project: project.clone(), url: "/nowhere".to_owned(), default_branch: "main".to_owned() };
+    let code =
+        Code { project: project.clone(), url: "/nowhere".to_owned(), default_branch: "main".to_owned() };
     app.projects.sync(&[code]).await?;
     Ok((app, project))
 }
@@ -83,7 +84,8 @@ pub async fn seed(app: &App, project: &ProjectId, edits: Vec<Edit>) -> anyhow::R
 pub async fn finished(app: &App, project: &ProjectId, jobs: usize) -> anyhow::Result<()> {
     let (ids, now) = (IdMaker::new(), app.clock.now());
     for batch in 0..jobs.div_ceil(SEED_BATCH) {
-        let day = FINISHED_DAYS - (batch as u64 * FINISHED_DAYS * SEED_BATCH as u64 / jobs.max(1) as u64).min(FINISHED_DAYS - 1);
+        let day = FINISHED_DAYS
+            - (batch as u64 * FINISHED_DAYS * SEED_BATCH as u64 / jobs.max(1) as u64).min(FINISHED_DAYS - 1);
         let ended = now.before(Duration::from_secs(day * 24 * 3600));
         let edit = |_| {
             let job = ended_job(pending_job(&ids, project, ended), ended);
@@ -115,7 +117,6 @@ pub async fn pending(app: &App, project: &ProjectId, jobs: usize) -> anyhow::Res
     };
     seed(app, project, (0..jobs).map(edit).collect()).await
 }
-
 
 /// Waits until everything is published.
 pub async fn settle(app: &App) -> anyhow::Result<()> {

@@ -40,7 +40,10 @@ impl Server {
         crate::http::auth::Tokens::open(&keys)?;
         let begun = Instant::now();
         let mut child = std::process::Command::new(std::env::current_exe().context("find this program")?)
-            .arg("serve").arg("--data").arg(folder).args(["--listen", "127.0.0.1:0"])
+            .arg("serve")
+            .arg("--data")
+            .arg(folder)
+            .args(["--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()
             .context("start the daemon")?;
@@ -135,7 +138,9 @@ impl Connection {
     /// Begins a stream of server-sent events; the stream's bytes follow.
     pub async fn events(mut self, path: &str) -> anyhow::Result<TcpStream> {
         let token = &self.token;
-        let head = format!("GET {path} HTTP/1.1\r\nhost: mrx\r\nauthorization: Bearer {token}\r\naccept: text/event-stream\r\n\r\n");
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: mrx\r\nauthorization: Bearer {token}\r\naccept: text/event-stream\r\n\r\n"
+        );
         self.stream.write_all(head.as_bytes()).await?;
         while memchr::memmem::find(&self.answer, b"\r\n\r\n").is_none() {
             if self.stream.read_buf(&mut self.answer).await? == 0 {
@@ -148,6 +153,7 @@ impl Connection {
 
 fn content_length(head: &[u8]) -> usize {
     let text = String::from_utf8_lossy(head).to_ascii_lowercase();
-    let line = text.lines().find_map(|line| line.strip_prefix("content-length:").map(str::trim).map(str::to_owned));
+    let line =
+        text.lines().find_map(|line| line.strip_prefix("content-length:").map(str::trim).map(str::to_owned));
     line.and_then(|value| value.parse().ok()).unwrap_or(0)
 }

@@ -57,15 +57,27 @@ fn repo(name: &str) -> anyhow::Result<RepoName> {
 }
 
 fn serve_args(args: &DemoArgs, data: &Path) -> ServeArgs {
-    ServeArgs { data: data.to_owned(), listen: args.listen, forge: None, keep_logs_days: 30, journal_segment_mib: 8 }
+    ServeArgs {
+        data: data.to_owned(),
+        listen: args.listen,
+        forge: None,
+        keep_logs_days: 30,
+        journal_segment_mib: 8,
+    }
 }
 
-async fn agent_options(daemon: &Daemon, folder: &DataFolder, temporary: &Path) -> anyhow::Result<AgentOptions> {
+async fn agent_options(
+    daemon: &Daemon,
+    folder: &DataFolder,
+    temporary: &Path,
+) -> anyhow::Result<AgentOptions> {
     let sandbox = match worker::sandbox::probe(SandboxChoice::Bubblewrap).await {
         Ok(_) => SandboxChoice::Bubblewrap,
         Err(error) => {
             eprintln!("WARNING: builds run WITHOUT A SANDBOX in this demo: {error:#}");
-            eprintln!("WARNING: they are the demo's own two projects; `mrx agent` itself would refuse to start.");
+            eprintln!(
+                "WARNING: they are the demo's own two projects; `mrx agent` itself would refuse to start."
+            );
             SandboxChoice::Off
         }
     };
@@ -85,7 +97,11 @@ async fn agent_options(daemon: &Daemon, folder: &DataFolder, temporary: &Path) -
 /// Builds each project and shows what came of it.
 async fn tell(daemon: &Daemon, folder: &DataFolder) -> anyhow::Result<()> {
     let token = std::fs::read_to_string(folder.keys().join(ADMIN_TOKEN)).context("read the admin's token")?;
-    let client = Client { http: reqwest::Client::builder().no_proxy().build()?, base: format!("http://{}", daemon.address), token };
+    let client = Client {
+        http: reqwest::Client::builder().no_proxy().build()?,
+        base: format!("http://{}", daemon.address),
+        token,
+    };
     for sample in &code::SAMPLES {
         println!("\n== {}: POST /jobs/create", sample.name);
         let job = build(&client, sample.name).await?;
@@ -121,7 +137,12 @@ async fn show_result(client: &Client, project: &str, job: &Value) -> anyhow::Res
     println!("\n-- its artifacts: GET /projects/{project}/artifacts");
     let artifacts = client.get(&format!("/projects/{project}/artifacts")).await?;
     for artifact in artifacts["artifacts"].as_array().into_iter().flatten() {
-        println!("{}  {} bytes  sha256 {}", text(artifact, "name")?, artifact["size"], text(artifact, "sha256")?);
+        println!(
+            "{}  {} bytes  sha256 {}",
+            text(artifact, "name")?,
+            artifact["size"],
+            text(artifact, "sha256")?
+        );
     }
     Ok(())
 }

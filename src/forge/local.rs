@@ -33,7 +33,8 @@ pub struct ForgeError {
 impl LocalForge {
     /// The forge in this folder, which is made if it is not there.
     pub fn open(folder: &Path) -> Result<Self, ForgeError> {
-        let failed = |error: std::io::Error| ForgeError { folder: folder.to_owned(), cause: error.to_string() };
+        let failed =
+            |error: std::io::Error| ForgeError { folder: folder.to_owned(), cause: error.to_string() };
         std::fs::create_dir_all(folder).map_err(failed)?;
         Ok(Self { folder: folder.canonicalize().map_err(failed)? })
     }
@@ -86,7 +87,8 @@ fn code_at(path: &Path) -> Option<Code> {
     };
     let head = repo.find_reference("HEAD").ok();
     let target = head.as_ref().and_then(|head| head.symbolic_target().ok().flatten());
-    let default_branch = target.and_then(|name| name.strip_prefix("refs/heads/")).unwrap_or("main").to_owned();
+    let default_branch =
+        target.and_then(|name| name.strip_prefix("refs/heads/")).unwrap_or("main").to_owned();
     Some(Code { project, url: path.to_str()?.to_owned(), default_branch })
 }
 

@@ -8,6 +8,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiResult;
 use crate::app::App;
+use crate::job::Job;
+use crate::job::lease::LEASE_PERIOD;
 use crate::state::layout::RepoName;
 use crate::state::store::Done;
 
@@ -34,7 +36,12 @@ pub struct AckQuery {
 
 /// Answers a write, when it is as far as was asked.
 pub async fn written<T, B: Serialize>(
-    app: &App, ack: Ack, repo: &RepoName, status: StatusCode, done: &Done<T>, body: B,
+    app: &App,
+    ack: Ack,
+    repo: &RepoName,
+    status: StatusCode,
+    done: &Done<T>,
+    body: B,
 ) -> ApiResult<Response> {
     if ack == Ack::Published {
         app.state.published(repo, done.lsn).await?;
@@ -66,4 +73,15 @@ pub const PAGE_MAX: usize = 200;
 /// The length of a page from what was asked.
 pub fn page_length(asked: Option<usize>) -> usize {
     asked.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
+}
+
+/// Adds what every answer to the job's agent carries: `Job-Status` and `Lease-Until`.
+pub fn with_job_status(mut response: Response, app: &App, job: &Job) -> Response {
+    let status = if job.cancel_requested && !job.state.has_ended() { "cancelling" } else { job.state.word() };
+    response.headers_mut().insert("job-status", HeaderValue::from_static(status));
+    let until = app.clock.now().after(LEASE_PERIOD).to_string();
+    if let (false, Ok(until)) = (job.state.has_ended(), HeaderValue::from_str(&until)) {
+        response.headers_mut().insert("lease-until", until);
+    }
+    response
 }

@@ -3,8 +3,8 @@
 //! A 4xx says what was wrong with the request. A 5xx is logged with its cause, and the client gets only a sentence.
 
 use axum::Json;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -25,7 +25,7 @@ pub struct ApiError {
     code: &'static str,
     message: String,
     details: Value,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// The body of every refusal.
@@ -49,7 +49,7 @@ pub type ApiResult<T> = Result<T, ApiError>;
 impl ApiError {
     /// A refusal with a stable code and a sentence for a person.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), details: json!({}), headers: HeaderMap::new() }
+        Self { status, code, message: message.into(), details: json!({}), headers: Vec::new() }
     }
 
     /// The request is not understood.
@@ -66,7 +66,7 @@ impl ApiError {
     /// Adds a header.
     pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+            self.headers.push((name, value));
         }
         self
     }
@@ -79,7 +79,11 @@ impl ApiError {
     /// Something went wrong on this side: the cause is logged, the client gets a sentence.
     fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(request = request_id::current(), %cause, "a request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the daemon could not do this; its log says why")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the daemon could not do this; its log says why",
+        )
     }
 }
 
@@ -88,8 +92,13 @@ impl IntoResponse for ApiError {
         if let (true, Some(id)) = (self.status.is_server_error(), request_id::current()) {
             self.details["requestId"] = id.into();
         }
-        let body = ErrorBody { error: true, code: self.code.to_owned(), message: self.message, details: self.details };
-        (self.status, self.headers, Json(body)).into_response()
+        let body = ErrorBody {
+            error: true,
+            code: self.code.to_owned(),
+            message: self.message,
+            details: self.details,
+        };
+        (self.status, AppendHeaders(self.headers), Json(body)).into_response()
     }
 }
 
@@ -101,13 +110,19 @@ impl From<EngineError> for ApiError {
         match error {
             EngineError::Full(_) => {
                 tracing::error!(request = request_id::current(), %error, "changes are refused");
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "diskFull", "the disk is full; reading works, writing will when there is room")
-                    .with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "diskFull",
+                    "the disk is full; reading works, writing will when there is room",
+                )
+                .with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
             }
-            EngineError::Unknown => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the daemon is stopping; ask again, with the same Idempotency-Key")
-                    .with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
-            }
+            EngineError::Unknown => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "stopping",
+                "the daemon is stopping; ask again, with the same Idempotency-Key",
+            )
+            .with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS),
             EngineError::NoRepo(_) => Self::new(StatusCode::NOT_FOUND, "notFound", error.to_string()),
             EngineError::Edit(_) => Self::new(StatusCode::CONFLICT, "pathClash", error.to_string()),
             EngineError::Load(_) => Self::internal(&error),
@@ -121,22 +136,22 @@ impl From<JobError> for ApiError {
         match error {
             JobError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "jobUnknown", message),
             JobError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
-            JobError::LeaseStale { state, attempt } => Self::new(StatusCode::CONFLICT, "jobLeaseStale", message)
-                .with_details(json!({ "state": state, "attempt": attempt })),
+            JobError::LeaseStale { state, attempt } => {
+                Self::new(StatusCode::CONFLICT, "jobLeaseStale", message)
+                    .with_details(json!({ "state": state, "attempt": attempt }))
+            }
             JobError::Move(MoveError::Ended(state)) => {
                 Self::new(StatusCode::CONFLICT, "jobEnded", message).with_details(json!({ "state": state }))
             }
-            JobError::Move(MoveError::NotPending(state) | MoveError::NotHeld(state) | MoveError::NotEnded(state)) => {
-                Self::new(StatusCode::CONFLICT, "jobState", message).with_details(json!({ "state": state }))
-            }
+            JobError::Move(
+                MoveError::NotPending(state) | MoveError::NotHeld(state) | MoveError::NotEnded(state),
+            ) => Self::new(StatusCode::CONFLICT, "jobState", message).with_details(json!({ "state": state })),
             JobError::Invalid(_) => Self::bad_request(message),
             JobError::CursorGone => Self::bad_request(message),
-            JobError::Changed { found } => {
-                Self::new(StatusCode::PRECONDITION_FAILED, "jobChanged", message).with_details(json!({ "version": found }))
-            }
-            JobError::TooLarge { bytes } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "jobTooLarge", message).with_details(json!({ "size": bytes }))
-            }
+            JobError::Changed { found } => Self::new(StatusCode::PRECONDITION_FAILED, "jobChanged", message)
+                .with_details(json!({ "version": found })),
+            JobError::TooLarge { bytes } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "jobTooLarge", message)
+                .with_details(json!({ "size": bytes })),
             JobError::LogIncomplete { stored, reported } => {
                 Self::new(StatusCode::PRECONDITION_FAILED, "logIncomplete", message)
                     .with_details(json!({ "size": stored, "reported": reported }))
@@ -178,8 +193,12 @@ impl From<ArtifactError> for ApiError {
             ArtifactError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "artifactUnknown", message),
             ArtifactError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
             ArtifactError::BadName(_) | ArtifactError::BadBuildNumber(_) => Self::bad_request(message),
-            ArtifactError::Store(StoreError::Broken { .. }) => Self::new(StatusCode::BAD_REQUEST, "uploadBroken", message),
-            ArtifactError::Store(StoreError::TooLarge) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", message),
+            ArtifactError::Store(StoreError::Broken { .. }) => {
+                Self::new(StatusCode::BAD_REQUEST, "uploadBroken", message)
+            }
+            ArtifactError::Store(StoreError::TooLarge) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", message)
+            }
             ArtifactError::Store(error) if error.is_full() => EngineError::Full(message).into(),
             ArtifactError::Store(error) => Self::internal(&error),
             ArtifactError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),

@@ -16,7 +16,10 @@ type Turn = tokio::sync::Mutex<()>;
 
 /// The claims with a key that are under way.
 #[derive(Clone, Default)]
-pub struct Turns(Arc<Mutex<HashMap<(AgentId, RequestKey), Weak<Turn>>>>);
+pub struct Turns(Arc<Mutex<Taken>>);
+
+/// The turns that somebody has or waits for.
+type Taken = HashMap<(AgentId, RequestKey), Weak<Turn>>;
 
 impl Turns {
     /// Waits until no other claim of this agent with this key is under way.

@@ -62,7 +62,12 @@ impl LogName {
 
     /// The segments from the one that holds the byte at `from` on, of the folder that holds it and the later ones,
     /// at most `limit`.
-    pub fn segments<F: LogFiles>(&self, files: &mut F, from: u64, limit: usize) -> Result<Vec<Segment>, F::Error> {
+    pub fn segments<F: LogFiles>(
+        &self,
+        files: &mut F,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Segment>, F::Error> {
         let root = self.folder();
         let folders = offsets(files.list(&root)?);
         let first = folders.partition_point(|offset| *offset <= from).saturating_sub(1);
@@ -71,7 +76,9 @@ impl LogName {
             let all = offsets(files.list(&layout::log_segments(&root, *folder))?);
             let skip = all.partition_point(|offset| *offset <= from).saturating_sub(1);
             let paths = all.into_iter().skip(skip);
-            found.extend(paths.map(|offset| Segment { offset, path: layout::log_segment(&root, *folder, offset) }));
+            found.extend(
+                paths.map(|offset| Segment { offset, path: layout::log_segment(&root, *folder, offset) }),
+            );
             if found.len() >= limit {
                 break;
             }
@@ -140,8 +147,11 @@ mod tests {
 
     #[test]
     fn every_offset_is_found_again_however_many_segments_there_are() {
-        let name =
-            LogName { job: "job-01jd000000000000000000007k".parse().unwrap(), attempt: 1, day: "2026-11-20".to_owned() };
+        let name = LogName {
+            job: "job-01jd000000000000000000007k".parse().unwrap(),
+            attempt: 1,
+            day: "2026-11-20".to_owned(),
+        };
         let (mut files, mut end) = (Files::default(), End::default());
         for length in (0..200u64).map(|n| n % 7 + 1) {
             assert_eq!(name.end(&mut files), Ok(end));

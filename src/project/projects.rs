@@ -81,12 +81,14 @@ impl Projects {
             let known = self.registry.find(id);
             let project = project_of(code, known.as_deref(), now);
             let same = known.as_deref().is_some_and(|known| {
-                (&known.repo, &known.default_branch, known.state) == (&project.repo, &project.default_branch, project.state)
+                (&known.repo, &known.default_branch, known.state)
+                    == (&project.repo, &project.default_branch, project.state)
             });
             if same {
                 return Ok(Decision::nothing(()));
             }
-            let (what, event) = if known.is_some() { ("changed", "project.changed") } else { ("found", "project.found") };
+            let (what, event) =
+                if known.is_some() { ("changed", "project.changed") } else { ("found", "project.found") };
             Ok(Decision::commit(registry_change(project, what, event), ()))
         };
         self.state.change(&RepoName::Platform, decide).await?;
@@ -133,5 +135,12 @@ fn registry_change(project: Project, what: &str, event: &'static str) -> Change 
 }
 
 fn change(subject: &str, event: &'static str, edits: Vec<Edit>) -> Change {
-    Change { branch: STATE_REF.into(), subject: subject.to_owned(), event, actor: Actor::daemon(), request: None, edits }
+    Change {
+        branch: STATE_REF.into(),
+        subject: subject.to_owned(),
+        event,
+        actor: Actor::daemon(),
+        request: None,
+        edits,
+    }
 }

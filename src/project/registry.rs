@@ -31,7 +31,12 @@ impl Registry {
         use std::ops::Bound::{Excluded, Unbounded};
         let known = self.0.read();
         let start = after.map_or(Unbounded, Excluded);
-        known.projects.range::<ProjectId, _>((start, Unbounded)).take(limit).map(|(_, project)| project.clone()).collect()
+        known
+            .projects
+            .range::<ProjectId, _>((start, Unbounded))
+            .take(limit)
+            .map(|(_, project)| project.clone())
+            .collect()
     }
 
     /// All names.

@@ -29,9 +29,22 @@ impl CommitText<'_> {
         }
         let (name, kind, seconds) = (&change.actor.name, change.actor.kind, self.now.seconds().to_string());
         let lines: [&str; 16] = [
-            "\nauthor ", name, " <", name, "@", kind, ".mrx.invalid> ", &seconds,
-            " +0000\ncommitter MrX <daemon@mrx.invalid> ", &seconds, " +0000\n\n", &change.subject,
-            "\n\nMrx-Event: ", change.event, "\nMrx-Actor: ", kind,
+            "\nauthor ",
+            name,
+            " <",
+            name,
+            "@",
+            kind,
+            ".mrx.invalid> ",
+            &seconds,
+            " +0000\ncommitter MrX <daemon@mrx.invalid> ",
+            &seconds,
+            " +0000\n\n",
+            &change.subject,
+            "\n\nMrx-Event: ",
+            change.event,
+            "\nMrx-Actor: ",
+            kind,
         ];
         lines.iter().for_each(|text| out.extend_from_slice(text.as_bytes()));
         out.push(b' ');
@@ -76,7 +89,8 @@ pub(super) fn read_event(project_id: Option<ProjectId>, commit: &git2::Commit<'_
         commit: commit.id().into(),
         event: trailer("Mrx-Event").unwrap_or_else(|| "commit".to_owned()),
         subject: message.lines().next().unwrap_or_default().to_owned(),
-        actor: trailer("Mrx-Actor").unwrap_or_else(|| String::from_utf8_lossy(author.name_bytes()).into_owned()),
+        actor: trailer("Mrx-Actor")
+            .unwrap_or_else(|| String::from_utf8_lossy(author.name_bytes()).into_owned()),
         time: Time::from_millis(u64::try_from(commit.time().seconds()).unwrap_or(0).saturating_mul(1000)),
         request: trailer("Mrx-Request"),
     }

@@ -86,10 +86,14 @@ impl Edit {
     pub fn entity<T: Entity>(&self) -> Result<Option<Arc<T>>, BadFile> {
         match &self.content {
             Content::Gone => Ok(None),
-            Content::Bytes(bytes) => yaml::read(&self.path, T::KIND, bytes).map(|value| Some(Arc::new(value))),
+            Content::Bytes(bytes) => {
+                yaml::read(&self.path, T::KIND, bytes).map(|value| Some(Arc::new(value)))
+            }
             Content::Entity(entity) => match entity.clone().into_any().downcast() {
                 Ok(value) => Ok(Some(value)),
-                Err(_) => yaml::read(&self.path, T::KIND, &entity.to_file()).map(|value| Some(Arc::new(value))),
+                Err(_) => {
+                    yaml::read(&self.path, T::KIND, &entity.to_file()).map(|value| Some(Arc::new(value)))
+                }
             },
         }
     }
@@ -139,7 +143,8 @@ impl Projections {
 
     /// All folders and files that some projection lives from.
     pub fn roots(&self) -> Vec<&'static str> {
-        let mut roots: Vec<_> = self.0.iter().flat_map(|projection| projection.lives_from()).copied().collect();
+        let mut roots: Vec<_> =
+            self.0.iter().flat_map(|projection| projection.lives_from()).copied().collect();
         roots.sort_unstable();
         roots.dedup();
         roots

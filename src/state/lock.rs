@@ -34,7 +34,13 @@ impl FolderLock {
     /// Takes the lock at `path`, and writes who has it.
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::Disk { path: path.to_owned(), source };
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

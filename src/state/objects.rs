@@ -35,7 +35,10 @@ impl Objects {
     }
 
     /// Calls `read` with a handle of the repository.
-    pub fn with<T>(&self, read: impl FnOnce(&git2::Repository) -> Result<T, git2::Error>) -> Result<T, git2::Error> {
+    pub fn with<T>(
+        &self,
+        read: impl FnOnce(&git2::Repository) -> Result<T, git2::Error>,
+    ) -> Result<T, git2::Error> {
         let (handle, closed) = {
             let mut idle = self.idle.lock();
             (idle.handles.pop(), idle.closed)

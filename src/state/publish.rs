@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::disk::{self, Disk};
+use super::halt::Halt;
 use super::journal::{Journal, Lsn};
 use super::layout::REJECTED_REF_PREFIX;
 use super::maintain::Upkeep;
 use super::oid::Oid;
 use super::refs::{self, MoveError};
 use super::repo::{RefMove, Repo, Sealed};
-use super::halt::Halt;
 use crate::clock::Clock;
 
 /// Under load a repository is published this often, so that plain git is at most 100 ms behind.
@@ -155,7 +155,8 @@ pub(super) struct PackNotWritten {
 impl PublishError {
     fn is_full(&self) -> bool {
         let source = match self {
-            PublishError::Pack(PackNotWritten { source, .. }) | PublishError::Ref(MoveError::Disk { source, .. }) => source,
+            PublishError::Pack(PackNotWritten { source, .. })
+            | PublishError::Ref(MoveError::Disk { source, .. }) => source,
             PublishError::Ref(MoveError::Moved { .. }) => return false,
         };
         matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
@@ -213,7 +214,9 @@ impl Publisher {
     /// Moves a ref; one that was moved behind the daemon's back is put aside first, so nothing of either side is lost.
     fn move_ref(&self, path: &Path, moved: &RefMove) -> Result<(), MoveError> {
         match refs::swap(&*self.disk, path, &moved.ref_name, moved.old, moved.new) {
-            Err(MoveError::Moved { found, .. }) if found == moved.new => refs::settle(&*self.disk, path, &moved.ref_name),
+            Err(MoveError::Moved { found, .. }) if found == moved.new => {
+                refs::settle(&*self.disk, path, &moved.ref_name)
+            }
             Err(MoveError::Moved { found, .. }) => put_aside(&*self.disk, path, moved, found, &self.clock),
             result => result,
         }
@@ -222,7 +225,11 @@ impl Publisher {
 
 /// Keeps what somebody put on our ref under `refs/rejected/`, and puts our tip back.
 pub(super) fn put_aside(
-    disk: &dyn Disk, path: &Path, moved: &RefMove, found: Oid, clock: &Clock,
+    disk: &dyn Disk,
+    path: &Path,
+    moved: &RefMove,
+    found: Oid,
+    clock: &Clock,
 ) -> Result<(), MoveError> {
     let aside = format!("{REJECTED_REF_PREFIX}{}-{}", clock.now().millis(), &found.to_string()[..8]);
     tracing::error!(repo = %path.display(), ref_name = %moved.ref_name, %found, kept_as = %aside,
@@ -237,7 +244,11 @@ pub(super) fn put_aside(
 }
 
 /// Writes a pack and its index, both durable; the pack first, because an index without its pack is an error to git.
-pub(super) fn write_pack(disk: &dyn Disk, repo: &Path, files: &super::pack::Pack) -> Result<(), PackNotWritten> {
+pub(super) fn write_pack(
+    disk: &dyn Disk,
+    repo: &Path,
+    files: &super::pack::Pack,
+) -> Result<(), PackNotWritten> {
     let folder = repo.join("objects/pack");
     for (ending, bytes) in [("pack", &files.pack), ("idx", &files.index)] {
         let path = folder.join(format!("pack-{}.{ending}", files.name));

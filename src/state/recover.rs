@@ -12,8 +12,8 @@ use sha1::{Digest, Sha1};
 
 use super::create;
 use super::disk::{Disk, TEMPORARY_PREFIX};
-use super::journal::file::{OwnedRecord, ReadError, Recovered as Journalled};
 use super::journal::Journal;
+use super::journal::file::{OwnedRecord, ReadError, Recovered as Journalled};
 use super::layout::{DataFolder, RepoName, STATE_REF};
 use super::oid::Oid;
 use super::pack::Pack;
@@ -78,7 +78,11 @@ struct Batch {
 
 /// Publishes what the journal holds, and releases it.
 pub(super) fn replay(
-    folder: &DataFolder, disk: &dyn Disk, clock: &Clock, left: &Journalled, journal: &dyn Journal,
+    folder: &DataFolder,
+    disk: &dyn Disk,
+    clock: &Clock,
+    left: &Journalled,
+    journal: &dyn Journal,
 ) -> Result<Recovered, RecoverError> {
     let mut recovered = Recovered { tail: format!("{:?}", left.tail), ..Recovered::default() };
     let mut batches: BTreeMap<String, Batch> = BTreeMap::new();
@@ -110,14 +114,22 @@ impl Batch {
         self.entries.extend_from_slice(&record.entries);
         match self.moves.iter_mut().find(|moved| *moved.ref_name == *record.ref_name) {
             Some(moved) => moved.new = record.new,
-            None => self.moves.push(RefMove { ref_name: record.ref_name.into(), old: record.old, new: record.new }),
+            None => self.moves.push(RefMove {
+                ref_name: record.ref_name.into(),
+                old: record.old,
+                new: record.new,
+            }),
         }
     }
 }
 
 /// Publishes one pack's records, unless its refs are there already; tells whether it had to.
 fn bring_in(
-    folder: &DataFolder, disk: &dyn Disk, clock: &Clock, key: &str, batch: Batch,
+    folder: &DataFolder,
+    disk: &dyn Disk,
+    clock: &Clock,
+    key: &str,
+    batch: Batch,
 ) -> Result<bool, RecoverError> {
     let Some(name) = RepoName::from_key(key) else { return Ok(false) };
     let path = folder.repo(&name);

@@ -41,7 +41,9 @@ pub enum MoveError {
 pub fn read(repo: &Path, ref_name: &str) -> io::Result<Oid> {
     match fs::read_to_string(repo.join(ref_name)) {
         Ok(text) => text.trim_end().parse().map_err(|error| io::Error::new(ErrorKind::InvalidData, error)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => read_packed(repo, ref_name),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {
+            read_packed(repo, ref_name)
+        }
         Err(error) => Err(error),
     }
 }
@@ -53,7 +55,9 @@ fn read_packed(repo: &Path, ref_name: &str) -> io::Result<Oid> {
         Err(error) => return Err(error),
     };
     let line = text.lines().find_map(|line| line.split_once(' ').filter(|(_, name)| *name == ref_name));
-    line.map_or(Ok(Oid::ZERO), |(oid, _)| oid.parse().map_err(|error| io::Error::new(ErrorKind::InvalidData, error)))
+    line.map_or(Ok(Oid::ZERO), |(oid, _)| {
+        oid.parse().map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    })
 }
 
 /// Moves a ref from `old` to `new`, durably.
@@ -93,7 +97,8 @@ pub fn settle(disk: &dyn Disk, repo: &Path, ref_name: &str) -> Result<(), MoveEr
     let above = folder.parent().unwrap_or(repo);
     for folder in [&folder, above] {
         if folder.is_dir() {
-            let failed = |source| MoveError::Disk { what: "fsync the folder of", path: repo.join(ref_name), source };
+            let failed =
+                |source| MoveError::Disk { what: "fsync the folder of", path: repo.join(ref_name), source };
             disk.sync_folder(folder).map_err(failed)?;
         }
     }
@@ -199,7 +204,11 @@ mod tests {
     #[test]
     fn a_packed_ref_is_found() {
         let (folder, a) = (repo(), Oid::of(Kind::Blob, b"a"));
-        fs::write(folder.path().join("packed-refs"), format!("# pack-refs with: peeled\n{a} refs/heads/state\n")).unwrap();
+        fs::write(
+            folder.path().join("packed-refs"),
+            format!("# pack-refs with: peeled\n{a} refs/heads/state\n"),
+        )
+        .unwrap();
         assert_eq!(read(folder.path(), "refs/heads/state").unwrap(), a);
         assert_eq!(read(folder.path(), "refs/heads/stat").unwrap(), Oid::ZERO);
     }

@@ -166,7 +166,11 @@ pub(super) struct Appended {
 impl Repo {
     /// Reads the state branch as it is published, and fills the projections from it.
     pub(super) fn load(
-        name: RepoName, objects: Objects, projections: Projections, now: Time, durable: Lsn,
+        name: RepoName,
+        objects: Objects,
+        projections: Projections,
+        now: Time,
+        durable: Lsn,
     ) -> Result<Self, LoadError> {
         let mut inner = Inner {
             branches: HashMap::new(),
@@ -190,7 +194,14 @@ impl Repo {
         inner.fill_projections(&objects)?;
         inner.requests = Requests::read_back(&objects, inner.branches[STATE_REF].tip, now)?;
         let key: Arc<str> = name.key().into();
-        let repo = Self { name, key, objects, inner: Mutex::new(inner), durable: Progress::default(), published: Progress::default() };
+        let repo = Self {
+            name,
+            key,
+            objects,
+            inner: Mutex::new(inner),
+            durable: Progress::default(),
+            published: Progress::default(),
+        };
         repo.durable.reach(durable);
         repo.published.reach(durable);
         Ok(repo)
@@ -207,7 +218,11 @@ impl Repo {
 
     /// Encodes a change and appends it to the journal. On an error nothing has changed.
     pub(super) fn commit(
-        &self, inner: &mut Inner, change: &Change, now: Time, to: &Sink<'_>,
+        &self,
+        inner: &mut Inner,
+        change: &Change,
+        now: Time,
+        to: &Sink<'_>,
         on_durable: impl FnOnce(Oid) -> OnDurable,
     ) -> Result<Appended, CommitError> {
         let pack_number = inner.pack_number;
@@ -338,14 +353,22 @@ impl Sealed {
 
 /// Loads every folder on the changed paths, so that the writing cannot fail; tells what each path held.
 fn load_paths(
-    branch: &mut Branch, change: &Change, source: &dyn TreeSource, pack_number: u64, loaded: &mut usize,
+    branch: &mut Branch,
+    change: &Change,
+    source: &dyn TreeSource,
+    pack_number: u64,
+    loaded: &mut usize,
 ) -> Result<Vec<Option<Oid>>, EditError> {
     let load = |edit: &Edit| tree::load(&mut branch.tree, edit.path(), source, pack_number, loaded);
     change.edits.iter().map(load).collect()
 }
 
 fn write_edits(
-    branch: &mut Branch, change: &Change, draft: &mut Draft, fresh_blobs: &mut OidMap<Bytes>, pack_number: u64,
+    branch: &mut Branch,
+    change: &Change,
+    draft: &mut Draft,
+    fresh_blobs: &mut OidMap<Bytes>,
+    pack_number: u64,
 ) -> Oid {
     for edit in &change.edits {
         let Some(bytes) = edit.bytes() else {
@@ -539,7 +562,8 @@ mod tests {
         let repo = Repo::load(RepoName::Platform, objects, Projections::default(), now, Lsn(0)).unwrap();
         let (journal, unpublished) = (Filling::default(), Unpublished::default());
         let to = Sink { journal: &journal, unpublished: &unpublished };
-        let commit = |file| repo.commit(&mut repo.inner.lock(), &change(file), now, &to, |_| Box::new(|_| {}));
+        let commit =
+            |file| repo.commit(&mut repo.inner.lock(), &change(file), now, &to, |_| Box::new(|_| {}));
         let mut tip = Oid::ZERO;
         for file in 0..40 {
             journal.0.lock().0 = true;
@@ -550,7 +574,8 @@ mod tests {
         publish::write_pack(&RealDisk, folder.path(), &repo.seal().unwrap().draft.finish()).unwrap();
         let tree = git.find_commit(tip.to_git()).unwrap().tree().unwrap();
         let files = tree.get_path(std::path::Path::new("a/b")).unwrap().to_object(&git).unwrap();
-        let files: Vec<String> = files.as_tree().unwrap().iter().map(|entry| entry.name().unwrap().to_owned()).collect();
+        let files: Vec<String> =
+            files.as_tree().unwrap().iter().map(|entry| entry.name().unwrap().to_owned()).collect();
         let mut expected: Vec<String> = (0..40).map(|file| file.to_string()).collect();
         expected.sort();
         assert_eq!(files, expected);

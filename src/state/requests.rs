@@ -30,7 +30,9 @@ impl Requests {
         let full: Box<str> = full_key(actor, key).into();
         self.known.insert(full.clone(), subject.into());
         self.order.push_back((now, full));
-        while self.order.len() > REQUESTS_MAX || self.order.front().is_some_and(|(at, _)| now.since(*at) > REMEMBERED) {
+        while self.order.len() > REQUESTS_MAX
+            || self.order.front().is_some_and(|(at, _)| now.since(*at) > REMEMBERED)
+        {
             if let Some((_, oldest)) = self.order.pop_front() {
                 self.known.remove(&oldest);
             }

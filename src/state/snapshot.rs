@@ -41,7 +41,9 @@ impl Snapshot {
 
     /// Every file below a folder, by its full path.
     pub fn walk(
-        &self, path: &str, each: &mut dyn FnMut(&str, Oid) -> Result<(), LoadError>,
+        &self,
+        path: &str,
+        each: &mut dyn FnMut(&str, Oid) -> Result<(), LoadError>,
     ) -> Result<(), LoadError> {
         tree::walk(&self.tree, path, self.objects(), each)
     }

@@ -200,7 +200,9 @@ impl State {
     /// Makes one change: decides on the newest state, commits, and answers once that is durable. A refusal of the
     /// decision comes back as it is; what the engine cannot do becomes an error of the same type.
     pub async fn change<T, E: From<EngineError>>(
-        &self, name: &RepoName, decide: impl FnOnce(&mut View<'_>) -> Result<Decision<T>, E>,
+        &self,
+        name: &RepoName,
+        decide: impl FnOnce(&mut View<'_>) -> Result<Decision<T>, E>,
     ) -> Result<Done<T>, E> {
         let _place = self.0.in_flight.acquire().await.map_err(|_| EngineError::Unknown)?;
         let mut decide = Some(decide);
@@ -217,7 +219,11 @@ impl State {
     }
 
     /// Reads memory and files at one moment; the answer comes when all that it saw is durable.
-    pub async fn read<T>(&self, name: &RepoName, ask: impl FnOnce(&mut View<'_>) -> T) -> Result<T, EngineError> {
+    pub async fn read<T>(
+        &self,
+        name: &RepoName,
+        ask: impl FnOnce(&mut View<'_>) -> T,
+    ) -> Result<T, EngineError> {
         let mut ask = Some(ask);
         loop {
             let repo = self.repo(name).await?;
@@ -240,7 +246,9 @@ impl State {
 
     /// Reads memory, and takes the state branch as it is at that very moment; both are durable.
     pub async fn read_with_snapshot<T>(
-        &self, name: &RepoName, ask: impl FnOnce(&mut View<'_>) -> T,
+        &self,
+        name: &RepoName,
+        ask: impl FnOnce(&mut View<'_>) -> T,
     ) -> Result<(T, Option<Snapshot>), EngineError> {
         let mut ask = Some(ask);
         loop {
@@ -253,7 +261,12 @@ impl State {
     }
 
     /// A branch as it was at a commit; `None` if the repository has no such commit.
-    pub async fn snapshot_at(&self, name: &RepoName, branch: &str, commit: Oid) -> Result<Option<Snapshot>, EngineError> {
+    pub async fn snapshot_at(
+        &self,
+        name: &RepoName,
+        branch: &str,
+        commit: Oid,
+    ) -> Result<Option<Snapshot>, EngineError> {
         loop {
             let repo = self.repo(name).await?;
             let Some((at, seen)) = Engine::try_branch(&repo, branch) else { continue };
@@ -302,10 +315,15 @@ impl State {
 
     /// The events of a branch behind a commit, oldest first; `None` if the branch does not have the commit.
     pub async fn events_after(
-        &self, name: &RepoName, branch: &str, after: Oid,
+        &self,
+        name: &RepoName,
+        branch: &str,
+        after: Oid,
     ) -> Result<Option<Vec<Event>>, EngineError> {
         let repo = self.repo(name).await?;
-        let Some(((at, seen), tip)) = Engine::try_branch(&repo, branch).map(|(at, seen)| ((at, seen), repo.name.clone())) else {
+        let Some(((at, seen), tip)) =
+            Engine::try_branch(&repo, branch).map(|(at, seen)| ((at, seen), repo.name.clone()))
+        else {
             return Ok(None);
         };
         self.0.reached(&repo.published, seen).await?;
@@ -401,7 +419,11 @@ impl State {
             return Ok(repo);
         }
         let (state, name) = (self.clone(), name.clone());
-        let failed = |what: String| LoadError { what, repo: String::new(), cause: "loading it was cut off".to_owned() };
+        let failed = |what: String| LoadError {
+            what,
+            repo: String::new(),
+            cause: "loading it was cut off".to_owned(),
+        };
         let key = name.key();
         match tokio::task::spawn_blocking(move || state.load(name)).await {
             Ok(loaded) => loaded,
@@ -512,17 +534,24 @@ impl Engine {
         let tell = |commit| self.on_durable(repo, &change, commit, now, durable);
         let appended = repo.commit(&mut inner, &change, now, &sink, tell);
         drop(inner);
-        Some(appended.map_err(|error| EngineError::from(error).into()).map(|Appended { lsn, commit, publish_at }| {
-            if let Some(due) = publish_at {
-                self.agenda.add(repo.clone(), due);
-            }
-            (Done { answer: decision.answer, commit, lsn }, Some(wait))
-        }))
+        Some(appended.map_err(|error| EngineError::from(error).into()).map(
+            |Appended { lsn, commit, publish_at }| {
+                if let Some(due) = publish_at {
+                    self.agenda.add(repo.clone(), due);
+                }
+                (Done { answer: decision.answer, commit, lsn }, Some(wait))
+            },
+        ))
     }
 
     /// What the journal's thread does when the change is durable: readers, listeners and the caller learn of it.
     fn on_durable(
-        &self, repo: &Arc<Repo>, change: &Change, commit: Oid, time: crate::clock::Time, caller: oneshot::Sender<()>,
+        &self,
+        repo: &Arc<Repo>,
+        change: &Change,
+        commit: Oid,
+        time: crate::clock::Time,
+        caller: oneshot::Sender<()>,
     ) -> OnDurable {
         let event = Event {
             project_id: repo.name.project().cloned(),
@@ -549,9 +578,13 @@ impl Engine {
         Some((answer, inner.last()))
     }
 
-    #[expect(clippy::type_complexity, reason = "an answer with a commit and its tree, which the caller takes apart at once")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "an answer with a commit and its tree, which the caller takes apart at once"
+    )]
     fn try_read_and_branch<T>(
-        repo: &Arc<Repo>, ask: &mut Option<impl FnOnce(&mut View<'_>) -> T>,
+        repo: &Arc<Repo>,
+        ask: &mut Option<impl FnOnce(&mut View<'_>) -> T>,
     ) -> Option<(T, Result<(Oid, Arc<super::tree::Tree>), LoadError>, Lsn)> {
         let mut inner = repo.lock()?;
         let ask = ask.take().expect("a question is asked once, of a repository that is open");
@@ -560,9 +593,13 @@ impl Engine {
         Some((answer, at, inner.last()))
     }
 
-    #[expect(clippy::type_complexity, reason = "a commit and its tree, which both callers take apart at once")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "a commit and its tree, which both callers take apart at once"
+    )]
     fn try_branch(
-        repo: &Arc<Repo>, branch: &str,
+        repo: &Arc<Repo>,
+        branch: &str,
     ) -> Option<(Result<(Oid, Arc<super::tree::Tree>), LoadError>, Lsn)> {
         let mut inner = repo.lock()?;
         let at = repo.branch_at(&mut inner, branch);
@@ -687,7 +724,10 @@ mod tests {
         let opening = state.0.repos.lock()[&RepoName::Platform].clone();
         state.close_idle();
         assert!(opening.lock().is_none(), "it is closed");
-        assert!(Arc::ptr_eq(&opening, &state.0.repos.lock()[&RepoName::Platform]), "there are two places for one");
+        assert!(
+            Arc::ptr_eq(&opening, &state.0.repos.lock()[&RepoName::Platform]),
+            "there are two places for one"
+        );
 
         drop(opening);
         put(&state, "c").await.unwrap();

@@ -21,7 +21,9 @@ pub trait TreeSource {
 
 /// A folder or file could not be read from the repository.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot read {what} from {repo}: {cause}; run `git fsck` there, and restore it from a backup if it is damaged")]
+#[error(
+    "cannot read {what} from {repo}: {cause}; run `git fsck` there, and restore it from a backup if it is damaged"
+)]
 pub struct LoadError {
     /// The object or file that was asked for.
     pub what: String,
@@ -205,7 +207,11 @@ const LOADED_OVERHEAD: usize = size_of::<Tree>() + size_of::<Kid>() + 32;
 /// Loads every folder on the way to `path`, so that an edit of it cannot fail half-way. Tells the file's id if it is
 /// there, and adds the bytes of what was loaded to `loaded`.
 pub fn load(
-    tree: &mut Arc<Tree>, path: &str, source: &dyn TreeSource, pack_number: u64, loaded: &mut usize,
+    tree: &mut Arc<Tree>,
+    path: &str,
+    source: &dyn TreeSource,
+    pack_number: u64,
+    loaded: &mut usize,
 ) -> Result<Option<Oid>, EditError> {
     let clash = || EditError::Clash(path.to_owned());
     let mut folder = Arc::make_mut(tree);
@@ -334,7 +340,10 @@ pub fn list(tree: &Tree, path: &str, source: &dyn TreeSource) -> Result<Vec<Entr
 
 /// Every file below the folder at `path`, with its full path, in git's order.
 pub fn walk(
-    tree: &Tree, path: &str, source: &dyn TreeSource, each: &mut dyn FnMut(&str, Oid) -> Result<(), LoadError>,
+    tree: &Tree,
+    path: &str,
+    source: &dyn TreeSource,
+    each: &mut dyn FnMut(&str, Oid) -> Result<(), LoadError>,
 ) -> Result<(), LoadError> {
     for entry in list(tree, path, source)? {
         let full = if path.is_empty() { entry.name } else { format!("{path}/{}", entry.name) };
@@ -349,7 +358,10 @@ pub fn walk(
 
 /// Calls `then` with the folder `name` of `tree`, loaded if need be; `None` if there is no such folder.
 fn with_folder<T>(
-    tree: &Tree, name: &str, source: &dyn TreeSource, then: impl FnOnce(&Tree) -> Result<T, LoadError>,
+    tree: &Tree,
+    name: &str,
+    source: &dyn TreeSource,
+    then: impl FnOnce(&Tree) -> Result<T, LoadError>,
 ) -> Option<Result<T, LoadError>> {
     if let Some(kid) = tree.kid(name) {
         return Some(then(&kid.tree));
@@ -360,7 +372,11 @@ fn with_folder<T>(
 }
 
 fn entry_of(raw: &[u8], name: &[u8], found: &Found) -> Entry {
-    Entry { name: String::from_utf8_lossy(name).into_owned(), is_folder: found.is_folder, oid: found.oid(raw) }
+    Entry {
+        name: String::from_utf8_lossy(name).into_owned(),
+        is_folder: found.is_folder,
+        oid: found.oid(raw),
+    }
 }
 
 #[cfg(test)]
@@ -372,7 +388,11 @@ mod tests {
     struct Nothing;
     impl TreeSource for Nothing {
         fn tree(&self, oid: Oid) -> Result<Vec<u8>, LoadError> {
-            Err(LoadError { what: oid.to_string(), repo: "nowhere".to_owned(), cause: "it is a test".to_owned() })
+            Err(LoadError {
+                what: oid.to_string(),
+                repo: "nowhere".to_owned(),
+                cause: "it is a test".to_owned(),
+            })
         }
     }
 
@@ -407,8 +427,9 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Vec<(bool, String, u32)>> {
         let name = "[ab]{1,2}(-[0-9])?";
-        let path = prop::collection::vec(name, 1..4)
-            .prop_map(|parts| format!("{}.yaml", parts.iter().map(|p| format!("{p}/")).collect::<String>() + "f"));
+        let path = prop::collection::vec(name, 1..4).prop_map(|parts| {
+            format!("{}.yaml", parts.iter().map(|p| format!("{p}/")).collect::<String>() + "f")
+        });
         prop::collection::vec((prop::bool::weighted(0.7), path, any::<u32>()), 1..60)
     }
 
@@ -461,6 +482,9 @@ mod tests {
         put(&mut tree, "a", blob(1));
         assert_eq!(load(&mut tree, "a/b", &Nothing, 1, &mut 0), Err(EditError::Clash("a/b".to_owned())));
         put(&mut tree, "folder/file", blob(1));
-        assert_eq!(load(&mut tree, "folder", &Nothing, 1, &mut 0), Err(EditError::Clash("folder".to_owned())));
+        assert_eq!(
+            load(&mut tree, "folder", &Nothing, 1, &mut 0),
+            Err(EditError::Clash("folder".to_owned()))
+        );
     }
 }

@@ -144,7 +144,8 @@ impl Client {
         let job = &body["job"];
         self.ledger.lock().saw(job);
         let (project, job) = (text(job, "/projectId"), text(job, "/jobId"));
-        self.held = Some(Held { project, job, lease: text(&body, "/lease/id"), running: false, log: Vec::new() });
+        self.held =
+            Some(Held { project, job, lease: text(&body, "/lease/id"), running: false, log: Vec::new() });
         Ok(())
     }
 
@@ -163,7 +164,8 @@ impl Client {
         let bytes = self.chance.text(bytes);
         let held = self.held.as_mut().unwrap();
         self.ledger.lock().jobs.get_mut(&held.job).unwrap().log_perhaps.clone_from(&bytes);
-        let (status, body) = api.append(&held.job, &held.lease, held.log.len(), bytes.clone()).await.ok_or(Cut)?;
+        let (status, body) =
+            api.append(&held.job, &held.lease, held.log.len(), bytes.clone()).await.ok_or(Cut)?;
         assert_eq!(status, StatusCode::ACCEPTED, "{body}");
         held.log.extend(&bytes);
         let mut ledger = self.ledger.lock();
@@ -180,7 +182,8 @@ impl Client {
         let bytes = self.chance.text(bytes);
         let held = self.held.as_ref().unwrap();
         let (sum, name) = (sha256(&bytes), format!("file-{}", self.requests));
-        let (status, entry) = api.upload(&held.project, &held.job, &held.lease, &name, bytes).await.ok_or(Cut)?;
+        let (status, entry) =
+            api.upload(&held.project, &held.job, &held.lease, &name, bytes).await.ok_or(Cut)?;
         assert!(matches!(status, StatusCode::CREATED | StatusCode::OK), "{entry}");
         assert_eq!(text(&entry, "/sha256"), sum);
         let mut ledger = self.ledger.lock();
@@ -195,7 +198,8 @@ impl Client {
         }
         let held = self.held.as_ref().unwrap();
         let log = json!({ "size": held.log.len(), "sha256": sha256(&held.log) });
-        let body = json!({ "state": "completed", "result": { "sum": sha256(held.job.as_bytes()) }, "log": log });
+        let body =
+            json!({ "state": "completed", "result": { "sum": sha256(held.job.as_bytes()) }, "log": log });
         let (status, job) = api.tell(&held.job, &held.lease, &body).await.ok_or(Cut)?;
         assert_eq!(status, StatusCode::OK, "{job}");
         self.ledger.lock().saw(&job);
@@ -345,5 +349,10 @@ async fn job_is_there(api: &Api, id: &str, known: &Known) {
     }
     let log = api.log(id).await.unwrap();
     let with_last = [known.log.as_slice(), &known.log_perhaps].concat();
-    assert!(log == known.log || log == with_last, "the log of {id}: {} bytes of {}", log.len(), known.log.len());
+    assert!(
+        log == known.log || log == with_last,
+        "the log of {id}: {} bytes of {}",
+        log.len(),
+        known.log.len()
+    );
 }

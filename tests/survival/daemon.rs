@@ -70,8 +70,10 @@ impl Site {
             address
         });
         let address = address.await.unwrap().unwrap_or_else(|| panic!("no start: {}", self.said()));
-        let token = |name: &str| fs::read_to_string(self.data.join("keys").join(name)).unwrap().trim().to_owned();
-        let api = Api { client: client(), url: address, admin: token("admin.token"), agent: token("agent.token") };
+        let token =
+            |name: &str| fs::read_to_string(self.data.join("keys").join(name)).unwrap().trim().to_owned();
+        let api =
+            Api { client: client(), url: address, admin: token("admin.token"), agent: token("agent.token") };
         let mut daemon = Daemon { child, api, start_took: Duration::ZERO };
         while daemon.api.get("/ready").send().await.is_ok_and(|answer| answer.status() != StatusCode::OK) {
             assert!(begun.elapsed() < START_MAX, "not ready in time: {}", self.said());
@@ -194,7 +196,10 @@ impl Api {
 
     pub async fn append(&self, job: &str, lease: &str, at: usize, bytes: Vec<u8>) -> Answer {
         let range = format!("bytes {at}-{}/*", at + bytes.len() - 1);
-        answer(self.agent_patch(&format!("/jobs/{job}/logs"), lease).header("content-range", range).body(bytes)).await
+        answer(
+            self.agent_patch(&format!("/jobs/{job}/logs"), lease).header("content-range", range).body(bytes),
+        )
+        .await
     }
 
     pub async fn upload(&self, project: &str, job: &str, lease: &str, name: &str, bytes: Vec<u8>) -> Answer {

@@ -34,7 +34,9 @@ impl Disk for NoRoomForPacks {
         RealDisk.open(path)
     }
     fn create_new(&self, path: &Path, mode: u32) -> io::Result<Arc<dyn DiskFile>> {
-        if self.0.load(Ordering::SeqCst) && path.parent().is_some_and(|folder| folder.ends_with("objects/pack")) {
+        if self.0.load(Ordering::SeqCst)
+            && path.parent().is_some_and(|folder| folder.ends_with("objects/pack"))
+        {
             return Err(io::ErrorKind::StorageFull.into());
         }
         RealDisk.create_new(path, mode)
@@ -66,7 +68,11 @@ async fn leave_behind(site: &Site, published: usize, journalled: usize) -> Vec<S
         ..AppOptions::new(DataFolder::new(folder.path()))
     };
     let (app, _) = App::open(options).await.unwrap();
-    let code = Code { project: PROJECT.parse().unwrap(), url: "/nowhere".to_owned(), default_branch: "main".to_owned() };
+    let code = Code {
+        project: PROJECT.parse().unwrap(),
+        url: "/nowhere".to_owned(),
+        default_branch: "main".to_owned(),
+    };
     app.projects.sync(&[code]).await.unwrap();
     let mut jobs = create(&app, published).await;
     disk.0.store(true, Ordering::SeqCst);
@@ -121,7 +127,8 @@ fn sums(folder: &Path) -> BTreeMap<PathBuf, String> {
 fn journal_of(site: &Site) -> (PathBuf, Vec<usize>) {
     let written = |path: &PathBuf| {
         let bytes = fs::read(path).unwrap();
-        let is_written = |block: &usize| bytes[block * BLOCK..(block + 1) * BLOCK].iter().any(|byte| *byte != 0);
+        let is_written =
+            |block: &usize| bytes[block * BLOCK..(block + 1) * BLOCK].iter().any(|byte| *byte != 0);
         (1..bytes.len() / BLOCK).rev().filter(is_written).collect::<Vec<_>>()
     };
     let files = fs::read_dir(site.data.join("journal")).unwrap().map(|entry| entry.unwrap().path());
@@ -152,7 +159,8 @@ fn is_put_aside(repo: &Path, foreign: &str, jobs: &[String]) {
 
 async fn create_published(daemon: &Daemon) -> String {
     let body = serde_json::json!({ "projectId": PROJECT, "jobType": "build" });
-    let (status, job) = answer(daemon.api.admin_post("/jobs/create?ack=published").json(&body)).await.unwrap();
+    let (status, job) =
+        answer(daemon.api.admin_post("/jobs/create?ack=published").json(&body)).await.unwrap();
     assert_eq!(status, StatusCode::CREATED, "{job}");
     text(&job, "/jobId")
 }
@@ -175,8 +183,15 @@ async fn locks_and_unfinished_files_of_a_killed_process_do_not_stop_a_start() {
     let job = create_published(&daemon).await;
     daemon.kill();
     let leftovers = [
-        "refs/heads/state.lock", "HEAD.lock", "config.lock", "packed-refs.lock", "tmp_mrx_config", "tmp_mrx_HEAD",
-        "objects/pack/tmp_pack_abc", "objects/pack/tmp_mrx_pack-abc.pack", "objects/pack/pack-abc.idx.lock",
+        "refs/heads/state.lock",
+        "HEAD.lock",
+        "config.lock",
+        "packed-refs.lock",
+        "tmp_mrx_config",
+        "tmp_mrx_HEAD",
+        "objects/pack/tmp_pack_abc",
+        "objects/pack/tmp_mrx_pack-abc.pack",
+        "objects/pack/pack-abc.idx.lock",
         "tmp_mrx_recovery/pack_git2_abc",
     ];
     for repo in repositories(&site.data) {
@@ -200,7 +215,10 @@ async fn a_flipped_bit_in_an_answered_change_is_refused_and_nothing_is_changed()
     let before = sums(&site.data);
     let (status, said) = site.refused();
     assert!(!status.success());
-    assert!(said.contains("the journal is damaged: in ") && said.contains(&file.display().to_string()), "{said}");
+    assert!(
+        said.contains("the journal is damaged: in ") && said.contains(&file.display().to_string()),
+        "{said}"
+    );
     assert!(said.contains("keep a copy of the journal folder"), "{said}");
     assert_eq!(sums(&site.data), before, "the refusal changed something");
 }

@@ -106,7 +106,10 @@ impl ModelDisk {
 
     /// Cuts the power before some calls, in as many worlds as that makes; life goes on in this one.
     pub fn imagine_power_cuts<A: Clone + Send + 'static>(
-        &self, mut chance: Chance, one_in: u64, answered: Arc<Mutex<Vec<A>>>,
+        &self,
+        mut chance: Chance,
+        one_in: u64,
+        answered: Arc<Mutex<Vec<A>>>,
     ) -> Arc<Mutex<Vec<Image<A>>>> {
         let images = Arc::new(Mutex::new(Vec::new()));
         let taken = images.clone();
@@ -181,13 +184,19 @@ impl Model {
 
     fn sync_folder(&mut self, folder: &Path) {
         for change in std::mem::take(&mut self.pending) {
-            if change.folder() == Some(folder) { change.apply(&mut self.durable) } else { self.pending.push(change) }
+            if change.folder() == Some(folder) {
+                change.apply(&mut self.durable)
+            } else {
+                self.pending.push(change)
+            }
         }
         if folder.ends_with("journal") {
             // A segment's file is synced under its name when all else of it is done: from then on records go there.
             let in_folder = |path: &&PathBuf| path.parent() == Some(folder);
             let files: Vec<PathBuf> = self.names.keys().filter(in_folder).cloned().collect();
-            files.iter().for_each(|path| self.content(path).into_iter().for_each(|content| content.in_use = true));
+            files
+                .iter()
+                .for_each(|path| self.content(path).into_iter().for_each(|content| content.in_use = true));
         }
     }
 
@@ -246,7 +255,9 @@ impl NameChange {
     /// The folder whose sync makes it durable; every rename of ours stays in its folder.
     fn folder(&self) -> Option<&Path> {
         match self {
-            NameChange::Set(path, _) | NameChange::Remove(path) | NameChange::Rename(_, path, _) => path.parent(),
+            NameChange::Set(path, _) | NameChange::Remove(path) | NameChange::Rename(_, path, _) => {
+                path.parent()
+            }
         }
     }
 }

@@ -89,7 +89,10 @@ async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
 }
 
 /// Tries again while the disk is full; `None` if it did not come about.
-async fn insist<T, E, F: Future<Output = Result<T, E>>>(is_full: fn(&E) -> bool, mut act: impl FnMut() -> F) -> Option<T> {
+async fn insist<T, E, F: Future<Output = Result<T, E>>>(
+    is_full: fn(&E) -> bool,
+    mut act: impl FnMut() -> F,
+) -> Option<T> {
     for _ in 0..60 {
         match in_time("a change", act()).await {
             Ok(done) => return Some(done),
@@ -113,7 +116,11 @@ fn full_project(error: &ProjectError) -> bool {
 }
 
 async fn find_projects(app: &App, answered: &Ledger) -> bool {
-    let code = |name: &str| Code { project: name.parse().unwrap(), url: format!("/{name}"), default_branch: "main".to_owned() };
+    let code = |name: &str| Code {
+        project: name.parse().unwrap(),
+        url: format!("/{name}"),
+        default_branch: "main".to_owned(),
+    };
     let found: Vec<Code> = PROJECTS.iter().map(|name| code(name)).collect();
     let done = insist(full_project, || app.projects.sync(&found)).await.is_some();
     if done {

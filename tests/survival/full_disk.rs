@@ -76,11 +76,16 @@ async fn a_full_disk_refuses_changes_and_not_reads_and_goes_on_when_there_is_roo
     disk.free();
     let begun = Instant::now();
     let first = when_there_is_room(|| answer(api.admin_post("/jobs/create").json(&large_job()))).await;
-    eprintln!("full disk: {} jobs until it was full; {:?} after there was room it went on", jobs.len(), begun.elapsed());
+    eprintln!(
+        "full disk: {} jobs until it was full; {:?} after there was room it went on",
+        jobs.len(),
+        begun.elapsed()
+    );
     jobs.push(text(&first, "/jobId"));
     when_there_is_room(|| api.append(&held.0, &held.1, 0, vec![b'x'; 9000])).await;
     let bytes = vec![3; 100_000];
-    let entry = when_there_is_room(|| api.upload(PROJECTS[0], &held.0, &held.1, "after", bytes.clone())).await;
+    let entry =
+        when_there_is_room(|| api.upload(PROJECTS[0], &held.0, &held.1, "after", bytes.clone())).await;
     assert_eq!(text(&entry, "/sha256"), sha256(&bytes));
 
     daemon.kill();
@@ -124,7 +129,11 @@ async fn create_until_full(api: &Api) -> Vec<String> {
         let (status, wait) = (answer.status(), answer.headers().get(RETRY_AFTER).cloned());
         let body: Value = answer.json().await.unwrap();
         if status != StatusCode::CREATED {
-            assert_eq!((status, body["code"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("diskFull")), "{body}");
+            assert_eq!(
+                (status, body["code"].as_str()),
+                (StatusCode::SERVICE_UNAVAILABLE, Some("diskFull")),
+                "{body}"
+            );
             let seconds: u64 = wait.unwrap().to_str().unwrap().parse().unwrap();
             assert!((1..=60).contains(&seconds));
             return jobs;
@@ -137,8 +146,16 @@ async fn create_until_full(api: &Api) -> Vec<String> {
 async fn a_log_and_an_artifact_are_refused_also(api: &Api, held: &(String, String), disk: &Path) {
     let (job, lease) = held;
     let (status, body) = api.append(job, lease, 0, vec![b'x'; 9000]).await.unwrap();
-    assert_eq!((status, body["code"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("diskFull")), "{body}");
+    assert_eq!(
+        (status, body["code"].as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("diskFull")),
+        "{body}"
+    );
     let (status, body) = api.upload(PROJECTS[0], job, lease, "refused", vec![9; 1 << 20]).await.unwrap();
     let left = fs::read_dir(disk.join("artifacts")).unwrap().count();
-    assert_eq!((status, body["code"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("diskFull")), "{body}, {left} files");
+    assert_eq!(
+        (status, body["code"].as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("diskFull")),
+        "{body}, {left} files"
+    );
 }

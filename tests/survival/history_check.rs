@@ -62,11 +62,15 @@ impl SequentialSpec for Register {
         match (asked, &self.is) {
             (Asked::Read, _) => return Told::Read(self.clone()),
             (Asked::Claim(agent), Is::Pending) => self.is = Is::Held(*agent),
-            (Asked::Complete(agent, attempt), Is::Held(holder)) if (agent, *attempt) == (holder, self.attempt) => {
+            (Asked::Complete(agent, attempt), Is::Held(holder))
+                if (agent, *attempt) == (holder, self.attempt) =>
+            {
                 self.is = Is::Completed(*agent);
                 return Told::Done;
             }
-            (Asked::Complete(agent, attempt), Is::Completed(holder)) if (agent, *attempt) == (holder, self.attempt) => {
+            (Asked::Complete(agent, attempt), Is::Completed(holder))
+                if (agent, *attempt) == (holder, self.attempt) =>
+            {
                 return Told::Done;
             }
             (Asked::Retry, Is::Completed(_)) => *self = Self { attempt: self.attempt + 1, is: Is::Pending },
@@ -116,11 +120,16 @@ struct Place {
 
 impl Place {
     /// Asks until there is an answer.
-    async fn insist<F: Future<Output = super::daemon::Answer>>(&self, ask: impl Fn(Api) -> F) -> (StatusCode, Value) {
+    async fn insist<F: Future<Output = super::daemon::Answer>>(
+        &self,
+        ask: impl Fn(Api) -> F,
+    ) -> (StatusCode, Value) {
         loop {
             let api = self.api.read().clone();
             match ask(api).await {
-                Some((StatusCode::SERVICE_UNAVAILABLE, _)) | None => tokio::time::sleep(Duration::from_millis(10)).await,
+                Some((StatusCode::SERVICE_UNAVAILABLE, _)) | None => {
+                    tokio::time::sleep(Duration::from_millis(10)).await
+                }
                 Some(answer) => return answer,
             }
         }
@@ -169,10 +178,12 @@ async fn hold(place: &Place, life: u64, asked_at: u64, body: &Value, chance: &mu
     tokio::time::sleep(Duration::from_millis(chance.below(20))).await;
     let asked_at = place.history.tick();
     let report = json!({ "state": "completed", "result": { "by": life.to_string() } });
-    let (status, answer) = place.insist(|api| {
-        let (job, lease, report) = (job.clone(), lease.clone(), report.clone());
-        async move { api.tell(&job, &lease, &report).await }
-    }).await;
+    let (status, answer) = place
+        .insist(|api| {
+            let (job, lease, report) = (job.clone(), lease.clone(), report.clone());
+            async move { api.tell(&job, &lease, &report).await }
+        })
+        .await;
     let told = if status == StatusCode::OK { Told::Done } else { Told::Refused };
     assert!(told == Told::Done || status == StatusCode::CONFLICT, "{answer}");
     place.history.add(&job, asked_at, Asked::Complete(life, attempt), Some(told));
@@ -215,7 +226,12 @@ fn register_of(job: &Value) -> Register {
 }
 
 /// Kills the daemon now and then, and starts it again; gives the last one.
-async fn kill_now_and_then(site: &Site, place: &Place, mut daemon: Daemon, mut chance: Chance) -> (Daemon, u64) {
+async fn kill_now_and_then(
+    site: &Site,
+    place: &Place,
+    mut daemon: Daemon,
+    mut chance: Chance,
+) -> (Daemon, u64) {
     let (begun, mut kills) = (tokio::time::Instant::now(), 0);
     let kills_max = setting("MRX_HISTORY_KILLS", 5);
     while !place.is_over() && begun.elapsed() < TIME_MAX {
@@ -240,7 +256,10 @@ async fn free_lost_jobs(place: &Place) {
     let (mut stuck, mut done) = (0, 0);
     let jobs: Vec<String> = place.history.by_job.lock().keys().cloned().collect();
     for job in jobs {
-        let Some((StatusCode::OK, body)) = super::daemon::answer(api.get(&format!("/jobs/{job}"))).await else { return };
+        let Some((StatusCode::OK, body)) = super::daemon::answer(api.get(&format!("/jobs/{job}"))).await
+        else {
+            return;
+        };
         let register = register_of(&body);
         stuck += u64::from(matches!(register.is, Is::Held(life) if lost.contains(&life)));
         done += u64::from(register.attempt >= ATTEMPTS && matches!(register.is, Is::Completed(_)));
@@ -257,11 +276,16 @@ async fn what_agents_saw_across_kills_is_one_order_of_events_for_every_job() {
     let daemon = site.start().await;
     let mut jobs = Vec::new();
     for number in 0..JOBS {
-        let (status, job) = daemon.api.create(PROJECTS[number % PROJECTS.len()], &format!("create-{number}")).await.unwrap();
+        let (status, job) =
+            daemon.api.create(PROJECTS[number % PROJECTS.len()], &format!("create-{number}")).await.unwrap();
         assert_eq!(status, StatusCode::CREATED, "{job}");
         jobs.push(text(&job, "/jobId"));
     }
-    let place = Arc::new(Place { api: RwLock::new(daemon.api.clone()), history: History::default(), ended: AtomicU64::new(0) });
+    let place = Arc::new(Place {
+        api: RwLock::new(daemon.api.clone()),
+        history: History::default(),
+        ended: AtomicU64::new(0),
+    });
     let mut everybody = JoinSet::new();
     for number in 0..AGENTS {
         everybody.spawn(agent(place.clone(), number, chance.fork()));
@@ -283,8 +307,11 @@ async fn what_agents_saw_across_kills_is_one_order_of_events_for_every_job() {
         assert!(is_one_order(events), "no order of events explains what was seen of {job}: {events:#?}");
     }
     let claims = place.history.leases.lock().len();
-    eprintln!("history: {count} events of {} jobs in order, {claims} claims, {kills} kills of the daemon, {} lost claims",
-        events.len(), place.history.lost_claims.lock().len());
+    eprintln!(
+        "history: {count} events of {} jobs in order, {claims} claims, {kills} kills of the daemon, {} lost claims",
+        events.len(),
+        place.history.lost_claims.lock().len()
+    );
     assert!(claims > JOBS / 2 && kills > 0, "too little happened");
 }
 
@@ -310,7 +337,11 @@ fn events_with_lost_claims(history: &History) -> BTreeMap<String, Vec<Event>> {
                 seen.extend(lost.contains_key(&life).then_some(life));
             }
         }
-        let events_of_lost = seen.into_iter().map(|life| Event { asked_at: lost[&life], answered: None, asked: Asked::Claim(life) });
+        let events_of_lost = seen.into_iter().map(|life| Event {
+            asked_at: lost[&life],
+            answered: None,
+            asked: Asked::Claim(life),
+        });
         events.extend(events_of_lost);
     }
     all
@@ -337,7 +368,8 @@ fn is_one_order(events: &[Event]) -> bool {
 
 #[test]
 fn the_checker_refuses_a_job_that_two_agents_got_and_a_read_of_the_past() {
-    let event = |asked_at, answered_at, asked, told| Event { asked_at, answered: Some((answered_at, told)), asked };
+    let event =
+        |asked_at, answered_at, asked, told| Event { asked_at, answered: Some((answered_at, told)), asked };
     let first = event(0, 5, Asked::Claim(1), Told::Attempt(1));
     let second = event(1, 4, Asked::Claim(2), Told::Attempt(1));
     let pending = event(6, 7, Asked::Read, Told::Read(Register { attempt: 1, is: Is::Pending }));

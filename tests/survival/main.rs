@@ -5,8 +5,14 @@
 //! - [`full_disk`] fills it   - [`daemon`], [`disk`] and [`world`] are what they work with
 //!
 //! Every random choice follows from a seed that is printed; `MRX_SEED` sets it.
-#![expect(clippy::unwrap_used, reason = "in a test a broken expectation is a failure, and its place tells most")]
-#![expect(clippy::disallowed_methods, reason = "these tests start daemons and git, and move refs behind a daemon's back")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test a broken expectation is a failure, and its place tells most"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests start daemons and git, and move refs behind a daemon's back"
+)]
 
 mod crash;
 mod daemon;

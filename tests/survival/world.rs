@@ -98,7 +98,8 @@ pub fn repositories_are_clean(data: &Path, when: &str) {
 
 /// Has git check a repository.
 pub fn is_clean(repo: &Path, what: &str) {
-    let done = git_command(repo).args(["fsck", "--strict", "--no-dangling", "--no-progress"]).output().unwrap();
+    let done =
+        git_command(repo).args(["fsck", "--strict", "--no-dangling", "--no-progress"]).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     let complaint = text.lines().find(|line| !line.starts_with("notice:"));
     assert!(done.status.success() && complaint.is_none(), "git fsck --strict of {what}: {text}");

@@ -126,7 +126,10 @@ impl World {
 
     /// The folder of artifact bytes.
     pub fn artifact_files(&self) -> usize {
-        let count = |folder: PathBuf| std::fs::read_dir(folder).map_or(0, |entries| entries.flatten().filter(|e| e.path().is_file()).count());
+        let count = |folder: PathBuf| {
+            std::fs::read_dir(folder)
+                .map_or(0, |entries| entries.flatten().filter(|e| e.path().is_file()).count())
+        };
         count(self.data().artifacts()) + count(self.data().artifacts().join("incoming"))
     }
 

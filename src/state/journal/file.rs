@@ -209,7 +209,11 @@ fn new_number(folder: &Path) -> Result<u64, OpenError> {
 }
 
 fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<(), OpenError> {
-    disk::make_folders(disk, folder).map_err(|source| OpenError::Io { doing: "making", path: folder.to_owned(), source })
+    disk::make_folders(disk, folder).map_err(|source| OpenError::Io {
+        doing: "making",
+        path: folder.to_owned(),
+        source,
+    })
 }
 
 /// Makes what was read durable. The last batch may be whole only in the machine's memory: if its fsync failed, the

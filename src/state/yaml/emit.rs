@@ -155,7 +155,11 @@ impl ser::SerializeStruct for Fields<'_> {
     type Ok = ();
     type Error = EmitError;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), EmitError> {
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), EmitError> {
         self.begin(name);
         self.value(value)
     }
@@ -254,11 +258,19 @@ impl<'a> ser::Serializer for Value<'a> {
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), EmitError> {
         self.serialize_str(variant)
     }
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), EmitError> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), EmitError> {
         value.serialize(self)
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self, _: &'static str, _: u32, _: &'static str, _: &T,
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: &T,
     ) -> Result<(), EmitError> {
         unsupported("variant with a value")
     }
@@ -268,11 +280,19 @@ impl<'a> ser::Serializer for Value<'a> {
     fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, EmitError> {
         unsupported("tuple")
     }
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, EmitError> {
+    fn serialize_tuple_struct(
+        self,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleStruct, EmitError> {
         unsupported("tuple")
     }
     fn serialize_tuple_variant(
-        self, _: &'static str, _: u32, _: &'static str, _: usize,
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
     ) -> Result<Self::SerializeTupleVariant, EmitError> {
         unsupported("variant with a value")
     }
@@ -283,7 +303,11 @@ impl<'a> ser::Serializer for Value<'a> {
         Ok(self.fields())
     }
     fn serialize_struct_variant(
-        self, _: &'static str, _: u32, _: &'static str, _: usize,
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
     ) -> Result<Self::SerializeStructVariant, EmitError> {
         unsupported("variant with a value")
     }

@@ -59,8 +59,30 @@ mod tests {
             "\\PC{0,8}",
             "[a-c \n\t#:'\"-]{0,12}",
             "[0-9.eE+_xo:-]{1,8}",
-            prop::sample::select(vec!["null", "No", "~", "y", "true", ".inf", "0x1F", "1_000", "12:30:45", "2026-11-20", "- a", "a: b", "a #b", "\u{feff}", "\r\n", "|", ">", "line\n", "a\n\nb", " a\nb", "a\n"])
-                .prop_map(str::to_owned),
+            prop::sample::select(vec![
+                "null",
+                "No",
+                "~",
+                "y",
+                "true",
+                ".inf",
+                "0x1F",
+                "1_000",
+                "12:30:45",
+                "2026-11-20",
+                "- a",
+                "a: b",
+                "a #b",
+                "\u{feff}",
+                "\r\n",
+                "|",
+                ">",
+                "line\n",
+                "a\n\nb",
+                " a\nb",
+                "a\n"
+            ])
+            .prop_map(str::to_owned),
         ]
     }
 
@@ -76,7 +98,8 @@ mod tests {
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
-                prop::collection::vec((texts(), inner), 0..4).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+                prop::collection::vec((texts(), inner), 0..4)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
             ]
         })
     }

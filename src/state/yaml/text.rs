@@ -33,7 +33,25 @@ fn is_plain(text: &str) -> bool {
     starts_well
         && bytes.last() != Some(&b' ')
         && bytes.last() != Some(&b':')
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'_' | b'.' | b'/' | b':' | b'+' | b'@' | b'%' | b'-' | b',' | b';' | b'(' | b')' | b'='))
+        && bytes.iter().all(|b| {
+            b.is_ascii_alphanumeric()
+                || matches!(
+                    b,
+                    b' ' | b'_'
+                        | b'.'
+                        | b'/'
+                        | b':'
+                        | b'+'
+                        | b'@'
+                        | b'%'
+                        | b'-'
+                        | b','
+                        | b';'
+                        | b'('
+                        | b')'
+                        | b'='
+                )
+        })
         && !bytes.windows(2).any(|pair| pair == b": ")
         && !(first.is_ascii_digit() && is_numeric(text))
         && !(text.len() <= 5 && RESERVED.iter().any(|word| text.eq_ignore_ascii_case(word)))
@@ -51,7 +69,11 @@ fn is_numeric(text: &str) -> bool {
 /// Whether the text reads well as a block of lines: `|`.
 fn is_block(text: &str) -> bool {
     let starts_well = text.chars().next().is_some_and(|first| !first.is_whitespace());
-    let is_shown = |c: char| c == '\n' || c == '\t' || (!c.is_control() && !matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}' | '\u{85}'));
+    let is_shown = |c: char| {
+        c == '\n'
+            || c == '\t'
+            || (!c.is_control() && !matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}' | '\u{85}'))
+    };
     text.contains('\n') && starts_well && !text.ends_with("\n\n") && text.chars().all(is_shown)
 }
 
