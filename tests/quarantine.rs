@@ -119,10 +119,10 @@ async fn a_bad_file_among_ended_jobs_or_artifacts_does_not_hide_the_others() {
     world.agent("builder-1").upload(&held, "a.txt", b"a").await.expect(201);
     world.agent("builder-1").say(&held, json!({ "state": "completed" })).await.expect(200);
     world.close().await;
-    let artifact = "artifacts/7/k/art-01jd000000000000000000007k.yaml";
+    let artifact = "artifacts/0/7/k/art-01jd000000000000000000007k.yaml";
     world.commit_by_hand(
         HELLO,
-        &[("jobs/done/2026-11-20/7/k/job-01jd000000000000000000007k.yaml", b"?"), (artifact, b"?")],
+        &[("jobs/done/2026-11-20/0/7/k/job-01jd000000000000000000007k.yaml", b"?"), (artifact, b"?")],
     );
     world.open().await;
     let jobs = world.admin().get(&format!("/projects/{HELLO}/jobs")).await.expect(200);

@@ -36,8 +36,8 @@ async fn check(world: &World, project: &str, path: &str, schema_name: &str) {
 }
 
 fn fanned(folder: &str, id: &str) -> String {
-    let (last, before) = (&id[id.len() - 1..], &id[id.len() - 2..id.len() - 1]);
-    format!("{folder}/{before}/{last}/{id}.yaml")
+    let last: Vec<String> = id[id.len() - 3..].chars().map(String::from).collect();
+    format!("{folder}/{}/{id}.yaml", last.join("/"))
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A file longer than this has a second subject in it.
-const LINES_MAX: usize = 650;
+const LINES_MAX: usize = 600;
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -64,7 +64,7 @@ fn the_engine_knows_no_subject() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/state");
     let mut found = Vec::new();
     sources(&root, &mut found);
-    for path in found.into_iter().filter(|path| !path.components().any(|part| part.as_os_str() == "tests")) {
+    for path in found.into_iter().filter(|path| !path.components().any(|part| part.as_os_str() == "tests") && !path.ends_with("tests.rs")) {
         let text = fs::read_to_string(&path).unwrap();
         for subject in ["agent", "app", "artifact", "forge", "http", "job", "log", "project", "worker"] {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();

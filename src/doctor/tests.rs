@@ -1,3 +1,5 @@
+//! Stories: a healthy folder is all well, and each planted fault is named.
+
 use super::*;
 use crate::app::{App, AppOptions};
 use crate::bench::seed;

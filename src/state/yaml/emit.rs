@@ -9,6 +9,9 @@ use serde::ser::{self, Impossible, Serialize};
 
 use super::text;
 
+/// Readers give up on a name before `:` after 1024 characters (YAML 1.2 §7.4.2); quoted, a byte can become six.
+const SIMPLE_NAME_BYTES_MAX: usize = 128;
+
 /// The value is none that a file of state can hold.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -82,7 +85,19 @@ impl Fields<'_> {
             self.out.resize(self.out.len() + self.indent, b' ');
         }
         self.count += 1;
+        if name.len() > SIMPLE_NAME_BYTES_MAX {
+            return self.begin_long(name);
+        }
         text::write_name(self.out, name);
+        self.out.push(b':');
+    }
+
+    /// A long name stands on a line of its own, behind `?`.
+    fn begin_long(&mut self, name: &str) {
+        self.out.extend_from_slice(b"? ");
+        text::write_name(self.out, name);
+        self.out.push(b'\n');
+        self.out.resize(self.out.len() + self.indent, b' ');
         self.out.push(b':');
     }
 

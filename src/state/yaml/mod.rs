@@ -112,6 +112,13 @@ mod tests {
     }
 
     #[test]
+    fn a_very_long_name_reads_back() {
+        for name in ["n".repeat(5000), "\n".repeat(200), "x: ".repeat(100)] {
+            reads_back(&json!({ "list": [{ &name: 1, "b": { &name: [1] } }], &name: "text\nof lines" }));
+        }
+    }
+
+    #[test]
     fn a_file_reads_well() {
         let value = json!({
             "title": "UI rewrite: second try", "plain": "mrx-weather", "time": "2026-11-20T18:30:00.000Z", "no": "no",
