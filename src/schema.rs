@@ -44,7 +44,8 @@ const JSON_SCHEMA_DIALECT: &str = "https://json-schema.org/draft/2020-12/schema"
 pub fn of_file<T: ToSchema>() -> Value {
     let mut named = Vec::new();
     T::schemas(&mut named);
-    let definitions: Map<String, Value> = named.into_iter().map(|(name, schema)| (name, value_of(&schema))).collect();
+    let definitions: Map<String, Value> =
+        named.into_iter().map(|(name, schema)| (name, value_of(&schema))).collect();
     let mut root = json!({ "$schema": JSON_SCHEMA_DIALECT, "title": T::name() });
     if let (Some(root), Value::Object(own)) = (root.as_object_mut(), value_of(&T::schema())) {
         root.extend(own);
@@ -64,7 +65,9 @@ fn value_of(schema: &impl serde::Serialize) -> Value {
 fn localise(value: &mut Value) {
     match value {
         Value::Object(map) => map.iter_mut().for_each(|(name, value)| match value {
-            Value::String(target) if name == "$ref" => *target = target.replace("#/components/schemas/", "#/$defs/"),
+            Value::String(target) if name == "$ref" => {
+                *target = target.replace("#/components/schemas/", "#/$defs/")
+            }
             other => localise(other),
         }),
         Value::Array(items) => items.iter_mut().for_each(localise),

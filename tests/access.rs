@@ -19,10 +19,15 @@ async fn every_route_admits_exactly_whom_the_table_says() {
     for route in routes::table() {
         for prefix in ["", "/api"] {
             let path = format!("{prefix}{}", filled(route.path));
-            let answer = async |caller: Caller<'_>| caller.call(route.method.clone(), &path).open().await.status().as_u16();
+            let answer = async |caller: Caller<'_>| {
+                caller.call(route.method.clone(), &path).open().await.status().as_u16()
+            };
             let passes = |status: u16| !matches!(status, 401 | 403 | 405) && status < 500;
-            let (stranger, agent, admin) =
-                (answer(world.stranger()).await, answer(world.any_agent()).await, answer(world.admin()).await);
+            let (stranger, agent, admin) = (
+                answer(world.stranger()).await,
+                answer(world.any_agent()).await,
+                answer(world.admin()).await,
+            );
             let line = format!("{} {path}: {stranger} {agent} {admin}", route.method);
             match route.who {
                 Who::Anyone => assert!(passes(stranger) && passes(agent) && passes(admin), "{line}"),
@@ -37,7 +42,17 @@ async fn every_route_admits_exactly_whom_the_table_says() {
 #[tokio::test]
 async fn a_path_that_is_not_in_the_table_is_not_found_whoever_asks() {
     let world = World::start().await;
-    for path in ["/", "/api", "/jobs", "/jobs/", "/jobs/claim/x", "/api/api/health", "/health/", "/..%2Fhealth", "/.git/config"] {
+    for path in [
+        "/",
+        "/api",
+        "/jobs",
+        "/jobs/",
+        "/jobs/claim/x",
+        "/api/api/health",
+        "/health/",
+        "/..%2Fhealth",
+        "/.git/config",
+    ] {
         for caller in [world.stranger(), world.admin()] {
             let answer = caller.get(path).open().await;
             assert_eq!(answer.status(), 404, "{path}");
@@ -51,8 +66,11 @@ async fn a_method_that_a_path_does_not_have_is_refused_with_those_it_has() {
     let world = World::start().await;
     let methods = [Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE];
     for route in routes::table() {
-        let known: Vec<Method> =
-            routes::table().iter().filter(|other| other.path == route.path).map(|other| other.method.clone()).collect();
+        let known: Vec<Method> = routes::table()
+            .iter()
+            .filter(|other| other.path == route.path)
+            .map(|other| other.method.clone())
+            .collect();
         for method in methods.iter().filter(|method| !known.contains(method)) {
             // `/jobs/claim` and `/jobs/create` are also what `/jobs/{id}` could be, and are not.
             let answer = world.admin().call(method.clone(), &filled(route.path)).open().await;

@@ -26,10 +26,16 @@ async fn an_artifact_is_known_by_its_sum_and_read_whole_or_in_part() {
     let content = || world.any_agent().get(&format!("{path}/content"));
     let whole = content().await;
     assert_eq!((whole.status, whole.body.as_slice()), (200, b"hello".as_slice()));
-    assert_eq!((whole.header("etag"), whole.header("accept-ranges")), (format!("\"{HELLO_SUM}\"").as_str(), "bytes"));
+    assert_eq!(
+        (whole.header("etag"), whole.header("accept-ranges")),
+        (format!("\"{HELLO_SUM}\"").as_str(), "bytes")
+    );
     assert_eq!(whole.header("content-disposition"), "attachment; filename=\"hello.txt\"");
     let part = content().header("Range", "bytes=1-3").await;
-    assert_eq!((part.status, part.body.as_slice(), part.header("content-range")), (206, b"ell".as_slice(), "bytes 1-3/5"));
+    assert_eq!(
+        (part.status, part.body.as_slice(), part.header("content-range")),
+        (206, b"ell".as_slice(), "bytes 1-3/5")
+    );
     assert_eq!(content().header("Range", "bytes=5-").await.refused(416), "rangeNotSatisfiable");
     assert_eq!(content().header("If-None-Match", whole.header("etag")).await.status, 304);
 }
@@ -66,8 +72,15 @@ async fn artifacts_are_listed_page_by_page() {
     }
     let (mut names, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = world.admin().get(&format!("/projects/{HELLO}/artifacts?limit=2{cursor}")).await.expect(200);
-        names.extend(page["artifacts"].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned()));
+        let page =
+            world.admin().get(&format!("/projects/{HELLO}/artifacts?limit=2{cursor}")).await.expect(200);
+        names.extend(
+            page["artifacts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|entry| entry["name"].as_str().unwrap().to_owned()),
+        );
         let Some(next) = page["nextCursor"].as_str() else { break };
         cursor = format!("&cursor={next}");
     }
@@ -79,7 +92,9 @@ async fn a_name_that_is_no_file_name_is_refused() {
     let world = World::start().await;
     let (builder, held) = at_work(&world).await;
     let tip = world.tip(HELLO).await;
-    for name in ["", ".", "..", "a%2Fb", "..%2F..%2Fetc", "a%5Cb", "a%0Ab", "a%00b", "%1b%5B2J", &"a".repeat(201)] {
+    for name in
+        ["", ".", "..", "a%2Fb", "..%2F..%2Fetc", "a%5Cb", "a%0Ab", "a%00b", "%1b%5B2J", &"a".repeat(201)]
+    {
         assert_eq!(builder.upload(&held, name, b"x").await.refused(400), "badRequest", "{name}");
     }
     assert_eq!((world.tip(HELLO).await, world.artifact_files()), (tip, 0));
@@ -96,9 +111,11 @@ async fn an_agent_uploads_only_for_a_job_that_it_holds() {
     assert_eq!(upload(format!("{project}&jobId={}", held.id)).await.refused(400), "badRequest", "no lease");
     let other = Held { lease: "lease-01jd0000000000000000000000".to_owned(), ..held.clone() };
     assert_eq!(builder.upload(&other, "x", b"x").await.refused(409), "jobLeaseStale");
-    let elsewhere = upload(format!("/projects/mrx-b/artifacts?name=x&jobId={}", held.id)).header("Job-Lease", &held.lease);
+    let elsewhere = upload(format!("/projects/mrx-b/artifacts?name=x&jobId={}", held.id))
+        .header("Job-Lease", &held.lease);
     assert_eq!(elsewhere.await.refused(404), "jobUnknown");
-    let nowhere = upload(format!("/projects/mrx-none/artifacts?name=x&jobId={}", held.id)).header("Job-Lease", &held.lease);
+    let nowhere = upload(format!("/projects/mrx-none/artifacts?name=x&jobId={}", held.id))
+        .header("Job-Lease", &held.lease);
     assert_eq!(nowhere.await.refused(404), "projectUnknown");
     assert_eq!(world.artifact_files(), 0);
     let by_admin = world.admin().post(&project).body("x").await;
@@ -131,7 +148,8 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     let (builder, held) = at_work(&world).await;
     let tip = world.tip(HELLO).await;
     let chunks = vec![Ok(vec![b'x'; 70_000]), Err(std::io::Error::other("the cable is cut"))];
-    let upload = builder.upload_call(&held, "half.txt").body(reqwest::Body::wrap_stream(stream::iter(chunks)));
+    let upload =
+        builder.upload_call(&held, "half.txt").body(reqwest::Body::wrap_stream(stream::iter(chunks)));
     assert!(upload.try_open().await.is_err());
     for _ in 0..200 {
         if world.artifact_files() == 0 {

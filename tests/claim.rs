@@ -22,7 +22,9 @@ async fn jobs_go_by_priority_then_in_turns_between_projects_then_by_age() {
     world.project("mrx-b").await;
     let mut jobs = Vec::new();
     for (project, priority) in [(HELLO, 0), (HELLO, 0), ("mrx-b", 0), (HELLO, -1), ("mrx-b", 5)] {
-        jobs.push(world.queue_with(json!({ "projectId": project, "jobType": "build", "priority": priority })).await);
+        jobs.push(
+            world.queue_with(json!({ "projectId": project, "jobType": "build", "priority": priority })).await,
+        );
     }
     let expected: Vec<String> = [4, 0, 2, 1, 3].iter().map(|at: &usize| jobs[*at].clone()).collect();
     assert_eq!(claimed_in_order(&world, json!({})).await, expected);
@@ -33,7 +35,8 @@ async fn an_agent_gets_only_what_its_labels_types_projects_and_time_allow() {
     let world = World::start().await;
     world.project("mrx-b").await;
     let gpu = world.queue_with(json!({ "jobType": "build", "labels": ["gpu"], "priority": 9 })).await;
-    let chat = world.queue_with(json!({ "jobType": "chat", "projectId": "mrx-b", "timeoutSeconds": 600 })).await;
+    let chat =
+        world.queue_with(json!({ "jobType": "chat", "projectId": "mrx-b", "timeoutSeconds": 600 })).await;
     let none = [
         json!({ "types": ["build"] }),
         json!({ "types": [] }),
@@ -63,7 +66,11 @@ async fn the_same_key_gets_the_same_job_again_while_it_is_the_agents() {
     world.restart().await;
     let again = claim(&world, "builder-1", "k1").await.unwrap();
     assert_eq!((&again.id, &again.lease), (&got.id, &got.lease), "the answer was lost, the job was not");
-    assert_eq!(claim(&world, "builder-2", "k1").await.unwrap().id, second, "another agent's key is another key");
+    assert_eq!(
+        claim(&world, "builder-2", "k1").await.unwrap().id,
+        second,
+        "another agent's key is another key"
+    );
     world.agent("builder-1").say(&again, json!({ "state": "completed" })).await.expect(200);
     assert!(claim(&world, "builder-1", "k1").await.is_none(), "it has ended, and there is no other");
 }
@@ -76,7 +83,8 @@ async fn claims_with_one_key_at_the_same_time_get_one_job() {
     }
     let builder = world.agent("builder-1");
     let claims = (0..8).map(|_| builder.claim_call(json!({})).header("Idempotency-Key", "k1").into_future());
-    let leases: Vec<String> = join_all(claims).await.iter().map(|answer| held(answer).unwrap().lease).collect();
+    let leases: Vec<String> =
+        join_all(claims).await.iter().map(|answer| held(answer).unwrap().lease).collect();
     assert!(leases.iter().all(|lease| *lease == leases[0]), "{leases:?}");
 }
 
@@ -85,7 +93,8 @@ async fn a_job_is_made_once_for_each_key() {
     let mut world = World::start().await;
     let make = async |world: &World| {
         let body = json!({ "projectId": HELLO, "jobType": "build" });
-        let answer = world.admin().post("/jobs/create").header("Idempotency-Key", "push-17").json(&body).await;
+        let answer =
+            world.admin().post("/jobs/create").header("Idempotency-Key", "push-17").json(&body).await;
         answer.expect(201)["jobId"].as_str().unwrap().to_owned()
     };
     let job = make(&world).await;
@@ -171,7 +180,8 @@ async fn a_claim_that_waits_in_vain_is_told_so() {
 async fn a_job_goes_to_another_agent_when_the_one_that_waited_went_away() {
     let world = World::start().await;
     let waiting = world.agent("waiter-1");
-    let gone = tokio::time::timeout(Duration::from_millis(200), waiting.claim_with(json!({ "wait": 30 }))).await;
+    let gone =
+        tokio::time::timeout(Duration::from_millis(200), waiting.claim_with(json!({ "wait": 30 }))).await;
     assert!(gone.is_err());
     let job = world.queue("build").await;
     assert_eq!(world.agent("builder-1").claim_with(json!({ "wait": 5 })).await.unwrap().id, job);

@@ -6,7 +6,12 @@ use crate::world::{HELLO, Listener, World};
 
 /// What happened to jobs, as a listener heard it.
 async fn subjects(listener: &mut Listener, count: usize) -> Vec<String> {
-    listener.take(count).await.into_iter().map(|heard| heard.data["subject"].as_str().unwrap().to_owned()).collect()
+    listener
+        .take(count)
+        .await
+        .into_iter()
+        .map(|heard| heard.data["subject"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// So many jobs are made; their commits' subjects.
@@ -32,7 +37,10 @@ async fn a_listener_hears_what_happens_in_the_order_of_the_commits() {
     assert_eq!(events, ["job.created", "agent.registered", "job.claimed", "job.completed"]);
     let last = &heard[3];
     assert_eq!(last.id, done.header("mrx-commit"));
-    assert_eq!((&last.data["commit"], &last.data["projectId"], &last.data["actor"]), (&json!(last.id), &json!(HELLO), &json!("agent builder-1")));
+    assert_eq!(
+        (&last.data["commit"], &last.data["projectId"], &last.data["actor"]),
+        (&json!(last.id), &json!(HELLO), &json!("agent builder-1"))
+    );
 }
 
 #[tokio::test]
@@ -57,7 +65,8 @@ async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice() {
     drop(listener);
     made.extend(make(&world, 2).await);
     let mut by_query = Listener::to(world.admin().get(&format!("/events?after={place}"))).await;
-    let mut by_header = Listener::to(world.admin().get("/events?after=").header("Last-Event-ID", &place)).await;
+    let mut by_header =
+        Listener::to(world.admin().get("/events?after=").header("Last-Event-ID", &place)).await;
     made.extend(make(&world, 1).await);
     assert_eq!(subjects(&mut by_query, 4).await, made[2..]);
     assert_eq!(subjects(&mut by_header, 4).await, made[2..]);
@@ -96,7 +105,11 @@ async fn a_place_that_nobody_remembers_is_gone_and_one_that_is_no_commit_is_refu
     let tip = world.tip(HELLO).await;
     world.restart().await;
     let ask = async |query: String| world.admin().get(&format!("/events?{query}")).await;
-    assert_eq!(ask(format!("after={tip}")).await.refused(410), "eventsGone", "between projects git knows no order");
+    assert_eq!(
+        ask(format!("after={tip}")).await.refused(410),
+        "eventsGone",
+        "between projects git knows no order"
+    );
     let unknown = "0123456789012345678901234567890123456789";
     assert_eq!(ask(format!("after={unknown}&project={HELLO}")).await.refused(410), "eventsGone");
     assert_eq!(ask(format!("after={tip}&project=mrx-none")).await.refused(404), "projectUnknown");

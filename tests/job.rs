@@ -41,9 +41,16 @@ async fn the_whole_life_of_a_build_is_a_story_in_git() {
 async fn a_job_tells_all_that_is_known_of_it_and_never_its_lease() {
     let world = World::start().await;
     let builder = world.agent("builder-1");
-    world.queue_with(json!({ "jobType": "build", "payload": { "ref": "main" }, "priority": 3, "labels": ["linux"] })).await;
+    world
+        .queue_with(
+            json!({ "jobType": "build", "payload": { "ref": "main" }, "priority": 3, "labels": ["linux"] }),
+        )
+        .await;
     let held = builder.claim_with(json!({ "labels": ["linux", "gpu"] })).await.unwrap();
-    builder.say(&held, json!({ "state": "running", "progress": "half", "payloadDelta": { "commit": "abc" } })).await.expect(200);
+    builder
+        .say(&held, json!({ "state": "running", "progress": "half", "payloadDelta": { "commit": "abc" } }))
+        .await
+        .expect(200);
     let job = serde_json::to_string_pretty(&world.job(&held.id).await).unwrap();
     insta::assert_snapshot!(fingerprint(&job), @r#"
     {
@@ -85,7 +92,12 @@ async fn every_answered_change_names_its_commit_which_plain_git_has_once_it_is_p
     let claimed = builder.claim_call(json!({})).await;
     let held = crate::world::held(&claimed).unwrap();
     let path = format!("/jobs/{}?ack=published", held.id);
-    let told = world.any_agent().patch(&path).header("Job-Lease", &held.lease).json(&json!({ "state": "running" })).await;
+    let told = world
+        .any_agent()
+        .patch(&path)
+        .header("Job-Lease", &held.lease)
+        .json(&json!({ "state": "running" }))
+        .await;
     assert_eq!(told.header("mrx-commit"), tip());
     let logged = builder.write_log(&held, 0, b"x").await;
     let uploaded = builder.upload(&held, "x", b"x").await;
@@ -97,13 +109,22 @@ async fn every_answered_change_names_its_commit_which_plain_git_has_once_it_is_p
 #[tokio::test]
 async fn a_silent_agents_build_fails_with_its_lease() {
     let world = World::start().await;
-    let held = { world.queue("build").await; world.agent("builder-1").claim().await };
+    let held = {
+        world.queue("build").await;
+        world.agent("builder-1").claim().await
+    };
     world.pass(seconds(89)).await;
     assert_eq!(world.state(&held.id).await, "claimed");
     world.pass(seconds(1)).await;
     let job = world.job(&held.id).await;
-    assert_eq!((job["state"].as_str(), job["failure"]["code"].as_str()), (Some("failed"), Some("leaseExpired")));
-    assert_eq!(world.history(HELLO, &held.id).await.last().unwrap(), "claimed -> failed by mrx (leaseExpired)");
+    assert_eq!(
+        (job["state"].as_str(), job["failure"]["code"].as_str()),
+        (Some("failed"), Some("leaseExpired"))
+    );
+    assert_eq!(
+        world.history(HELLO, &held.id).await.last().unwrap(),
+        "claimed -> failed by mrx (leaseExpired)"
+    );
 }
 
 #[tokio::test]
@@ -247,7 +268,10 @@ async fn a_repeated_final_report_is_answered_again_and_another_one_is_refused() 
     for _ in 0..2 {
         let builder = world.agent("builder-1");
         let tip = world.tip(HELLO).await;
-        assert_eq!(builder.say(&held, json!({ "state": "completed" })).await.expect(200)["state"], "completed");
+        assert_eq!(
+            builder.say(&held, json!({ "state": "completed" })).await.expect(200)["state"],
+            "completed"
+        );
         let other = builder.say(&held, json!({ "state": "cancelled" })).await;
         assert_eq!(other.refused(409), "jobEnded");
         assert_eq!(world.tip(HELLO).await, tip);
@@ -268,7 +292,10 @@ async fn a_job_changes_only_from_the_version_that_the_caller_knows() {
     assert_eq!(told.status, 200);
     let late = builder.say_call(&held).header("If-Match", &seen).json(&json!({ "progress": "half" })).await;
     assert_eq!(late.refused(412), "jobChanged");
-    assert_eq!(world.admin().get(&path).header("If-None-Match", &seen).await.header("etag"), told.header("etag"));
+    assert_eq!(
+        world.admin().get(&path).header("If-None-Match", &seen).await.header("etag"),
+        told.header("etag")
+    );
 }
 
 #[tokio::test]
@@ -287,8 +314,11 @@ async fn a_list_shows_each_job_once_while_jobs_come_and_end() {
     }
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = world.any_agent().get(&format!("/projects/{HELLO}/jobs?limit=2{cursor}")).await.expect(200);
-        seen.extend(page["jobs"].as_array().unwrap().iter().map(|job| job["jobId"].as_str().unwrap().to_owned()));
+        let page =
+            world.any_agent().get(&format!("/projects/{HELLO}/jobs?limit=2{cursor}")).await.expect(200);
+        seen.extend(
+            page["jobs"].as_array().unwrap().iter().map(|job| job["jobId"].as_str().unwrap().to_owned()),
+        );
         let Some(next) = page["nextCursor"].as_str() else { break };
         cursor = format!("&cursor={next}");
         let held = builder.claim().await;
@@ -307,12 +337,20 @@ async fn a_list_can_be_of_one_state_type_label_or_agent() {
     let held = world.agent("talker-1").claim_with(json!({ "types": ["chat"] })).await.unwrap();
     world.agent("talker-1").say(&held, json!({ "state": "completed" })).await.expect(200);
     for (filter, expected) in [
-        ("state=pending", vec![&build]), ("state=completed", vec![&chat]), ("state=failed", vec![]),
-        ("type=chat", vec![&chat]), ("type=build", vec![&build]), ("label=gpu", vec![&build]), ("label=linux", vec![]),
-        ("agent=talker-1", vec![&chat]), ("agent=talker-2", vec![]), ("limit=1&type=chat", vec![&chat]),
+        ("state=pending", vec![&build]),
+        ("state=completed", vec![&chat]),
+        ("state=failed", vec![]),
+        ("type=chat", vec![&chat]),
+        ("type=build", vec![&build]),
+        ("label=gpu", vec![&build]),
+        ("label=linux", vec![]),
+        ("agent=talker-1", vec![&chat]),
+        ("agent=talker-2", vec![]),
+        ("limit=1&type=chat", vec![&chat]),
     ] {
         let page = world.admin().get(&format!("/projects/{HELLO}/jobs?{filter}")).await.expect(200);
-        let found: Vec<&str> = page["jobs"].as_array().unwrap().iter().map(|job| job["jobId"].as_str().unwrap()).collect();
+        let found: Vec<&str> =
+            page["jobs"].as_array().unwrap().iter().map(|job| job["jobId"].as_str().unwrap()).collect();
         assert_eq!(found, expected, "{filter}");
     }
 }

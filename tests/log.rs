@@ -99,7 +99,8 @@ async fn a_final_report_is_taken_only_with_the_whole_log() {
     let world = World::start().await;
     let (builder, held) = at_work(&world).await;
     builder.write_log(&held, 0, b"hello ").await;
-    let report = |bytes: &[u8]| json!({ "state": "completed", "log": { "size": bytes.len(), "sha256": sum(bytes) } });
+    let report =
+        |bytes: &[u8]| json!({ "state": "completed", "log": { "size": bytes.len(), "sha256": sum(bytes) } });
     let short = builder.say(&held, report(b"hello world\n")).await;
     assert_eq!((short.refused(412).as_str(), short.header("range")), ("logIncomplete", "0-6"));
     builder.write_log(&held, 6, b"world\n").await;
@@ -128,7 +129,9 @@ async fn an_ended_jobs_log_is_complete_when_all_of_it_was_read() {
     let world = World::start().await;
     let (builder, held) = at_work(&world).await;
     builder.write_log(&held, 0, b"hello").await;
-    let page = async |cursor: u64| world.any_agent().get(&format!("/jobs/{}/logs?cursor={cursor}", held.id)).await.expect(200);
+    let page = async |cursor: u64| {
+        world.any_agent().get(&format!("/jobs/{}/logs?cursor={cursor}", held.id)).await.expect(200)
+    };
     assert_eq!(page(5).await["complete"], false, "more may come");
     builder.say(&held, json!({ "state": "completed" })).await.expect(200);
     assert_eq!((&page(0).await["complete"], &page(5).await["complete"]), (&json!(false), &json!(true)));
@@ -143,7 +146,10 @@ async fn a_log_can_be_followed_to_its_end_and_resumed_where_the_line_broke() {
     let path = format!("/jobs/{}/logs", held.id);
     let mut listener = Listener::to(world.any_agent().get(&path)).await;
     let first = listener.next().await.unwrap();
-    assert_eq!((first.event.as_str(), first.id.as_str(), &first.data["text"]), ("log", "4", &Value::from("one\n")));
+    assert_eq!(
+        (first.event.as_str(), first.id.as_str(), &first.data["text"]),
+        ("log", "4", &Value::from("one\n"))
+    );
     builder.write_log(&held, 4, b"two\n").await;
     assert_eq!(listener.next().await.unwrap().data["text"], "two\n");
     drop(listener);
@@ -194,7 +200,11 @@ async fn logs_are_on_a_branch_of_their_day_and_go_with_it() {
     builder.write_log(&new, 0, b"new").await;
     world.published(HELLO).await;
     assert_eq!(world.app().logs.drop_old(seconds(DAY)).await.unwrap(), 0);
-    assert_eq!(world.app().logs.drop_old(seconds(DAY - 1)).await.unwrap(), 0, "the day is not over that long");
+    assert_eq!(
+        world.app().logs.drop_old(seconds(DAY - 1)).await.unwrap(),
+        0,
+        "the day is not over that long"
+    );
     world.clock.pass(seconds(DAY));
     assert_eq!(world.app().logs.drop_old(seconds(DAY)).await.unwrap(), 1);
     assert_eq!(world.branches(HELLO), ["refs/heads/logs/2026-11-21", "refs/heads/state"]);
@@ -208,11 +218,19 @@ async fn a_log_is_written_only_with_a_range_that_fits_and_bodies_of_a_mebibyte()
     let world = World::start().await;
     let (builder, held) = at_work(&world).await;
     let call = |range: &str, body: Vec<u8>| {
-        let call = world.any_agent().patch(&format!("/jobs/{}/logs", held.id)).header("Job-Lease", &held.lease);
+        let call =
+            world.any_agent().patch(&format!("/jobs/{}/logs", held.id)).header("Job-Lease", &held.lease);
         let call = if range.is_empty() { call } else { call.header("Content-Range", range) };
         call.body(body)
     };
-    for (range, length) in [("", 5), ("bytes 0-5/*", 5), ("bytes 5-0/*", 5), ("lines 0-4/*", 5), ("bytes 0-18446744073709551615/*", 5), ("bytes 0-0/*", 0)] {
+    for (range, length) in [
+        ("", 5),
+        ("bytes 0-5/*", 5),
+        ("bytes 5-0/*", 5),
+        ("lines 0-4/*", 5),
+        ("bytes 0-18446744073709551615/*", 5),
+        ("bytes 0-0/*", 0),
+    ] {
         assert_eq!(call(range, vec![b'x'; length]).await.refused(400), "badRequest", "{range}");
     }
     assert_eq!(call("bytes 0-1048575/*", vec![b'x'; 1 << 20]).await.status, 202);

@@ -16,7 +16,12 @@ pub fn check_answer(method: &Method, path: &str, answer: &Answer) {
     let Some(template) = template_of(path) else { return assert_eq!(answer.status, 404, "{path}") };
     let Some(operation) = operation(template, method) else { return };
     let response = &operation["responses"][answer.status.to_string()];
-    assert!(response.is_object(), "{method} {template} answered {}, which is not in the document: {}", answer.status, answer.text());
+    assert!(
+        response.is_object(),
+        "{method} {template} answered {}, which is not in the document: {}",
+        answer.status,
+        answer.text()
+    );
     assert_eq!(answer.header("mrx-request-id").len(), 16);
     let schema = &response["content"]["application/json"]["schema"];
     if schema.is_null() || !answer.header("content-type").starts_with("application/json") {
@@ -24,12 +29,14 @@ pub fn check_answer(method: &Method, path: &str, answer: &Answer) {
     }
     let validator = validator(&format!("{method} {template} {}", answer.status), schema);
     let body = answer.json();
-    let errors: Vec<String> = validator.iter_errors(&body).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let errors: Vec<String> =
+        validator.iter_errors(&body).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{method} {template}: {errors:?} in {body}");
 }
 
 fn validator(name: &str, schema: &Value) -> Arc<jsonschema::Validator> {
-    static KNOWN: LazyLock<Mutex<HashMap<String, Arc<jsonschema::Validator>>>> = LazyLock::new(Mutex::default);
+    static KNOWN: LazyLock<Mutex<HashMap<String, Arc<jsonschema::Validator>>>> =
+        LazyLock::new(Mutex::default);
     let mut known = KNOWN.lock().unwrap();
     let make = || {
         let whole = json!({ "allOf": [schema], "components": DOCUMENT["components"] });
@@ -48,17 +55,21 @@ fn template_of(path: &str) -> Option<&'static str> {
     let path = path.strip_prefix("/api").unwrap_or(path);
     let fits = |template: &str| {
         let (ours, theirs): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
-        ours.len() == theirs.len() && ours.iter().zip(&theirs).all(|(a, b)| a.starts_with('{') && !b.is_empty() || a == b)
+        ours.len() == theirs.len()
+            && ours.iter().zip(&theirs).all(|(a, b)| a.starts_with('{') && !b.is_empty() || a == b)
     };
-    let mut templates: Vec<&'static str> = routes::table().iter().map(|route| route.path).filter(|path| fits(path)).collect();
+    let mut templates: Vec<&'static str> =
+        routes::table().iter().map(|route| route.path).filter(|path| fits(path)).collect();
     templates.sort_by_key(|template| template.contains('{'));
     templates.first().copied()
 }
 
 #[test]
 fn the_document_has_every_route_of_the_table_and_no_other() {
-    let table: BTreeSet<String> =
-        routes::table().iter().map(|route| format!("{} {}", route.method.as_str().to_lowercase(), route.path)).collect();
+    let table: BTreeSet<String> = routes::table()
+        .iter()
+        .map(|route| format!("{} {}", route.method.as_str().to_lowercase(), route.path))
+        .collect();
     let mut document = BTreeSet::new();
     for (path, item) in DOCUMENT["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {

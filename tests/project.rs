@@ -6,7 +6,12 @@ use crate::world::{HELLO, World, seconds};
 
 async fn names(world: &World) -> Vec<String> {
     let page = world.any_agent().get("/projects").await.expect(200);
-    page["projects"].as_array().unwrap().iter().map(|project| project["projectId"].as_str().unwrap().to_owned()).collect()
+    page["projects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|project| project["projectId"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 async fn project(world: &World, name: &str) -> Value {
@@ -42,7 +47,8 @@ async fn a_project_without_code_is_missing_and_keeps_its_jobs_until_the_code_is_
     let back = project(&world, HELLO).await;
     assert_eq!((&back["state"], &back["createdAt"]), (&json!("active"), &created));
     let log = world.log_of("platform").await;
-    let about: Vec<&str> = log.iter().filter_map(|line| line.strip_prefix("mrx: project mrx-hello: ")).collect();
+    let about: Vec<&str> =
+        log.iter().filter_map(|line| line.strip_prefix("mrx: project mrx-hello: ")).collect();
     assert_eq!(about, ["found", "no longer on the forge", "changed"]);
 }
 

@@ -49,7 +49,8 @@ async fn a_good_file_that_a_person_commits_is_a_job() {
 async fn a_job_whose_id_was_made_for_another_project_is_not_handed_out() {
     let mut world = World::start().await;
     world.close().await;
-    let foreign = IdMaker::new().job(&"mrx-other".parse().unwrap(), "2026-11-20T09:00:00.000Z".parse().unwrap());
+    let foreign =
+        IdMaker::new().job(&"mrx-other".parse().unwrap(), "2026-11-20T09:00:00.000Z".parse().unwrap());
     world.commit_by_hand(HELLO, &[(&layout::open_job(&foreign), &file(&JOB.0, foreign.as_str()))]);
     world.open().await;
     assert!(world.agent("builder-1").claim_with(json!({})).await.is_none());
@@ -61,7 +62,10 @@ async fn a_job_whose_id_was_made_for_another_project_is_not_handed_out() {
 async fn a_file_that_is_no_job_is_reported_and_the_queue_goes_on() {
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("a YAML bomb", bomb()),
-        ("deep lists", file("payload: {}", &format!("payload: {{a: {}{}}}", "[".repeat(5000), "]".repeat(5000)))),
+        (
+            "deep lists",
+            file("payload: {}", &format!("payload: {{a: {}{}}}", "[".repeat(5000), "]".repeat(5000))),
+        ),
         ("a field twice", file("attempt: 1", "attempt: 1\nattempt: 1")),
         ("a name twice in the payload", file("payload: {}", "payload: {a: 1, a: 2}")),
         ("an unknown field", file("attempt: 1", "attempt: 1\nowner: anna")),
@@ -90,8 +94,16 @@ async fn a_file_that_is_no_job_is_reported_and_the_queue_goes_on() {
         let paths: Vec<_> = files.iter().map(|file| &file["path"]).collect();
         assert_eq!(paths, [JOB.1.as_str()], "{what}");
         assert!(files[0]["cause"].as_str().unwrap().len() > 10, "{what}: {quarantine}");
-        assert_eq!(world.admin().get(&format!("/jobs/{}", JOB.0)).await.refused(409), "fileInvalid", "{what}");
-        assert_eq!(world.admin().post(&format!("/jobs/{}/cancel", JOB.0)).await.refused(409), "fileInvalid", "{what}");
+        assert_eq!(
+            world.admin().get(&format!("/jobs/{}", JOB.0)).await.refused(409),
+            "fileInvalid",
+            "{what}"
+        );
+        assert_eq!(
+            world.admin().post(&format!("/jobs/{}/cancel", JOB.0)).await.refused(409),
+            "fileInvalid",
+            "{what}"
+        );
         let held = world.agent("builder-1").claim().await;
         assert_eq!(held.id, good, "{what}");
         world.agent("builder-1").say(&held, json!({ "state": "completed" })).await.expect(200);
@@ -107,7 +119,10 @@ async fn a_bad_file_among_ended_jobs_or_artifacts_does_not_hide_the_others() {
     world.agent("builder-1").say(&held, json!({ "state": "completed" })).await.expect(200);
     world.close().await;
     let artifact = "artifacts/7/k/art-01jd000000000000000000007k.yaml";
-    world.commit_by_hand(HELLO, &[("jobs/done/2026-11-20/7/k/job-01jd000000000000000000007k.yaml", b"?"), (artifact, b"?")]);
+    world.commit_by_hand(
+        HELLO,
+        &[("jobs/done/2026-11-20/7/k/job-01jd000000000000000000007k.yaml", b"?"), (artifact, b"?")],
+    );
     world.open().await;
     let jobs = world.admin().get(&format!("/projects/{HELLO}/jobs")).await.expect(200);
     assert_eq!(jobs["jobs"].as_array().unwrap().len(), 1);

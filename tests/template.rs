@@ -27,7 +27,8 @@ async fn check(world: &World, project: &str, path: &str, schema_name: &str) {
     let schema = world.file(project, &format!(".mrx/schema/{schema_name}.json")).await.unwrap();
     let schema: Value = serde_json::from_str(&schema).unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
-    let errors: Vec<String> = validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let errors: Vec<String> =
+        validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{path}: {errors:?} in {text}");
     let mut odd = value.clone();
     odd["unknown"] = json!(1);
@@ -43,15 +44,21 @@ fn fanned(folder: &str, id: &str) -> String {
 async fn the_files_that_are_written_are_as_their_schemas_say() {
     let world = World::start().await;
     check(&world, HELLO, "project.yaml", "project").await;
-    let id = world.queue_with(json!({ "jobType": "chat", "labels": ["gpu"], "payload": { "a": [1, null] } })).await;
+    let id = world
+        .queue_with(json!({ "jobType": "chat", "labels": ["gpu"], "payload": { "a": [1, null] } }))
+        .await;
     let open = fanned("jobs/open", &id);
     check(&world, HELLO, &open, "job").await;
     for attempt in 0..2 {
         let agent = world.agent("talker-1");
-        let call = agent.claim_call(json!({ "labels": ["gpu"] })).header("Idempotency-Key", &format!("k{attempt}"));
+        let call =
+            agent.claim_call(json!({ "labels": ["gpu"] })).header("Idempotency-Key", &format!("k{attempt}"));
         let held = crate::world::held(&call.await).unwrap();
         check(&world, HELLO, &open, "job").await;
-        agent.say(&held, json!({ "state": "running", "progress": "half", "result": { "x": 1 } })).await.expect(200);
+        agent
+            .say(&held, json!({ "state": "running", "progress": "half", "result": { "x": 1 } }))
+            .await
+            .expect(200);
         world.admin().post(&format!("/jobs/{id}/cancel")).await.expect(200);
         check(&world, HELLO, &open, "job").await;
         let artifact = agent.upload(&held, "a.txt", b"a").await;

@@ -19,8 +19,8 @@ use crate::http::error::{ApiError, ApiResult};
 use crate::http::input::{Asked, Named, byte_range, lease, version};
 use crate::id::{ArtifactId, JobId, LeaseId, ProjectId};
 use crate::job::api::with_job_status;
-use crate::job::{Job, JobError};
 use crate::job::jobs::{agent_of, holds};
+use crate::job::{Job, JobError};
 use crate::state::layout::RepoName;
 
 /// The query of an upload.
@@ -68,7 +68,11 @@ pub struct ArtifactsPage {
         (status = 413, description = "tooLarge: more than 8 GiB"),
     ))]
 pub async fn upload(
-    State(app): State<App>, caller: Principal, Named(project): Named<ProjectId>, Asked(query): Asked<UploadQuery>, request: Request,
+    State(app): State<App>,
+    caller: Principal,
+    Named(project): Named<ProjectId>,
+    Asked(query): Asked<UploadQuery>,
+    request: Request,
 ) -> ApiResult<Response> {
     app.projects.get(&project)?;
     let job = match &query.job_id {
@@ -76,7 +80,9 @@ pub async fn upload(
         None => None,
     };
     let (actor, lease) = match (caller, &job) {
-        (Principal::Agent, None) => return Err(ApiError::bad_request("an agent says which job made the file: ?jobId=")),
+        (Principal::Agent, None) => {
+            return Err(ApiError::bad_request("an agent says which job made the file: ?jobId="));
+        }
         (Principal::Agent, Some(job)) => {
             let lease = lease(request.headers())?;
             holds(job, &lease)?;
@@ -94,7 +100,8 @@ pub async fn upload(
     };
     let done = app.artifacts.upload(upload, actor, request.into_body().into_data_stream()).await?;
     let status = if done.answer.1 { StatusCode::CREATED } else { StatusCode::OK };
-    let response = written(&app, query.ack, &RepoName::Project(project), status, &done, &done.answer.0).await?;
+    let response =
+        written(&app, query.ack, &RepoName::Project(project), status, &done, &done.answer.0).await?;
     let (Some(lease), Some(job)) = (lease, job) else { return Ok(response) };
     app.jobs.leases().renew(&job.job_id, &lease);
     Ok(with_job_status(response, &app, &*app.jobs.get(&job.job_id).await?))
@@ -109,12 +116,15 @@ async fn job_of(app: &App, project: &ProjectId, id: &JobId) -> ApiResult<Arc<Job
 #[utoipa::path(get, path = "/projects/{id}/artifacts", params(("id" = ProjectId, Path), ListQuery),
     responses((status = 200, description = "Artifacts", body = ArtifactsPage)))]
 pub async fn list(
-    State(app): State<App>, Named(project): Named<ProjectId>, Asked(query): Asked<ListQuery>,
+    State(app): State<App>,
+    Named(project): Named<ProjectId>,
+    Asked(query): Asked<ListQuery>,
 ) -> ApiResult<Json<ArtifactsPage>> {
     app.projects.get(&project)?;
     let limit = page_length(query.limit);
     let found = app.artifacts.page(&project, query.cursor, limit).await?;
-    let next_cursor = found.last().filter(|_| found.len() == limit).map(|artifact| artifact.artifact_id.clone());
+    let next_cursor =
+        found.last().filter(|_| found.len() == limit).map(|artifact| artifact.artifact_id.clone());
     Ok(Json(ArtifactsPage { artifacts: found, next_cursor }))
 }
 
@@ -122,7 +132,8 @@ pub async fn list(
 #[utoipa::path(get, path = "/projects/{id}/artifacts/{artifactId}", params(("id" = ProjectId, Path), ("artifactId" = ArtifactId, Path)),
     responses((status = 200, description = "The entry", body = Artifact)))]
 pub async fn get(
-    State(app): State<App>, Named((project, id)): Named<(ProjectId, ArtifactId)>,
+    State(app): State<App>,
+    Named((project, id)): Named<(ProjectId, ArtifactId)>,
 ) -> ApiResult<Json<Artifact>> {
     Ok(Json(app.artifacts.get(&project, &id).await?))
 }
@@ -140,16 +151,24 @@ pub async fn get(
         (status = 416, description = "rangeNotSatisfiable: the file is shorter"),
     ))]
 pub async fn content(
-    State(app): State<App>, headers: HeaderMap, Named((project, id)): Named<(ProjectId, ArtifactId)>,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Named((project, id)): Named<(ProjectId, ArtifactId)>,
 ) -> ApiResult<Response> {
     let artifact = app.artifacts.get(&project, &id).await?;
     if version(&headers, header::IF_NONE_MATCH) == Some(artifact.sha256.as_str()) {
         return Ok(with_etag(StatusCode::NOT_MODIFIED.into_response(), &artifact.sha256));
     }
     let range = byte_range(&headers, artifact.size)?;
-    let bytes = app.artifacts.store().get(&artifact.sha256, range.clone()).await.map_err(crate::artifact::ArtifactError::from)?;
+    let bytes = app
+        .artifacts
+        .store()
+        .get(&artifact.sha256, range.clone())
+        .await
+        .map_err(crate::artifact::ArtifactError::from)?;
     let length = range.as_ref().map_or(artifact.size, |range| range.end - range.start);
-    let name: String = artifact.name.chars().map(|c| if c.is_ascii_graphic() && c != '"' { c } else { '_' }).collect();
+    let name: String =
+        artifact.name.chars().map(|c| if c.is_ascii_graphic() && c != '"' { c } else { '_' }).collect();
     let mut response = Body::from_stream(bytes).into_response();
     let mut set = |name, value: String| {
         if let Ok(value) = value.parse() {

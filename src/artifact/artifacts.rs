@@ -91,7 +91,10 @@ impl Artifacts {
 
     /// Stores a file and its entry; the same job, name and bytes again give the entry that stands. Tells whether it is new.
     pub async fn upload<E: std::fmt::Display>(
-        &self, upload: Upload, actor: Actor, bytes: impl Stream<Item = Result<Bytes, E>> + Unpin,
+        &self,
+        upload: Upload,
+        actor: Actor,
+        bytes: impl Stream<Item = Result<Bytes, E>> + Unpin,
     ) -> Result<Done<(Arc<Artifact>, bool)>, ArtifactError> {
         check_name(&upload.name)?;
         check_build_number(upload.build_number.as_deref())?;
@@ -123,7 +126,10 @@ impl Artifacts {
             let subject = format!("artifact {id}: {} uploaded, {} bytes", entry.name, entry.size);
             let edits = vec![Edit::put(layout::artifact(&id), entry.clone())];
             let event = "artifact.uploaded";
-            Ok(Decision::commit(Change { branch: STATE_REF.into(), subject, event, actor, request, edits }, (entry, true)))
+            Ok(Decision::commit(
+                Change { branch: STATE_REF.into(), subject, event, actor, request, edits },
+                (entry, true),
+            ))
         };
         self.state.change(&RepoName::Project(upload.project), decide).await
     }
@@ -133,7 +139,10 @@ impl Artifacts {
         let snapshot = self.snapshot(project).await?;
         let path = layout::artifact(id);
         let unknown = ArtifactError::Unknown(id.clone());
-        let read = move || snapshot.map_or(Ok(None), |snapshot| snapshot.file(&path).map(|file| file.map(|file| (path, file))));
+        let read = move || {
+            snapshot
+                .map_or(Ok(None), |snapshot| snapshot.file(&path).map(|file| file.map(|file| (path, file))))
+        };
         let file = tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??;
         let (path, file) = file.ok_or(unknown)?;
         Ok(yaml::read(&path, "artifact", &file)?)
@@ -141,7 +150,10 @@ impl Artifacts {
 
     /// The newest entries older than `before`, at most `limit`.
     pub async fn page(
-        &self, project: &ProjectId, before: Option<ArtifactId>, limit: usize,
+        &self,
+        project: &ProjectId,
+        before: Option<ArtifactId>,
+        limit: usize,
     ) -> Result<Vec<Artifact>, ArtifactError> {
         let Some(snapshot) = self.snapshot(project).await? else { return Ok(Vec::new()) };
         tokio::task::spawn_blocking(move || page(&snapshot, before.as_ref(), limit))
@@ -158,13 +170,17 @@ impl Artifacts {
 }
 
 /// The names of all entries are read, and the files of one page.
-fn page(snapshot: &Snapshot, before: Option<&ArtifactId>, limit: usize) -> Result<Vec<Artifact>, ArtifactError> {
+fn page(
+    snapshot: &Snapshot,
+    before: Option<&ArtifactId>,
+    limit: usize,
+) -> Result<Vec<Artifact>, ArtifactError> {
     let mut found = Vec::new();
     snapshot.walk(layout::ARTIFACTS, &mut |path, oid| {
-        if let Ok(id) = layout::stem(path).parse::<ArtifactId>() {
-            if before.is_none_or(|before| id < *before) {
-                found.push((id, path.to_owned(), oid));
-            }
+        if let Ok(id) = layout::stem(path).parse::<ArtifactId>()
+            && before.is_none_or(|before| id < *before)
+        {
+            found.push((id, path.to_owned(), oid));
         }
         Ok(())
     })?;
@@ -184,7 +200,9 @@ fn page(snapshot: &Snapshot, before: Option<&ArtifactId>, limit: usize) -> Resul
 
 fn check_build_number(number: Option<&str>) -> Result<(), ArtifactError> {
     match number {
-        Some(number) if !(1..=64).contains(&number.chars().count()) || number.chars().any(char::is_control) => {
+        Some(number)
+            if !(1..=64).contains(&number.chars().count()) || number.chars().any(char::is_control) =>
+        {
             Err(ArtifactError::BadBuildNumber(number.chars().take(80).collect()))
         }
         _ => Ok(()),

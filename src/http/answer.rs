@@ -34,7 +34,12 @@ pub struct AckQuery {
 
 /// Answers a write, when it is as far as was asked.
 pub async fn written<T, B: Serialize>(
-    app: &App, ack: Ack, repo: &RepoName, status: StatusCode, done: &Done<T>, body: B,
+    app: &App,
+    ack: Ack,
+    repo: &RepoName,
+    status: StatusCode,
+    done: &Done<T>,
+    body: B,
 ) -> ApiResult<Response> {
     if ack == Ack::Published {
         app.state.published(repo, done.lsn).await?;

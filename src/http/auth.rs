@@ -161,8 +161,12 @@ pub async fn guard(State((who, tokens)): State<(Who, Tokens)>, mut request: Requ
 
 fn refusal(who: Who, caller: Option<Principal>) -> ApiError {
     if caller.is_none() {
-        return ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "send a valid token as Authorization: Bearer <token>")
-            .with_header(header::WWW_AUTHENTICATE, "Bearer");
+        return ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "send a valid token as Authorization: Bearer <token>",
+        )
+        .with_header(header::WWW_AUTHENTICATE, "Bearer");
     }
     let allowed = if who == Who::Admin { "the admin" } else { "agents" };
     ApiError::new(StatusCode::FORBIDDEN, "forbidden", format!("only {allowed} may do this"))
@@ -189,7 +193,10 @@ mod tests {
         let tokens = Tokens::open(&keys).unwrap();
         assert_eq!(std::fs::read_to_string(keys.join(ADMIN_TOKEN)).unwrap(), first);
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&keys), mode(&keys.join(ADMIN_TOKEN)), mode(&keys.join(AGENT_TOKEN))), (0o700, 0o600, 0o600));
+        assert_eq!(
+            (mode(&keys), mode(&keys.join(ADMIN_TOKEN)), mode(&keys.join(AGENT_TOKEN))),
+            (0o700, 0o600, 0o600)
+        );
         let mut headers = HeaderMap::new();
         assert_eq!(tokens.caller(&headers), None);
         headers.insert(header::AUTHORIZATION, format!("Bearer {}", first.trim()).parse().unwrap());

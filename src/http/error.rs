@@ -25,7 +25,8 @@ pub struct ApiError {
     code: &'static str,
     message: String,
     details: Value,
-    headers: HeaderMap,
+    /// Boxed, because a refusal is handed through many hands and seldom has any.
+    headers: Box<HeaderMap>,
 }
 
 /// The body of every refusal.
@@ -49,7 +50,7 @@ pub type ApiResult<T> = Result<T, ApiError>;
 impl ApiError {
     /// A refusal with a stable code and a sentence for a person.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), details: json!({}), headers: HeaderMap::new() }
+        Self { status, code, message: message.into(), details: json!({}), headers: Box::default() }
     }
 
     /// The request is not understood.
@@ -79,7 +80,11 @@ impl ApiError {
     /// Something went wrong on this side: the cause is logged, the client gets a sentence.
     fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(request = request_id::current(), %cause, "a request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the daemon could not do this; its log says why")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the daemon could not do this; its log says why",
+        )
     }
 }
 
@@ -88,8 +93,13 @@ impl IntoResponse for ApiError {
         if let (true, Some(id)) = (self.status.is_server_error(), request_id::current()) {
             self.details["requestId"] = id.into();
         }
-        let body = ErrorBody { error: true, code: self.code.to_owned(), message: self.message, details: self.details };
-        (self.status, self.headers, Json(body)).into_response()
+        let body = ErrorBody {
+            error: true,
+            code: self.code.to_owned(),
+            message: self.message,
+            details: self.details,
+        };
+        (self.status, *self.headers, Json(body)).into_response()
     }
 }
 
@@ -101,13 +111,19 @@ impl From<EngineError> for ApiError {
         match error {
             EngineError::Full(_) => {
                 tracing::error!(request = request_id::current(), %error, "changes are refused");
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "diskFull", "the disk is full; reading works, writing will when there is room")
-                    .with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "diskFull",
+                    "the disk is full; reading works, writing will when there is room",
+                )
+                .with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
             }
-            EngineError::Unknown => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the daemon is stopping; ask again, with the same Idempotency-Key")
-                    .with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
-            }
+            EngineError::Unknown => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "stopping",
+                "the daemon is stopping; ask again, with the same Idempotency-Key",
+            )
+            .with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS),
             EngineError::NoRepo(_) => Self::new(StatusCode::NOT_FOUND, "notFound", error.to_string()),
             EngineError::Edit(_) => Self::new(StatusCode::CONFLICT, "pathClash", error.to_string()),
             EngineError::Load(_) => Self::internal(&error),
@@ -121,22 +137,22 @@ impl From<JobError> for ApiError {
         match error {
             JobError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "jobUnknown", message),
             JobError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
-            JobError::LeaseStale { state, attempt } => Self::new(StatusCode::CONFLICT, "jobLeaseStale", message)
-                .with_details(json!({ "state": state, "attempt": attempt })),
+            JobError::LeaseStale { state, attempt } => {
+                Self::new(StatusCode::CONFLICT, "jobLeaseStale", message)
+                    .with_details(json!({ "state": state, "attempt": attempt }))
+            }
             JobError::Move(MoveError::Ended(state)) => {
                 Self::new(StatusCode::CONFLICT, "jobEnded", message).with_details(json!({ "state": state }))
             }
-            JobError::Move(MoveError::NotPending(state) | MoveError::NotHeld(state) | MoveError::NotEnded(state)) => {
-                Self::new(StatusCode::CONFLICT, "jobState", message).with_details(json!({ "state": state }))
-            }
+            JobError::Move(
+                MoveError::NotPending(state) | MoveError::NotHeld(state) | MoveError::NotEnded(state),
+            ) => Self::new(StatusCode::CONFLICT, "jobState", message).with_details(json!({ "state": state })),
             JobError::Invalid(_) => Self::bad_request(message),
             JobError::CursorGone => Self::bad_request(message),
-            JobError::Changed { found } => {
-                Self::new(StatusCode::PRECONDITION_FAILED, "jobChanged", message).with_details(json!({ "version": found }))
-            }
-            JobError::TooLarge { bytes } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "jobTooLarge", message).with_details(json!({ "size": bytes }))
-            }
+            JobError::Changed { found } => Self::new(StatusCode::PRECONDITION_FAILED, "jobChanged", message)
+                .with_details(json!({ "version": found })),
+            JobError::TooLarge { bytes } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "jobTooLarge", message)
+                .with_details(json!({ "size": bytes })),
             JobError::LogIncomplete { stored, reported } => {
                 Self::new(StatusCode::PRECONDITION_FAILED, "logIncomplete", message)
                     .with_details(json!({ "size": stored, "reported": reported }))
@@ -178,8 +194,12 @@ impl From<ArtifactError> for ApiError {
             ArtifactError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "artifactUnknown", message),
             ArtifactError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
             ArtifactError::BadName(_) | ArtifactError::BadBuildNumber(_) => Self::bad_request(message),
-            ArtifactError::Store(StoreError::Broken { .. }) => Self::new(StatusCode::BAD_REQUEST, "uploadBroken", message),
-            ArtifactError::Store(StoreError::TooLarge) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", message),
+            ArtifactError::Store(StoreError::Broken { .. }) => {
+                Self::new(StatusCode::BAD_REQUEST, "uploadBroken", message)
+            }
+            ArtifactError::Store(StoreError::TooLarge) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", message)
+            }
             ArtifactError::Store(error) => Self::internal(&error),
             ArtifactError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
             ArtifactError::Job(error) => error.into(),

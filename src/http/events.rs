@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use futures_util::Stream;
 use serde::Deserialize;
-use utoipa::IntoParams;
 use tokio::sync::broadcast::error::RecvError;
+use utoipa::IntoParams;
 
 use super::error::{ApiError, ApiResult};
 use super::input::Asked;
@@ -50,11 +50,16 @@ pub struct EventsQuery {
         (status = 410, description = "eventsGone: the place to resume from is not known; begin anew and read what is now"),
     ))]
 pub async fn stream(
-    State(app): State<App>, headers: HeaderMap, Asked(query): Asked<EventsQuery>,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Asked(query): Asked<EventsQuery>,
 ) -> ApiResult<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>> {
     let last_seen = headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let after = last_seen.or_else(|| query.after.clone()).filter(|text| !text.is_empty());
-    let after: Option<Oid> = after.map(|text| text.parse()).transpose().map_err(|error: crate::state::oid::BadOid| ApiError::bad_request(error.to_string()))?;
+    let after: Option<Oid> = after
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|error: crate::state::oid::BadOid| ApiError::bad_request(error.to_string()))?;
     let mut subscription = app.state.events().subscribe(after);
     if let (Some(after), false) = (after, subscription.is_gapless) {
         subscription.missed = read_missed(&app, query.project.clone(), after).await?;
@@ -67,7 +72,9 @@ async fn read_missed(app: &App, project: Option<ProjectId>, after: Oid) -> ApiRe
     let gone = |message: String| ApiError::new(StatusCode::GONE, "eventsGone", message);
     let Some(project) = project else {
         let hint = "resume each project by itself with ?project=, or begin without it and read what is now";
-        return Err(gone(format!("the daemon does not remember what happened since {after} in all projects; {hint}")));
+        return Err(gone(format!(
+            "the daemon does not remember what happened since {after} in all projects; {hint}"
+        )));
     };
     app.projects.get(&project)?;
     let found = app.state.events_after(&RepoName::Project(project.clone()), STATE_REF, after).await?;

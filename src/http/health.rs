@@ -48,7 +48,11 @@ pub fn check_ready(app: &App) -> ApiResult<()> {
     if app.is_ready() {
         return Ok(());
     }
-    let starting = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "open jobs are still being read; ask again");
+    let starting = ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "starting",
+        "open jobs are still being read; ask again",
+    );
     Err(starting.with_header(header::RETRY_AFTER, "1"))
 }
 
@@ -66,7 +70,11 @@ pub async fn metrics(State(app): State<App>) -> ApiResult<Response> {
     };
     let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
     let count64 = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    gauge("journal_records", "Changes that are durable and not yet in their repository", count64(backlog.records));
+    gauge(
+        "journal_records",
+        "Changes that are durable and not yet in their repository",
+        count64(backlog.records),
+    );
     gauge("journal_segments", "Segments of the journal in use", count64(backlog.segments));
     gauge("journal_bytes", "Bytes of the journal on disk", count64(backlog.bytes));
     gauge("jobs_pending", "Jobs that wait for an agent", count(pending));

@@ -17,12 +17,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if !content_type.is_some_and(|value| value.split(';').next().unwrap_or_default().trim() == "application/json") {
+        let is_json = |value: &str| value.split(';').next().unwrap_or_default().trim() == "application/json";
+        if !content_type.is_some_and(is_json) {
             let message = "send the body as Content-Type: application/json";
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "notJson", message));
         }
         let bytes = Raw::from_request(request, state).await?.0;
-        serde_json::from_slice(&bytes).map(Body).map_err(|error| ApiError::bad_request(format!("the body is not as it must be: {error}")))
+        serde_json::from_slice(&bytes)
+            .map(Body)
+            .map_err(|error| ApiError::bad_request(format!("the body is not as it must be: {error}")))
     }
 }
 
@@ -33,9 +36,11 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
     type Rejection = ApiError;
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         Bytes::from_request(request, state).await.map(Raw).map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", "the body is larger than this route takes: 1 MiB")
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "tooLarge",
+                "the body is larger than this route takes: 1 MiB",
+            ),
             _ => ApiError::bad_request(format!("the body could not be read: {rejection}")),
         })
     }
@@ -48,7 +53,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query = Query::<T>::from_request_parts(parts, state).await;
-        query.map(|query| Asked(query.0)).map_err(|error| ApiError::bad_request(format!("the query is not as it must be: {}", error.body_text())))
+        query.map(|query| Asked(query.0)).map_err(|error| {
+            ApiError::bad_request(format!("the query is not as it must be: {}", error.body_text()))
+        })
     }
 }
 
@@ -59,8 +66,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let path = Path::<T>::from_request_parts(parts, state).await;
-        path.map(|path| Named(path.0))
-            .map_err(|error| ApiError::new(StatusCode::NOT_FOUND, "notFound", format!("no such path: {}", error.body_text())))
+        path.map(|path| Named(path.0)).map_err(|error| {
+            ApiError::new(StatusCode::NOT_FOUND, "notFound", format!("no such path: {}", error.body_text()))
+        })
     }
 }
 
@@ -76,7 +84,9 @@ pub fn lease(headers: &HeaderMap) -> Result<LeaseId, ApiError> {
 pub fn request_key(headers: &HeaderMap) -> Result<Option<RequestKey>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
-    text.parse().map(Some).map_err(|error: crate::job::types::BadRequestKey| ApiError::bad_request(error.to_string()))
+    text.parse()
+        .map(Some)
+        .map_err(|error: crate::job::types::BadRequestKey| ApiError::bad_request(error.to_string()))
 }
 
 /// The one version that a header such as `If-Match: "…"` names, without its quotes; `*` and lists name none.
@@ -86,21 +96,32 @@ pub fn version(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
 
 /// The first and last byte that `Content-Range: bytes 0-499/*` says (RFC 9110 §14.4).
 pub fn content_range(headers: &HeaderMap, length: usize) -> Result<u64, ApiError> {
-    let wanted = || ApiError::bad_request("send Content-Range: bytes <first>-<last>/*, with last inclusive, for the bytes of the body");
-    let value = headers.get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok()).ok_or_else(wanted)?;
+    let wanted = || {
+        ApiError::bad_request(
+            "send Content-Range: bytes <first>-<last>/*, with last inclusive, for the bytes of the body",
+        )
+    };
+    let value =
+        headers.get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok()).ok_or_else(wanted)?;
     let range = value.strip_prefix("bytes ").and_then(|rest| rest.split_once('/')).map(|(range, _)| range);
     let (first, last) = range.and_then(|range| range.split_once('-')).ok_or_else(wanted)?;
     let (first, last): (u64, u64) = first.parse().ok().zip(last.parse().ok()).ok_or_else(wanted)?;
     if last.checked_sub(first).and_then(|span| span.checked_add(1)) != Some(length as u64) {
-        return Err(ApiError::bad_request(format!("Content-Range says {first}-{last}, and the body has {length} bytes")));
+        return Err(ApiError::bad_request(format!(
+            "Content-Range says {first}-{last}, and the body has {length} bytes"
+        )));
     }
     Ok(first)
 }
 
 /// One range of `Range: bytes=0-499`, for a file of this size (RFC 9110 §14.2). Several ranges are answered with the whole.
 pub fn byte_range(headers: &HeaderMap, size: u64) -> Result<Option<std::ops::Range<u64>>, ApiError> {
-    let Some(value) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else { return Ok(None) };
-    let Some(range) = value.strip_prefix("bytes=").filter(|range| !range.contains(',')) else { return Ok(None) };
+    let Some(value) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else {
+        return Ok(None);
+    };
+    let Some(range) = value.strip_prefix("bytes=").filter(|range| !range.contains(',')) else {
+        return Ok(None);
+    };
     let Some((first, last)) = range.split_once('-') else { return Ok(None) };
     let bounds = match (first.parse::<u64>(), last.parse::<u64>()) {
         (Ok(first), Ok(last)) if first <= last => first..size.min(last.saturating_add(1)),
@@ -129,7 +150,12 @@ mod tests {
         let range = |value, length| content_range(&with(header::CONTENT_RANGE, value), length).ok();
         assert_eq!(range("bytes 0-499/*", 500), Some(0));
         assert_eq!(range("bytes 7-7/*", 1), Some(7));
-        for (bad, length) in [("bytes 0-500/*", 500), ("0-499", 500), ("bytes 5-4/*", 0), ("bytes 0-18446744073709551615/*", 0)] {
+        for (bad, length) in [
+            ("bytes 0-500/*", 500),
+            ("0-499", 500),
+            ("bytes 5-4/*", 0),
+            ("bytes 0-18446744073709551615/*", 0),
+        ] {
             assert_eq!(range(bad, length), None, "{bad}");
         }
     }

@@ -28,7 +28,10 @@ use crate::{agent, artifact, job, log, project};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "MrX", description = "State as git commits: every answer to a write names the commit that records it."),
+    info(
+        title = "MrX",
+        description = "State as git commits: every answer to a write names the commit that records it."
+    ),
     paths(
         super::health::health,
         super::health::ready,
@@ -53,7 +56,21 @@ use crate::{agent, artifact, job, log, project};
         log::api::append,
         agent::api::list,
     ),
-    components(schemas(ErrorBody, Event, Ack, AgentId, ArtifactId, JobId, Label, LeaseId, ProjectId, Oid, JobType, RequestKey, log::api::LogEnd))
+    components(schemas(
+        ErrorBody,
+        Event,
+        Ack,
+        AgentId,
+        ArtifactId,
+        JobId,
+        Label,
+        LeaseId,
+        ProjectId,
+        Oid,
+        JobType,
+        RequestKey,
+        log::api::LogEnd
+    ))
 )]
 struct Api;
 
@@ -73,7 +90,9 @@ pub fn build() -> Value {
     let components = api.components.get_or_insert_default();
     components.add_security_scheme(BEARER, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     for route in routes::table() {
-        if let Some(operation) = api.paths.paths.get_mut(route.path).and_then(|item| of_method(item, &route.method)) {
+        if let Some(operation) =
+            api.paths.paths.get_mut(route.path).and_then(|item| of_method(item, &route.method))
+        {
             complete(operation, &route);
         }
     }
@@ -92,7 +111,8 @@ fn of_method<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Oper
 /// Adds to an operation what the table knows of it and what is the same everywhere.
 fn complete(operation: &mut Operation, route: &Route) {
     operation.operation_id = Some(operation_id(route));
-    operation.tags = Some(vec![route.path.trim_start_matches('/').split('/').next().unwrap_or_default().to_owned()]);
+    operation.tags =
+        Some(vec![route.path.trim_start_matches('/').split('/').next().unwrap_or_default().to_owned()]);
     let before = operation.description.take().map(|text| format!("{text}\n\n")).unwrap_or_default();
     operation.description = Some(format!("{before}Who may call: {}.", who_in_words(route.who)));
     if route.who != Who::Anyone {
@@ -133,8 +153,10 @@ fn common_refusals(operation: &Operation, route: &Route) -> Vec<(&'static str, &
         refusals.push(("400", "badRequest: the request is not as it must be"));
     }
     if route.path.contains('{') {
-        refusals.push(("404", "notFound, projectUnknown, jobUnknown, artifactUnknown: there is no such thing"));
-        refusals.push(("409", "fileInvalid: a person has changed the file into something that cannot be read"));
+        refusals
+            .push(("404", "notFound, projectUnknown, jobUnknown, artifactUnknown: there is no such thing"));
+        refusals
+            .push(("409", "fileInvalid: a person has changed the file into something that cannot be read"));
     }
     if operation.request_body.is_some() {
         refusals.push(("413", "tooLarge: the body is larger than this route takes"));

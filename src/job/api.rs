@@ -185,7 +185,11 @@ struct CodeView {
         (status = 413, description = "tooLarge, jobTooLarge"),
     ))]
 pub async fn create(
-    State(app): State<App>, caller: Principal, headers: HeaderMap, Asked(query): Asked<AckQuery>, Body(body): Body<CreateBody>,
+    State(app): State<App>,
+    caller: Principal,
+    headers: HeaderMap,
+    Asked(query): Asked<AckQuery>,
+    Body(body): Body<CreateBody>,
 ) -> ApiResult<Response> {
     let request = request_key(&headers)?;
     let repo = RepoName::Project(body.project_id.clone());
@@ -196,7 +200,9 @@ pub async fn create(
 fn new_job(body: CreateBody) -> Result<NewJob, ApiError> {
     let timeout_seconds = body.timeout_seconds.unwrap_or(TIMEOUT_SECONDS_DEFAULT);
     if !(1..=TIMEOUT_SECONDS_MAX).contains(&timeout_seconds) {
-        return Err(ApiError::bad_request(format!("timeoutSeconds is {timeout_seconds}; it can be 1 to {TIMEOUT_SECONDS_MAX}")));
+        return Err(ApiError::bad_request(format!(
+            "timeoutSeconds is {timeout_seconds}; it can be 1 to {TIMEOUT_SECONDS_MAX}"
+        )));
     }
     if body.labels.len() > LABELS_MAX {
         return Err(ApiError::bad_request(format!("a job has at most {LABELS_MAX} labels")));
@@ -219,7 +225,9 @@ fn check_payload(kind: JobType, payload: &Object) -> Result<(), ApiError> {
     }
     for name in payload.names() {
         if !matches!(name, "ref" | "buildNumber") {
-            return Err(ApiError::bad_request(format!("the payload of a build has ref and buildNumber, not {name:?}")));
+            return Err(ApiError::bad_request(format!(
+                "the payload of a build has ref and buildNumber, not {name:?}"
+            )));
         }
         if payload.text(name).is_none() {
             return Err(ApiError::bad_request(format!("{name} must be text")));
@@ -234,7 +242,9 @@ fn check_payload(kind: JobType, payload: &Object) -> Result<(), ApiError> {
 }
 
 fn is_ref(text: &str) -> bool {
-    (1..=200).contains(&text.len()) && !text.starts_with('-') && git2::Reference::is_valid_name(&format!("refs/heads/{text}"))
+    (1..=200).contains(&text.len())
+        && !text.starts_with('-')
+        && git2::Reference::is_valid_name(&format!("refs/heads/{text}"))
 }
 
 /// `POST /jobs/claim`: hands an agent the next job, waiting for one if it asks to.
@@ -246,12 +256,17 @@ fn is_ref(text: &str) -> bool {
         (status = 204, description = "No job came while waiting"),
     ))]
 pub async fn claim(
-    State(app): State<App>, headers: HeaderMap, Asked(query): Asked<AckQuery>, Body(body): Body<ClaimBody>,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Asked(query): Asked<AckQuery>,
+    Body(body): Body<ClaimBody>,
 ) -> ApiResult<Response> {
     check_ready(&app)?;
     let request = request_key(&headers)?;
     if body.wait > WAIT_SECONDS_MAX || body.labels.len() > LABELS_MAX {
-        return Err(ApiError::bad_request(format!("wait is at most {WAIT_SECONDS_MAX} seconds, and labels at most {LABELS_MAX}")));
+        return Err(ApiError::bad_request(format!(
+            "wait is at most {WAIT_SECONDS_MAX} seconds, and labels at most {LABELS_MAX}"
+        )));
     }
     app.agents.heard(&body.agent_id, &body.labels).await?;
     let seconds_left = body.available_until.map(|end| Offer::seconds_until(end, app.clock.now()));
@@ -265,7 +280,8 @@ pub async fn claim(
 
 fn claimed(app: &App, job: &Job) -> Result<Claimed, ApiError> {
     let lease = job.lease.as_ref().map(|lease| lease.id.clone());
-    let id = lease.ok_or_else(|| ApiError::new(StatusCode::CONFLICT, "jobState", "the job is not held any more"))?;
+    let id = lease
+        .ok_or_else(|| ApiError::new(StatusCode::CONFLICT, "jobState", "the job is not held any more"))?;
     let until = app.jobs.leases().renew(&job.job_id, &id).unwrap_or_else(|| app.clock.now());
     let code = app.projects.registry().find(&job.project_id).map(|project| CodeView {
         url: project.repo.clone(),
@@ -308,7 +324,11 @@ pub async fn get(State(app): State<App>, headers: HeaderMap, Named(id): Named<Jo
         (status = 413, description = "tooLarge, jobTooLarge"),
     ))]
 pub async fn tell(
-    State(app): State<App>, headers: HeaderMap, Named(id): Named<JobId>, Asked(query): Asked<AckQuery>, Body(body): Body<TellBody>,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Named(id): Named<JobId>,
+    Asked(query): Asked<AckQuery>,
+    Body(body): Body<TellBody>,
 ) -> ApiResult<Response> {
     let lease = lease(&headers)?;
     let only_if = version(&headers, header::IF_MATCH).map(str::to_owned);
@@ -334,12 +354,17 @@ fn told(body: TellBody) -> Result<Told, ApiError> {
         (Some(JobState::Completed), None) => Some(Outcome::Completed),
         (Some(JobState::Cancelled), None) => Some(Outcome::Cancelled),
         (Some(JobState::Failed), Some(failure)) => Some(Outcome::Failed(failure)),
-        (Some(JobState::Failed), None) => return Err(ApiError::bad_request("a failed job says why, in failure")),
+        (Some(JobState::Failed), None) => {
+            return Err(ApiError::bad_request("a failed job says why, in failure"));
+        }
         (_, Some(_)) => return Err(ApiError::bad_request("failure goes with state: failed")),
-        (Some(state), None) => return Err(ApiError::bad_request(format!("an agent cannot set the state to {state}"))),
+        (Some(state), None) => {
+            return Err(ApiError::bad_request(format!("an agent cannot set the state to {state}")));
+        }
     };
     let running = body.state == Some(JobState::Running);
-    let report = Report { running, progress: body.progress, payload_delta: body.payload_delta, result: body.result };
+    let report =
+        Report { running, progress: body.progress, payload_delta: body.payload_delta, result: body.result };
     Ok(Told { report, outcome, log: body.log.map(checked_sum).transpose()?, only_if: None })
 }
 
@@ -369,7 +394,10 @@ pub fn with_job_status(mut response: Response, app: &App, job: &Job) -> Response
         (status = 409, description = "jobEnded: it has ended already; fileInvalid"),
     ))]
 pub async fn cancel(
-    State(app): State<App>, caller: Principal, Named(id): Named<JobId>, Asked(query): Asked<AckQuery>,
+    State(app): State<App>,
+    caller: Principal,
+    Named(id): Named<JobId>,
+    Asked(query): Asked<AckQuery>,
 ) -> ApiResult<Response> {
     let done = app.jobs.cancel(&id, caller.actor()).await?;
     let repo = RepoName::Project(done.answer.project_id.clone());
@@ -383,7 +411,10 @@ pub async fn cancel(
         (status = 409, description = "jobState: it has not ended; fileInvalid"),
     ))]
 pub async fn retry(
-    State(app): State<App>, caller: Principal, Named(id): Named<JobId>, Asked(query): Asked<AckQuery>,
+    State(app): State<App>,
+    caller: Principal,
+    Named(id): Named<JobId>,
+    Asked(query): Asked<AckQuery>,
 ) -> ApiResult<Response> {
     let done = app.jobs.retry(&id, caller.actor()).await?;
     let repo = RepoName::Project(done.answer.project_id.clone());
@@ -396,11 +427,15 @@ pub async fn retry(
 #[utoipa::path(get, path = "/projects/{id}/jobs", params(("id" = ProjectId, Path), ListQuery),
     responses((status = 200, description = "Jobs", body = JobsPage)))]
 pub async fn list(
-    State(app): State<App>, Named(id): Named<ProjectId>, Asked(query): Asked<ListQuery>,
+    State(app): State<App>,
+    Named(id): Named<ProjectId>,
+    Asked(query): Asked<ListQuery>,
 ) -> ApiResult<Json<JobsPage>> {
     app.projects.get(&id)?;
-    let cursor = query.cursor.as_deref().map(str::parse).transpose()
-        .map_err(|_| ApiError::bad_request("the cursor is none that this list gave; begin without one"))?;
+    let cursor =
+        query.cursor.as_deref().map(str::parse).transpose().map_err(|_| {
+            ApiError::bad_request("the cursor is none that this list gave; begin without one")
+        })?;
     let wanted = move |job: &Job| {
         query.state.is_none_or(|state| job.state == state)
             && query.kind.is_none_or(|kind| job.kind == kind)

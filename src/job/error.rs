@@ -40,13 +40,17 @@ pub enum JobError {
         found: String,
     },
     /// The job's file would be larger than a file of state may be.
-    #[error("the job would have {bytes} bytes, and at most {FILE_BYTES_MAX} are kept; make payload and result smaller")]
+    #[error(
+        "the job would have {bytes} bytes, and at most {FILE_BYTES_MAX} are kept; make payload and result smaller"
+    )]
     TooLarge {
         /// How large it would be.
         bytes: usize,
     },
     /// The log is not what the agent says.
-    #[error("the log has {stored} bytes here, and the report says {reported} bytes with another sum or size; send what is missing and report again")]
+    #[error(
+        "the log has {stored} bytes here, and the report says {reported} bytes with another sum or size; send what is missing and report again"
+    )]
     LogIncomplete {
         /// Bytes stored.
         stored: u64,

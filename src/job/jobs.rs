@@ -110,7 +110,10 @@ impl Jobs {
 
     /// Makes a job that waits. The same request makes it once.
     pub async fn create(
-        &self, new: NewJob, actor: Actor, request: Option<RequestKey>,
+        &self,
+        new: NewJob,
+        actor: Actor,
+        request: Option<RequestKey>,
     ) -> Result<Done<Arc<Job>>, JobError> {
         if self.registry.find(&new.project).is_none() {
             return Err(JobError::UnknownProject(new.project));
@@ -122,12 +125,15 @@ impl Jobs {
         let decide = |view: &mut View<'_>| -> Result<_, JobError> {
             let known = request.as_ref().and_then(|key| view.request(&actor.name, key.as_str()));
             if let Some(id) = known.and_then(job_of_subject) {
-                return find(view, &id)?.ok_or(JobError::Unknown(id)).map(|found| Decision::nothing(found.job));
+                return find(view, &id)?
+                    .ok_or(JobError::Unknown(id))
+                    .map(|found| Decision::nothing(found.job));
             }
             let subject = format!("job {}: pending {}", job.job_id, job.kind.word());
             let edits = vec![Edit::put(layout::open_job(&job.job_id), job.clone())];
             let request = request.as_ref().map(|key| key.as_str().to_owned());
-            let change = Change { branch: STATE_REF.into(), subject, event: "job.created", actor, request, edits };
+            let change =
+                Change { branch: STATE_REF.into(), subject, event: "job.created", actor, request, edits };
             Ok(Decision::commit(change, job))
         };
         self.state.change(&repo, decide).await
@@ -152,14 +158,24 @@ impl Jobs {
 
     /// A page of a project's jobs that are `wanted`, and where the next one begins.
     pub async fn page(
-        &self, project: &ProjectId, after: Option<Cursor>, limit: usize, wanted: impl Fn(&Job) -> bool + Send + 'static,
+        &self,
+        project: &ProjectId,
+        after: Option<Cursor>,
+        limit: usize,
+        wanted: impl Fn(&Job) -> bool + Send + 'static,
     ) -> Result<(Vec<Arc<Job>>, Option<Cursor>), JobError> {
         let repo = RepoName::Project(project.clone());
         let (open, snapshot) = match &after {
             // The first page is what memory has; the later ones are read from the commit that the first one saw.
             None => {
                 let ask = |view: &mut View<'_>| -> Vec<Arc<Job>> {
-                    view.get::<OpenJobs>().iter().rev().filter(|job| wanted(job)).take(limit).cloned().collect()
+                    view.get::<OpenJobs>()
+                        .iter()
+                        .rev()
+                        .filter(|job| wanted(job))
+                        .take(limit)
+                        .cloned()
+                        .collect()
                 };
                 self.state.read_with_snapshot(&repo, ask).await?
             }
@@ -216,11 +232,11 @@ impl Jobs {
         let known = claim.request.as_ref().and_then(|key| self.leases.find(&claim.agent, key));
         let Some((id, project)) = known else { return Ok(None) };
         let decide = |view: &mut View<'_>| -> Result<_, JobError> {
-            let is_it = |job: &&Arc<Job>| job.lease.as_ref().is_some_and(|lease| lease.request == claim.request);
+            let is_it =
+                |job: &&Arc<Job>| job.lease.as_ref().is_some_and(|lease| lease.request == claim.request);
             Ok(Decision::nothing(view.get::<OpenJobs>().find(&id).filter(is_it).cloned()))
         };
-        let done =
-            self.state.change(&RepoName::Project(project), decide).await?;
+        let done = self.state.change(&RepoName::Project(project), decide).await?;
         Ok(done.answer.map(|job| Done { answer: job, commit: done.commit, lsn: done.lsn }))
     }
 
@@ -235,7 +251,9 @@ impl Jobs {
 
     /// Claims a reserved job; `None` if it does not wait any more.
     async fn claim_reserved(
-        &self, claim: &Claim, reservation: Reservation,
+        &self,
+        claim: &Claim,
+        reservation: Reservation,
     ) -> Result<Option<Done<Arc<Job>>>, JobError> {
         let now = self.clock.now();
         let (id, project) = (reservation.entry().job.clone(), reservation.entry().project.clone());
@@ -243,7 +261,8 @@ impl Jobs {
         let event = Event::Claimed { agent: claim.agent.clone(), lease };
         let actor = Actor { kind: "agent", name: claim.agent.as_str().into() };
         let decide = |view: &mut View<'_>| -> Result<_, JobError> {
-            let job = view.get::<OpenJobs>().find(&id).cloned().ok_or_else(|| JobError::Unknown(id.clone()))?;
+            let job =
+                view.get::<OpenJobs>().find(&id).cloned().ok_or_else(|| JobError::Unknown(id.clone()))?;
             let next = Arc::new(lifecycle::next(&job, event, now)?);
             let path = layout::open_job(&id);
             Ok(Decision::commit(change_of(&Finding { job, path }, &next, actor, None), next))
@@ -288,8 +307,7 @@ impl Jobs {
             Ok(Decision::commit(change_of(&found, &next, actor, request), next))
         };
         let project = self.project_of(id).await?;
-        let done =
-            self.state.change(&RepoName::Project(project), decide).await?;
+        let done = self.state.change(&RepoName::Project(project), decide).await?;
         self.leases.renew(id, lease);
         Ok(done)
     }
@@ -322,7 +340,11 @@ impl Jobs {
     }
 
     async fn happen(
-        &self, id: &JobId, event: Event, actor: Actor, lease: Option<&LeaseId>,
+        &self,
+        id: &JobId,
+        event: Event,
+        actor: Actor,
+        lease: Option<&LeaseId>,
     ) -> Result<Done<Arc<Job>>, JobError> {
         let now = self.clock.now();
         let decide = |view: &mut View<'_>| -> Result<_, JobError> {
@@ -394,7 +416,11 @@ pub(crate) fn holds(job: &Job, lease: &LeaseId) -> Result<(), JobError> {
 
 /// The job, if this very lease has ended it already in the same way: the agent did not hear the answer and asks again.
 fn ended_before(
-    view: &View<'_>, job: &Arc<Job>, actor: &Actor, lease: &LeaseId, told: &Told,
+    view: &View<'_>,
+    job: &Arc<Job>,
+    actor: &Actor,
+    lease: &LeaseId,
+    told: &Told,
 ) -> Result<Option<Arc<Job>>, JobError> {
     let by_this_lease = job.state.has_ended() && view.request(&actor.name, lease.as_str()).is_some();
     let state = match &told.outcome {
@@ -404,7 +430,11 @@ fn ended_before(
         Some(Outcome::Failed(_)) => JobState::Failed,
         Some(Outcome::Cancelled) => JobState::Cancelled,
     };
-    if state == job.state { Ok(Some(job.clone())) } else { Err(lifecycle::MoveError::Ended(job.state).into()) }
+    if state == job.state {
+        Ok(Some(job.clone()))
+    } else {
+        Err(lifecycle::MoveError::Ended(job.state).into())
+    }
 }
 
 /// Who has the job or had it last: the author of what its agent says.
@@ -442,7 +472,8 @@ fn story(from: &Job, to: &Job, actor: &Actor) -> (String, &'static str) {
         _ => "job.progress",
     };
     if from.state != to.state {
-        let why = to.failure.as_ref().map_or_else(String::new, |failure| format!(" ({})", one_line(&failure.code)));
+        let why =
+            to.failure.as_ref().map_or_else(String::new, |failure| format!(" ({})", one_line(&failure.code)));
         return (format!("{} -> {} by {}{why}", from.state, to.state, actor.name), event);
     }
     let what = match &to.progress {

@@ -98,7 +98,9 @@ pub fn next(job: &Job, event: Event, now: Time) -> Result<Job, MoveError> {
         (Pending, Event::Reported(_) | Event::Finished { .. }) => return Err(MoveError::NotHeld(state)),
 
         (Claimed | Running, Event::LeaseExpired) if job.cancel_requested => ended(job, Cancelled, None, now),
-        (Claimed | Running, Event::LeaseExpired) if job.kind.is_repeatable() && job.attempt < ATTEMPTS_MAX => {
+        (Claimed | Running, Event::LeaseExpired)
+            if job.kind.is_repeatable() && job.attempt < ATTEMPTS_MAX =>
+        {
             waiting_again(job)
         }
         (Claimed | Running, Event::LeaseExpired) => ended(job, Failed, Some(lease_expired(job)), now),
@@ -276,7 +278,10 @@ mod tests {
     fn a_chat_whose_agents_keep_going_silent_is_given_up() {
         let mut job = pending(JobType::Chat);
         for attempt in 1..=ATTEMPTS_MAX {
-            assert_eq!((job.state, job.attempt, job.earlier.len()), (JobState::Pending, attempt, attempt as usize - 1));
+            assert_eq!(
+                (job.state, job.attempt, job.earlier.len()),
+                (JobState::Pending, attempt, attempt as usize - 1)
+            );
             job = next(&next(&job, claim(), at(1)).unwrap(), Event::LeaseExpired, at(99)).unwrap();
         }
         assert_eq!((job.state, job.failure.unwrap().code.as_str()), (JobState::Failed, "leaseExpired"));
@@ -288,7 +293,10 @@ mod tests {
         let first = next(&pending(JobType::Build), claim(), at(DAY)).unwrap();
         let ended = next(&first, done(Outcome::Completed), at(DAY + 1)).unwrap();
         let second = next(&ended, Event::Retried, at(2 * DAY)).unwrap();
-        assert_eq!((second.log_day(1), second.log_day(2), second.log_day(3)), (Some(at(DAY).day()), None, None));
+        assert_eq!(
+            (second.log_day(1), second.log_day(2), second.log_day(3)),
+            (Some(at(DAY).day()), None, None)
+        );
         let second = next(&second, claim(), at(3 * DAY)).unwrap();
         assert_eq!((second.log_day(1), second.log_day(2)), (Some(at(DAY).day()), Some(at(3 * DAY).day())));
     }
@@ -306,7 +314,9 @@ mod tests {
     #[test]
     fn an_ended_job_stays_as_it_is_until_somebody_retries_it() {
         let ended = next(&running(JobType::Build), done(Outcome::Completed), at(3)).unwrap();
-        for event in [claim(), Event::CancelAsked, Event::LeaseExpired, Event::TimedOut, done(Outcome::Cancelled)] {
+        for event in
+            [claim(), Event::CancelAsked, Event::LeaseExpired, Event::TimedOut, done(Outcome::Cancelled)]
+        {
             assert!(next(&ended, event, at(4)).is_err());
         }
         let again = next(&ended, Event::Retried, at(4)).unwrap();

@@ -110,7 +110,10 @@ impl<'w> Page<'w> {
 
     /// Takes the jobs of a folder, newest first; tells whether there is room for more.
     fn fill_from(
-        &mut self, folder: &str, before: Option<&JobId>, place: impl Fn(JobId) -> Place,
+        &mut self,
+        folder: &str,
+        before: Option<&JobId>,
+        place: impl Fn(JobId) -> Place,
     ) -> Result<bool, JobError> {
         for (id, path, oid) in jobs_below(self.snapshot, folder, before)? {
             let job = read(&path, &self.snapshot.blob(oid)?);
@@ -145,14 +148,16 @@ fn read(path: &str, bytes: &[u8]) -> Option<Arc<Job>> {
 
 /// The jobs below a folder, newest first, older than `before`: id, file, content.
 fn jobs_below(
-    snapshot: &Snapshot, folder: &str, before: Option<&JobId>,
+    snapshot: &Snapshot,
+    folder: &str,
+    before: Option<&JobId>,
 ) -> Result<Vec<(JobId, String, Oid)>, JobError> {
     let mut found = Vec::new();
     snapshot.walk(folder, &mut |path, oid| {
-        if let Ok(id) = layout::stem(path).parse::<JobId>() {
-            if before.is_none_or(|before| id < *before) {
-                found.push((id, path.to_owned(), oid));
-            }
+        if let Ok(id) = layout::stem(path).parse::<JobId>()
+            && before.is_none_or(|before| id < *before)
+        {
+            found.push((id, path.to_owned(), oid));
         }
         Ok(())
     })?;
@@ -173,7 +178,13 @@ mod tests {
             let cursor = Cursor { commit, place };
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
-        for bad in ["", "open", "open.x", "../x.job-01jd000000000000000000007k", "open.job-01jd000000000000000000007k"] {
+        for bad in [
+            "",
+            "open",
+            "open.x",
+            "../x.job-01jd000000000000000000007k",
+            "open.job-01jd000000000000000000007k",
+        ] {
             assert_eq!(bad.parse::<Cursor>(), Err(BadCursor), "{bad}");
         }
     }

@@ -78,15 +78,23 @@ impl OpenJobs {
         let job: Option<Arc<Job>> = edit.entity()?;
         let misplaced = |job: &Job| {
             let cause = match () {
-                () if job.project_id != self.project => Some(format!("it says projectId: {}", job.project_id)),
+                () if job.project_id != self.project => {
+                    Some(format!("it says projectId: {}", job.project_id))
+                }
                 () if job.job_id.tag() != self.project.tag() => {
                     Some(format!("it says jobId: {}, and that id was made for another project", job.job_id))
                 }
-                () if layout::open_job(&job.job_id) != edit.path() => Some(format!("it says jobId: {}", job.job_id)),
-                () if job.state.has_ended() => Some(format!("it says state: {}, and open jobs have not ended", job.state)),
-                () if (job.state != JobState::Pending) != job.lease.is_some() => {
-                    Some(format!("a job that is {} {} a lease", job.state, if job.lease.is_some() { "has not" } else { "has" }))
+                () if layout::open_job(&job.job_id) != edit.path() => {
+                    Some(format!("it says jobId: {}", job.job_id))
                 }
+                () if job.state.has_ended() => {
+                    Some(format!("it says state: {}, and open jobs have not ended", job.state))
+                }
+                () if (job.state != JobState::Pending) != job.lease.is_some() => Some(format!(
+                    "a job that is {} {} a lease",
+                    job.state,
+                    if job.lease.is_some() { "has not" } else { "has" }
+                )),
                 () => None,
             };
             cause.map(|cause| BadFile { path: edit.path().to_owned(), kind: "job", cause })

@@ -288,7 +288,9 @@ impl Lines {
                 continue;
             };
             let waiter = self.waiting.remove(at);
-            if let Err(unread) = waiter.hand.send(Reservation { queue: queue.clone(), entry, is_settled: false }) {
+            if let Err(unread) =
+                waiter.hand.send(Reservation { queue: queue.clone(), entry, is_settled: false })
+            {
                 self.take_back(unread);
             }
         }
@@ -303,7 +305,13 @@ impl Lines {
 }
 
 impl Line {
-    fn change(&mut self, project: &ProjectId, turn: u64, next_turn: u64, edit: impl FnOnce(&mut BTreeSet<JobId>)) {
+    fn change(
+        &mut self,
+        project: &ProjectId,
+        turn: u64,
+        next_turn: u64,
+        edit: impl FnOnce(&mut BTreeSet<JobId>),
+    ) {
         let jobs = self.jobs.entry(project.clone()).or_default();
         if let Some(oldest) = jobs.first() {
             self.order.remove(&(turn, oldest.clone(), project.clone()));
@@ -357,10 +365,11 @@ mod tests {
     #[test]
     fn jobs_go_by_priority_then_in_turns_between_projects_then_by_age() {
         let (queue, mut made) = (Queue::default(), made());
-        let entries: Vec<Entry> = [("mrx-a", 0), ("mrx-a", 0), ("mrx-a", 0), ("mrx-b", 0), ("mrx-b", 0), ("mrx-c", 5)]
-            .iter()
-            .map(|(project, priority)| made.entry(project, *priority, &[]))
-            .collect();
+        let entries: Vec<Entry> =
+            [("mrx-a", 0), ("mrx-a", 0), ("mrx-a", 0), ("mrx-b", 0), ("mrx-b", 0), ("mrx-c", 5)]
+                .iter()
+                .map(|(project, priority)| made.entry(project, *priority, &[]))
+                .collect();
         entries.iter().for_each(|entry| queue.offer(entry.clone()));
         let order = taken(&queue, &Offer::default());
         let expected: Vec<JobId> = [5, 0, 3, 1, 4, 2].iter().map(|at| entries[*at].job.clone()).collect();
@@ -378,7 +387,8 @@ mod tests {
         assert!(queue.take(&other).is_none());
         let short = Offer { seconds_left: Some(599), ..Offer::default() };
         assert!(queue.take(&short).is_none());
-        let elsewhere = Offer { projects: Some(BTreeSet::from(["mrx-c".parse().unwrap()])), ..Offer::default() };
+        let elsewhere =
+            Offer { projects: Some(BTreeSet::from(["mrx-c".parse().unwrap()])), ..Offer::default() };
         assert!(queue.take(&elsewhere).is_none());
         assert_eq!(queue.take(&Offer::default()).unwrap().entry().job, plain.job);
         let labelled = Offer { labels: BTreeSet::from(["gpu".parse().unwrap()]), ..Offer::default() };
@@ -404,7 +414,8 @@ mod tests {
         drop(queue.wait(Offer::default()));
         let (mut first, mut second) = (queue.wait(Offer::default()), queue.wait(Offer::default()));
         queue.offer(made.entry("mrx-a", 0, &[]));
-        assert!(first.job.try_recv().is_ok());
+        let got = first.job.try_recv();
+        assert!(got.is_ok());
         assert!(second.job.try_recv().is_err());
     }
 

@@ -259,4 +259,8 @@ impl From<RequestKey> for String {
     }
 }
 
-crate::schema::text_schema!(RequestKey, "An idempotency key: 1 to 128 visible ASCII characters", "^[!-~]{1,128}$");
+crate::schema::text_schema!(
+    RequestKey,
+    "An idempotency key: 1 to 128 visible ASCII characters",
+    "^[!-~]{1,128}$"
+);

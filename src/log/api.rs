@@ -96,7 +96,11 @@ pub struct LogEnd {
         (status = 416, description = "logGap: the bytes do not begin where the log ends; `Range` says where to go on"),
     ))]
 pub async fn append(
-    State(app): State<App>, headers: HeaderMap, Named(id): Named<JobId>, Asked(query): Asked<AckQuery>, Raw(body): Raw,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Named(id): Named<JobId>,
+    Asked(query): Asked<AckQuery>,
+    Raw(body): Raw,
 ) -> ApiResult<Response> {
     let lease = lease(&headers)?;
     if body.is_empty() {
@@ -128,7 +132,10 @@ pub async fn append(
         (status = 404, description = "jobUnknown, attemptUnknown"),
     ))]
 pub async fn read(
-    State(app): State<App>, headers: HeaderMap, Named(id): Named<JobId>, Asked(query): Asked<ReadQuery>,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Named(id): Named<JobId>,
+    Asked(query): Asked<ReadQuery>,
 ) -> ApiResult<Response> {
     let live = app.state.events().subscribe(None).live;
     let job = app.jobs.get(&id).await?;
@@ -139,7 +146,9 @@ pub async fn read(
         let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
         let cursor = resumed.unwrap_or(query.cursor);
         let follower = Follower { app, job, attempt, cursor, live, ready: Vec::new(), ended: false };
-        return Ok(Sse::new(follow(follower)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response());
+        return Ok(Sse::new(follow(follower))
+            .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+            .into_response());
     }
     let parts = app.logs.read(&job, attempt, query.cursor).await?;
     let next = parts.last().map_or(query.cursor, |part| part.offset + part.bytes.len() as u64);
@@ -158,7 +167,11 @@ fn page(job: &Job, attempt: u32, cursor: u64, next_cursor: u64, parts: &[Part]) 
 }
 
 fn segment(part: &Part) -> LogSegment {
-    LogSegment { offset: part.offset, size: part.bytes.len(), text: String::from_utf8_lossy(&part.bytes).into_owned() }
+    LogSegment {
+        offset: part.offset,
+        size: part.bytes.len(),
+        text: String::from_utf8_lossy(&part.bytes).into_owned(),
+    }
 }
 
 fn event<T: Serialize>(name: &str, id: u64, data: &T) -> SseEvent {

@@ -90,7 +90,11 @@ impl Logs {
 
     /// Appends what the holder of the lease wrote, if it begins where the log ends; tells the size then, and the job.
     pub async fn append(
-        &self, id: &JobId, lease: &LeaseId, start: u64, bytes: Bytes,
+        &self,
+        id: &JobId,
+        lease: &LeaseId,
+        start: u64,
+        bytes: Bytes,
     ) -> Result<Done<(u64, Arc<Job>)>, LogError> {
         let job = self.jobs.get(id).await?;
         let decide = |view: &mut View<'_>| -> Result<_, LogError> {
@@ -175,7 +179,8 @@ impl Logs {
             let edits = all.into_iter().map(|segment| Edit::remove(segment.path)).collect();
             let subject = format!("log {}: dropped, its sum was wrong", job.job_id);
             let actor = agent_of(&held);
-            let change = Change { branch: branch.into(), subject, event: "log.dropped", actor, request: None, edits };
+            let change =
+                Change { branch: branch.into(), subject, event: "log.dropped", actor, request: None, edits };
             Ok(Decision::commit(change, 0))
         };
         Ok(self.state.change(&RepoName::Project(job.project_id.clone()), decide).await?.answer)
@@ -206,7 +211,14 @@ fn name_of(job: &Job, attempt: u32) -> Option<LogName> {
 fn append_change(job: &Job, branch: String, path: String, offset: u64, bytes: Bytes) -> Change {
     let subject = format!("log {}: {} bytes at {offset}", job.job_id, bytes.len());
     let edits = vec![Edit::write(path, bytes)];
-    Change { branch: branch.into(), subject, event: "log.appended", actor: agent_of(job), request: None, edits }
+    Change {
+        branch: branch.into(),
+        subject,
+        event: "log.appended",
+        actor: agent_of(job),
+        request: None,
+        edits,
+    }
 }
 
 fn parts(snapshot: &Snapshot, name: &LogName, from: u64) -> Result<Vec<Part>, LoadError> {

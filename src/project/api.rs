@@ -38,7 +38,8 @@ pub struct ProjectsPage {
 pub async fn list(State(app): State<App>, Asked(query): Asked<ListQuery>) -> Json<ProjectsPage> {
     let limit = page_length(query.limit);
     let projects = app.projects.registry().page(query.cursor.as_ref(), limit);
-    let next_cursor = projects.last().filter(|_| projects.len() == limit).map(|project| project.project_id.clone());
+    let next_cursor =
+        projects.last().filter(|_| projects.len() == limit).map(|project| project.project_id.clone());
     Json(ProjectsPage { projects, next_cursor })
 }
 

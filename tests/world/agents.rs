@@ -78,5 +78,10 @@ pub fn held(answer: &Answer) -> Option<Held> {
     }
     let body = answer.expect(200);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    Some(Held { id: text(&body["job"]["jobId"]), lease: text(&body["lease"]["id"]), job: body["job"].clone(), code: body["code"].clone() })
+    Some(Held {
+        id: text(&body["job"]["jobId"]),
+        lease: text(&body["lease"]["id"]),
+        job: body["job"].clone(),
+        code: body["code"].clone(),
+    })
 }

@@ -10,7 +10,11 @@ impl World {
     /// What has happened to a job, oldest first, as the state branch says.
     pub async fn history(&self, project: &str, job: &str) -> Vec<String> {
         let about = format!("job {job}: ");
-        self.log_of(project).await.iter().filter_map(|line| line.split_once(&about).map(|(_, what)| what.to_owned())).collect()
+        self.log_of(project)
+            .await
+            .iter()
+            .filter_map(|line| line.split_once(&about).map(|(_, what)| what.to_owned()))
+            .collect()
     }
 
     /// `author: subject` of every commit of a project's state branch, oldest first, once plain git has them all.
@@ -39,8 +43,12 @@ impl World {
     /// The branches of a project's repository.
     pub fn branches(&self, project: &str) -> Vec<String> {
         let repo = self.repository(project);
-        let mut names: Vec<String> =
-            repo.references().unwrap().flatten().map(|reference| reference.name().unwrap().to_owned()).collect();
+        let mut names: Vec<String> = repo
+            .references()
+            .unwrap()
+            .flatten()
+            .map(|reference| reference.name().unwrap().to_owned())
+            .collect();
         names.sort();
         names
     }
@@ -56,7 +64,10 @@ impl World {
         }
         let tree = repo.find_tree(builder.create_updated(&repo, &parent.tree().unwrap()).unwrap()).unwrap();
         let person = git2::Signature::now("anna", "anna@example.org").unwrap();
-        #[expect(clippy::disallowed_methods, reason = "a person commits with plain git while the daemon is down")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a person commits with plain git while the daemon is down"
+        )]
         repo.commit(Some(STATE_REF), &person, &person, "by hand", &tree, &[&parent]).unwrap();
     }
 

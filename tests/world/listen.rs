@@ -36,7 +36,10 @@ impl Listener {
                     None => continue,
                 }
             }
-            let chunk = tokio::time::timeout(SOON, self.response.chunk()).await.expect("an event comes soon").unwrap()?;
+            let chunk = tokio::time::timeout(SOON, self.response.chunk())
+                .await
+                .expect("an event comes soon")
+                .unwrap()?;
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }
