@@ -1,6 +1,6 @@
 //! Stories: what MrX does for people and agents, told over HTTP in a small world.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on fails; the place says why")]
 
 mod access;
 mod agent;

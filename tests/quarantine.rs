@@ -79,7 +79,6 @@ async fn a_file_that_is_no_job_is_reported_and_the_queue_goes_on() {
         ("no UTF-8", [file("attempt: 1", "attempt: 1"), b"# \xff\n".to_vec()].concat()),
         ("more than a mebibyte", file("attempt: 1", &format!("attempt: 1 # {}", "x".repeat(1 << 20)))),
         ("nothing", Vec::new()),
-        ("a tag", file("payload: {}", "payload: !!python/object {}")),
         ("two documents", [file("attempt: 1", "attempt: 1"), b"---\n{}\n".to_vec()].concat()),
     ];
     let mut world = World::start().await;

@@ -64,7 +64,9 @@ fn the_engine_knows_no_subject() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/state");
     let mut found = Vec::new();
     sources(&root, &mut found);
-    for path in found.into_iter().filter(|path| !path.components().any(|part| part.as_os_str() == "tests") && !path.ends_with("tests.rs")) {
+    for path in found.into_iter().filter(|path| {
+        !path.components().any(|part| part.as_os_str() == "tests") && !path.ends_with("tests.rs")
+    }) {
         let text = fs::read_to_string(&path).unwrap();
         for subject in ["agent", "app", "artifact", "forge", "http", "job", "log", "project", "worker"] {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();

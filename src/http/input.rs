@@ -17,9 +17,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if content_type
-            .is_none_or(|value| value.split(';').next().unwrap_or_default().trim() != "application/json")
-        {
+        let is_json = |value: &str| value.split(';').next().unwrap_or_default().trim() == "application/json";
+        if !content_type.is_some_and(is_json) {
             let message = "send the body as Content-Type: application/json";
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "notJson", message));
         }

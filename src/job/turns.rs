@@ -13,13 +13,11 @@ use crate::id::AgentId;
 const SWEEP_ABOVE: usize = 1024;
 
 type Turn = tokio::sync::Mutex<()>;
+type UnderWay = HashMap<(AgentId, RequestKey), Weak<Turn>>;
 
 /// The claims with a key that are under way.
 #[derive(Clone, Default)]
-pub struct Turns(Arc<Mutex<Taken>>);
-
-/// The turns that somebody has or waits for.
-type Taken = HashMap<(AgentId, RequestKey), Weak<Turn>>;
+pub struct Turns(Arc<Mutex<UnderWay>>);
 
 impl Turns {
     /// Waits until no other claim of this agent with this key is under way.
