@@ -1,11 +1,15 @@
 //! What every test here uses: chance, copies of folders, and git's own opinion of a repository.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mrx::id::random_u64;
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 /// Choices that follow from a seed (SplitMix64).
 #[derive(Clone, Debug)]
@@ -85,15 +89,29 @@ pub fn repositories(data: &Path) -> Vec<PathBuf> {
     all.filter(|path| path.join("HEAD").is_file()).collect()
 }
 
-/// Copies a data folder's repositories and has git check each copy.
+/// Copies a data folder's repositories and has git check each copy. A daemon may be at work on them.
 pub fn repositories_are_clean(data: &Path, when: &str) {
     for repo in repositories(data) {
-        let copy = tempfile::tempdir().unwrap();
-        // Refs first: what they name is there already when the objects are copied.
-        copy_folder(&repo.join("refs"), &copy.path().join("refs"));
-        copy_folder(&repo, copy.path());
-        is_clean(copy.path(), &format!("{} {when}", repo.display()));
+        is_clean(copy_at_one_moment(&repo).path(), &format!("{} {when}", repo.display()));
     }
+}
+
+/// A copy for which the same files were there before and after: a fold takes packs away while others are copied.
+fn copy_at_one_moment(repo: &Path) -> TempDir {
+    for _ in 0..100 {
+        let (copy, before) = (tempfile::tempdir().unwrap(), files(repo));
+        // Refs first: what they name is there already when the objects are copied.
+        let copied = try_copy(&repo.join("refs"), &copy.path().join("refs")).and_then(|()| try_copy(repo, copy.path()));
+        if copied.is_ok() && before.is_ok() && before.ok() == files(repo).ok() {
+            return copy;
+        }
+    }
+    panic!("{} never stands still", repo.display());
+}
+
+/// The files in which objects are.
+fn files(repo: &Path) -> io::Result<BTreeSet<OsString>> {
+    fs::read_dir(repo.join("objects/pack"))?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 /// Has git check a repository.
@@ -107,16 +125,21 @@ pub fn is_clean(repo: &Path, what: &str) {
 
 /// Copies a folder; what stands at the other place already is left.
 pub fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    try_copy(from, to).unwrap();
+}
+
+fn try_copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
+        if entry.file_type()?.is_dir() {
+            try_copy(&entry.path(), &target)?;
         } else if !target.exists() {
-            fs::copy(entry.path(), target).unwrap();
+            fs::copy(entry.path(), target)?;
         }
     }
+    Ok(())
 }
 
 /// SHA-256 in hexadecimal digits.
