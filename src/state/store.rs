@@ -1,8 +1,10 @@
 //! The state as a whole: opens the data folder, finds repositories, and takes changes and reads to them.
 
+mod error;
+mod read;
+
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,18 +19,19 @@ use super::edit::{Change, Projections};
 use super::events::Events;
 use super::halt::Halt;
 use super::journal::file::{FileJournal, JournalOptions};
-use super::journal::{Backlog, Journal, JournalError, Lsn, OnDurable};
+use super::journal::{Backlog, Journal, Lsn, OnDurable};
 use super::layout::{DataFolder, RepoName, STATE_REF};
-use super::lock::{FolderLock, LockError};
+use super::lock::FolderLock;
 use super::maintain::Upkeep;
 use super::objects::Objects;
 use super::oid::Oid;
 use super::publish::{Agenda, Publisher, Unpublished};
-use super::recover::{self, RecoverError, Recovered};
-use super::repo::{Appended, CommitError, Decision, Progress, Repo, Sink, View};
-use super::snapshot::Snapshot;
+use super::recover::{self, Recovered};
+use super::repo::{Appended, Decision, Progress, Repo, Sink, View};
+pub use error::{EngineError, OpenError};
+
 use super::threads;
-use super::tree::{EditError, LoadError};
+use super::tree::LoadError;
 use crate::clock::Clock;
 
 /// Changes under way at once; more wait their turn. Far above what a batch needs to be full.
@@ -56,49 +59,6 @@ pub struct Options {
     /// Called once, with a message for a person, when a write or fsync failed and nothing may be acknowledged any
     /// more. The daemon ends the process.
     pub on_failure: Arc<dyn Fn(&str) + Send + Sync>,
-}
-
-/// Why the state was not opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another daemon has it, or it cannot be locked.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// A folder could not be made or read.
-    #[error("cannot prepare {}: {source}", path.display())]
-    Folder {
-        /// Which.
-        path: PathBuf,
-        /// What the disk said.
-        source: io::Error,
-    },
-    /// The journal is damaged or cannot be read.
-    #[error(transparent)]
-    Journal(#[from] super::journal::file::OpenError),
-    /// What is journalled could not be brought into its repository.
-    #[error(transparent)]
-    Recover(#[from] RecoverError),
-}
-
-/// Why the engine did not do what it was asked, whatever the subject. Nothing has changed, except after
-/// [`EngineError::Unknown`].
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// There is no such repository.
-    #[error("there is no repository {0}")]
-    NoRepo(RepoName),
-    /// The repository cannot be read.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The edits clash with what stands there.
-    #[error(transparent)]
-    Edit(EditError),
-    /// The disk is full; nothing is written until there is room.
-    #[error("{0}")]
-    Full(String),
-    /// The engine has stopped, and the process ends. Whether the change is durable is found on restart.
-    #[error("the engine stopped before the change was known to be durable")]
-    Unknown,
 }
 
 /// A change that is durable, or that was not needed.
@@ -218,74 +178,6 @@ impl State {
         }
     }
 
-    /// Reads memory and files at one moment; the answer comes when all that it saw is durable.
-    pub async fn read<T>(
-        &self,
-        name: &RepoName,
-        ask: impl FnOnce(&mut View<'_>) -> T,
-    ) -> Result<T, EngineError> {
-        let mut ask = Some(ask);
-        loop {
-            let repo = self.repo(name).await?;
-            let Some((answer, seen)) = Engine::try_read(&repo, &mut ask) else { continue };
-            self.0.reached(&repo.durable, seen).await?;
-            return Ok(answer);
-        }
-    }
-
-    /// A branch as it is now, durable, to be read at leisure; `None` if there is no such branch.
-    pub async fn snapshot(&self, name: &RepoName, branch: &str) -> Result<Option<Snapshot>, EngineError> {
-        loop {
-            let repo = self.repo(name).await?;
-            let Some((at, seen)) = Engine::try_branch(&repo, branch) else { continue };
-            self.0.reached(&repo.durable, seen).await?;
-            let (commit, tree) = at?;
-            return Ok((commit != Oid::ZERO).then(|| Snapshot::new(repo, commit, tree)));
-        }
-    }
-
-    /// Reads memory, and takes the state branch as it is at that very moment; both are durable.
-    pub async fn read_with_snapshot<T>(
-        &self,
-        name: &RepoName,
-        ask: impl FnOnce(&mut View<'_>) -> T,
-    ) -> Result<(T, Option<Snapshot>), EngineError> {
-        let mut ask = Some(ask);
-        loop {
-            let repo = self.repo(name).await?;
-            let Some((answer, at, seen)) = Engine::try_read_and_branch(&repo, &mut ask) else { continue };
-            repo.durable.wait_for(seen).await;
-            let (commit, tree) = at?;
-            return Ok((answer, (commit != Oid::ZERO).then(|| Snapshot::new(repo, commit, tree))));
-        }
-    }
-
-    /// A branch as it was at a commit; `None` if the repository has no such commit.
-    pub async fn snapshot_at(
-        &self,
-        name: &RepoName,
-        branch: &str,
-        commit: Oid,
-    ) -> Result<Option<Snapshot>, EngineError> {
-        loop {
-            let repo = self.repo(name).await?;
-            let Some((at, seen)) = Engine::try_branch(&repo, branch) else { continue };
-            let (tip, tree) = at?;
-            if tip == commit {
-                repo.durable.wait_for(seen).await;
-                return Ok(Some(Snapshot::new(repo, commit, tree)));
-            }
-            // An older commit is read from the repository, where it is once everything up to now is published.
-            repo.published.wait_for(seen).await;
-            let read = move || -> Result<Option<Snapshot>, LoadError> {
-                let Some(root) = repo.objects.find_tree_of(commit)? else { return Ok(None) };
-                let tree = super::tree::Tree::new(root, super::tree::TreeSource::tree(&repo.objects, root)?);
-                Ok(Some(Snapshot::new(repo, commit, Arc::new(tree))))
-            };
-            return Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??);
-        }
-    }
-
     /// Waits until plain git shows everything up to this record of the repository.
     pub async fn published(&self, name: &RepoName, lsn: Lsn) -> Result<(), EngineError> {
         let repo = self.repo(name).await?;
@@ -311,50 +203,6 @@ impl State {
     /// Whether the repository is on the disk.
     pub fn exists(&self, name: &RepoName) -> bool {
         self.0.folder.repo(name).join("HEAD").is_file()
-    }
-
-    /// The events of a branch behind a commit, oldest first; `None` if the branch does not have the commit.
-    pub async fn events_after(
-        &self,
-        name: &RepoName,
-        branch: &str,
-        after: Oid,
-    ) -> Result<Option<Vec<Event>>, EngineError> {
-        let repo = self.repo(name).await?;
-        let Some(((at, seen), tip)) =
-            Engine::try_branch(&repo, branch).map(|(at, seen)| ((at, seen), repo.name.clone()))
-        else {
-            return Ok(None);
-        };
-        self.0.reached(&repo.published, seen).await?;
-        let (commit, _) = at?;
-        let read = move || super::history::events_after(&repo.objects, &tip, commit, after);
-        Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??)
-    }
-
-    /// The refs of a repository that begin so, by name; as published.
-    pub fn branches(&self, name: &RepoName, prefix: &str) -> Result<Vec<String>, EngineError> {
-        if !self.exists(name) {
-            return Err(EngineError::NoRepo(name.clone()));
-        }
-        let objects = Objects::new(self.0.folder.repo(name));
-        Ok(objects.refs(prefix)?)
-    }
-
-    /// Removes a branch for good, unless it is being written; tells whether it did. Its room is freed by maintenance.
-    pub async fn drop_branch(&self, name: &RepoName, branch: &str) -> Result<bool, EngineError> {
-        let repo = self.repo(name).await?;
-        if !repo.forget_branch(branch) {
-            return Ok(false);
-        }
-        let failed = |error: super::refs::MoveError| LoadError {
-            what: branch.to_owned(),
-            repo: repo.objects.path().display().to_string(),
-            cause: error.to_string(),
-        };
-        super::refs::remove(&*self.0.disk, repo.objects.path(), branch).map_err(failed)?;
-        self.0.upkeep.dropped(name);
-        Ok(true)
     }
 
     /// What has happened and happens.
@@ -463,17 +311,6 @@ fn not_made(name: &RepoName, error: &io::Error) -> EngineError {
     }
     let cause = format!("it could not be made: {error}");
     LoadError { what: "a new repository".to_owned(), repo: name.key(), cause }.into()
-}
-
-impl From<CommitError> for EngineError {
-    fn from(error: CommitError) -> Self {
-        match error {
-            CommitError::Edit(EditError::Load(error)) => Self::Load(error),
-            CommitError::Edit(error) => Self::Edit(error),
-            CommitError::Journal(JournalError::Full(why) | JournalError::TooLarge(why)) => Self::Full(why),
-            CommitError::Journal(JournalError::Stopped(_)) => Self::Unknown,
-        }
-    }
 }
 
 type Tried<T, E> = Result<(Done<T>, Option<oneshot::Receiver<()>>), E>;
@@ -608,132 +445,4 @@ impl Engine {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Time;
-    use crate::state::disk::{DiskFile, RealDisk};
-    use crate::state::edit::{Actor, Edit};
-    use std::path::Path;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    /// The machine's disk, which can lose its journal.
-    #[derive(Clone, Default)]
-    struct Losing(Arc<AtomicBool>);
-
-    struct LosingFile(Arc<dyn DiskFile>, Arc<AtomicBool>);
-
-    impl Disk for Losing {
-        fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-            Ok(Arc::new(LosingFile(RealDisk.open(path)?, self.0.clone())))
-        }
-        fn create_new(&self, path: &Path, mode: u32) -> io::Result<Arc<dyn DiskFile>> {
-            Ok(Arc::new(LosingFile(RealDisk.create_new(path, mode)?, self.0.clone())))
-        }
-        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            RealDisk.rename(from, to)
-        }
-        fn remove(&self, path: &Path) -> io::Result<()> {
-            RealDisk.remove(path)
-        }
-        fn make_folder(&self, path: &Path) -> io::Result<()> {
-            RealDisk.make_folder(path)
-        }
-        fn sync_folder(&self, path: &Path) -> io::Result<()> {
-            RealDisk.sync_folder(path)
-        }
-    }
-
-    impl DiskFile for LosingFile {
-        fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-            self.0.write_all_at(bytes, offset)
-        }
-        fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-            self.0.read_exact_at(bytes, offset)
-        }
-        fn len(&self) -> io::Result<u64> {
-            self.0.len()
-        }
-        fn sync_data(&self) -> io::Result<()> {
-            if self.1.load(Ordering::SeqCst) { Err(io::ErrorKind::Other.into()) } else { self.0.sync_data() }
-        }
-    }
-
-    fn options(folder: &Path, disk: &Losing, clock: &Clock) -> Options {
-        Options {
-            folder: DataFolder::new(folder),
-            disk: Arc::new(disk.clone()),
-            clock: clock.clone(),
-            journal_segment_bytes: 1 << 20,
-            kinds: Arc::new(|_| Projections::default()),
-            on_failure: Arc::new(|_| {}),
-        }
-    }
-
-    fn change(file: &str) -> Change {
-        Change {
-            branch: STATE_REF.into(),
-            subject: format!("file {file}"),
-            event: "test.put",
-            actor: Actor::daemon(),
-            request: None,
-            edits: vec![Edit::write(file, "text")],
-        }
-    }
-
-    async fn put(state: &State, file: &str) -> Result<Done<()>, EngineError> {
-        state.change(&RepoName::Platform, |_: &mut View<'_>| Ok(Decision::commit(change(file), ()))).await
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn when_the_journal_fails_whoever_waits_is_told_that_nobody_knows() {
-        let (folder, disk, clock) = (tempfile::tempdir().unwrap(), Losing::default(), Clock::system());
-        let (state, _) = State::open(options(folder.path(), &disk, &clock)).unwrap();
-        state.create(&RepoName::Platform, change("a")).await.unwrap();
-        disk.0.store(true, Ordering::SeqCst);
-        let unheard = put(&state, "b").await.unwrap_err();
-        assert!(matches!(unheard, EngineError::Unknown), "{unheard}");
-        let read = state.read(&RepoName::Platform, |view| view.tip()).await;
-        assert!(matches!(read, Err(EngineError::Unknown)), "what was read would not survive");
-        let published = state.published(&RepoName::Platform, Lsn(u64::MAX)).await;
-        assert!(matches!(published, Err(EngineError::Unknown)));
-        state.close();
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_state_that_is_dropped_gives_its_folder_up_with_everything_published() {
-        let (folder, disk, clock) = (tempfile::tempdir().unwrap(), Losing::default(), Clock::system());
-        let (state, _) = State::open(options(folder.path(), &disk, &clock)).unwrap();
-        state.create(&RepoName::Platform, change("a")).await.unwrap();
-        let tip = put(&state, "b").await.unwrap().commit;
-        drop(state);
-        let repo = DataFolder::new(folder.path()).repo(&RepoName::Platform);
-        assert_eq!(crate::state::refs::read(&repo, STATE_REF).unwrap(), tip);
-        assert!(State::open(options(folder.path(), &disk, &clock)).is_ok());
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_repository_that_somebody_is_about_to_open_keeps_its_place_when_it_is_closed() {
-        let (folder, disk) = (tempfile::tempdir().unwrap(), Losing::default());
-        let clock = Clock::by_hand(Time::from_millis(1_000_000));
-        let (state, _) = State::open(options(folder.path(), &disk, &clock)).unwrap();
-        state.create(&RepoName::Platform, change("a")).await.unwrap();
-        let last = put(&state, "b").await.unwrap().lsn;
-        state.published(&RepoName::Platform, last).await.unwrap();
-        clock.pass(IDLE_AFTER * 2);
-
-        let opening = state.0.repos.lock()[&RepoName::Platform].clone();
-        state.close_idle();
-        assert!(opening.lock().is_none(), "it is closed");
-        assert!(
-            Arc::ptr_eq(&opening, &state.0.repos.lock()[&RepoName::Platform]),
-            "there are two places for one"
-        );
-
-        drop(opening);
-        put(&state, "c").await.unwrap();
-        state.published(&RepoName::Platform, Lsn(last.0 + 1)).await.unwrap();
-        clock.pass(IDLE_AFTER * 2);
-        state.close_idle();
-        assert_eq!(state.open_repositories(), 0);
-    }
-}
+mod tests;

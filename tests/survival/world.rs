@@ -101,7 +101,8 @@ fn copy_at_one_moment(repo: &Path) -> TempDir {
     for _ in 0..100 {
         let (copy, before) = (tempfile::tempdir().unwrap(), files(repo));
         // Refs first: what they name is there already when the objects are copied.
-        let copied = try_copy(&repo.join("refs"), &copy.path().join("refs")).and_then(|()| try_copy(repo, copy.path()));
+        let copied = try_copy(&repo.join("refs"), &copy.path().join("refs"))
+            .and_then(|()| try_copy(repo, copy.path()));
         if copied.is_ok() && before.is_ok() && before.ok() == files(repo).ok() {
             return copy;
         }

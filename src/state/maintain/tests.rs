@@ -1,3 +1,5 @@
+//! Stories of upkeep: folds, repacks, and readers beside them.
+
 use std::path::{Path, PathBuf};
 
 use super::*;

@@ -1,0 +1,129 @@
+//! What is read: memory at one moment, branches as they are or were, events behind a commit. An answer leaves when all
+//! that it saw is durable.
+
+use std::sync::Arc;
+
+use super::{Engine, EngineError, State};
+use crate::state::commit::Event;
+use crate::state::history;
+use crate::state::layout::RepoName;
+use crate::state::objects::Objects;
+use crate::state::oid::Oid;
+use crate::state::refs;
+use crate::state::repo::View;
+use crate::state::snapshot::Snapshot;
+use crate::state::tree::{LoadError, Tree, TreeSource};
+
+impl State {
+    /// Reads memory and files at one moment; the answer comes when all that it saw is durable.
+    pub async fn read<T>(
+        &self,
+        name: &RepoName,
+        ask: impl FnOnce(&mut View<'_>) -> T,
+    ) -> Result<T, EngineError> {
+        let mut ask = Some(ask);
+        loop {
+            let repo = self.repo(name).await?;
+            let Some((answer, seen)) = Engine::try_read(&repo, &mut ask) else { continue };
+            self.0.reached(&repo.durable, seen).await?;
+            return Ok(answer);
+        }
+    }
+
+    /// A branch as it is now, durable, to be read at leisure; `None` if there is no such branch.
+    pub async fn snapshot(&self, name: &RepoName, branch: &str) -> Result<Option<Snapshot>, EngineError> {
+        loop {
+            let repo = self.repo(name).await?;
+            let Some((at, seen)) = Engine::try_branch(&repo, branch) else { continue };
+            self.0.reached(&repo.durable, seen).await?;
+            let (commit, tree) = at?;
+            return Ok((commit != Oid::ZERO).then(|| Snapshot::new(repo, commit, tree)));
+        }
+    }
+
+    /// Reads memory, and takes the state branch as it is at that very moment; both are durable.
+    pub async fn read_with_snapshot<T>(
+        &self,
+        name: &RepoName,
+        ask: impl FnOnce(&mut View<'_>) -> T,
+    ) -> Result<(T, Option<Snapshot>), EngineError> {
+        let mut ask = Some(ask);
+        loop {
+            let repo = self.repo(name).await?;
+            let Some((answer, at, seen)) = Engine::try_read_and_branch(&repo, &mut ask) else { continue };
+            repo.durable.wait_for(seen).await;
+            let (commit, tree) = at?;
+            return Ok((answer, (commit != Oid::ZERO).then(|| Snapshot::new(repo, commit, tree))));
+        }
+    }
+
+    /// A branch as it was at a commit; `None` if the repository has no such commit.
+    pub async fn snapshot_at(
+        &self,
+        name: &RepoName,
+        branch: &str,
+        commit: Oid,
+    ) -> Result<Option<Snapshot>, EngineError> {
+        loop {
+            let repo = self.repo(name).await?;
+            let Some((at, seen)) = Engine::try_branch(&repo, branch) else { continue };
+            let (tip, tree) = at?;
+            if tip == commit {
+                repo.durable.wait_for(seen).await;
+                return Ok(Some(Snapshot::new(repo, commit, tree)));
+            }
+            // An older commit is read from the repository, where it is once everything up to now is published.
+            repo.published.wait_for(seen).await;
+            let read = move || -> Result<Option<Snapshot>, LoadError> {
+                let Some(root) = repo.objects.find_tree_of(commit)? else { return Ok(None) };
+                let tree = Tree::new(root, repo.objects.tree(root)?);
+                Ok(Some(Snapshot::new(repo, commit, Arc::new(tree))))
+            };
+            return Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??);
+        }
+    }
+
+    /// The events of a branch behind a commit, oldest first; `None` if the branch does not have the commit.
+    pub async fn events_after(
+        &self,
+        name: &RepoName,
+        branch: &str,
+        after: Oid,
+    ) -> Result<Option<Vec<Event>>, EngineError> {
+        let repo = self.repo(name).await?;
+        let Some(((at, seen), tip)) =
+            Engine::try_branch(&repo, branch).map(|(at, seen)| ((at, seen), repo.name.clone()))
+        else {
+            return Ok(None);
+        };
+        self.0.reached(&repo.published, seen).await?;
+        let (commit, _) = at?;
+        let read = move || history::events_after(&repo.objects, &tip, commit, after);
+        Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??)
+    }
+
+    /// The refs of a repository that begin so, by name; as published.
+    pub fn branches(&self, name: &RepoName, prefix: &str) -> Result<Vec<String>, EngineError> {
+        if !self.exists(name) {
+            return Err(EngineError::NoRepo(name.clone()));
+        }
+        let objects = Objects::new(self.0.folder.repo(name));
+        Ok(objects.refs(prefix)?)
+    }
+
+    /// Removes a branch for good, unless it is being written; tells whether it did. Its room is freed by maintenance.
+    pub async fn drop_branch(&self, name: &RepoName, branch: &str) -> Result<bool, EngineError> {
+        let repo = self.repo(name).await?;
+        if !repo.forget_branch(branch) {
+            return Ok(false);
+        }
+        let failed = |error: refs::MoveError| LoadError {
+            what: branch.to_owned(),
+            repo: repo.objects.path().display().to_string(),
+            cause: error.to_string(),
+        };
+        refs::remove(&*self.0.disk, repo.objects.path(), branch).map_err(failed)?;
+        self.0.upkeep.dropped(name);
+        Ok(true)
+    }
+}

@@ -1,0 +1,129 @@
+//! Stories of the engine as a whole: its end, and the opening and closing of repositories.
+
+use super::*;
+use crate::clock::Time;
+use crate::state::disk::{DiskFile, RealDisk};
+use crate::state::edit::{Actor, Edit};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The machine's disk, which can lose its journal.
+#[derive(Clone, Default)]
+struct Losing(Arc<AtomicBool>);
+
+struct LosingFile(Arc<dyn DiskFile>, Arc<AtomicBool>);
+
+impl Disk for Losing {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(LosingFile(RealDisk.open(path)?, self.0.clone())))
+    }
+    fn create_new(&self, path: &Path, mode: u32) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(LosingFile(RealDisk.create_new(path, mode)?, self.0.clone())))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
+    }
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        RealDisk.make_folder(path)
+    }
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        RealDisk.sync_folder(path)
+    }
+}
+
+impl DiskFile for LosingFile {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(bytes, offset)
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        if self.1.load(Ordering::SeqCst) { Err(io::ErrorKind::Other.into()) } else { self.0.sync_data() }
+    }
+}
+
+fn options(folder: &Path, disk: &Losing, clock: &Clock) -> Options {
+    Options {
+        folder: DataFolder::new(folder),
+        disk: Arc::new(disk.clone()),
+        clock: clock.clone(),
+        journal_segment_bytes: 1 << 20,
+        kinds: Arc::new(|_| Projections::default()),
+        on_failure: Arc::new(|_| {}),
+    }
+}
+
+fn change(file: &str) -> Change {
+    Change {
+        branch: STATE_REF.into(),
+        subject: format!("file {file}"),
+        event: "test.put",
+        actor: Actor::daemon(),
+        request: None,
+        edits: vec![Edit::write(file, "text")],
+    }
+}
+
+async fn put(state: &State, file: &str) -> Result<Done<()>, EngineError> {
+    state.change(&RepoName::Platform, |_: &mut View<'_>| Ok(Decision::commit(change(file), ()))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_journal_fails_whoever_waits_is_told_that_nobody_knows() {
+    let (folder, disk, clock) = (tempfile::tempdir().unwrap(), Losing::default(), Clock::system());
+    let (state, _) = State::open(options(folder.path(), &disk, &clock)).unwrap();
+    state.create(&RepoName::Platform, change("a")).await.unwrap();
+    disk.0.store(true, Ordering::SeqCst);
+    let unheard = put(&state, "b").await.unwrap_err();
+    assert!(matches!(unheard, EngineError::Unknown), "{unheard}");
+    let read = state.read(&RepoName::Platform, |view| view.tip()).await;
+    assert!(matches!(read, Err(EngineError::Unknown)), "what was read would not survive");
+    let published = state.published(&RepoName::Platform, Lsn(u64::MAX)).await;
+    assert!(matches!(published, Err(EngineError::Unknown)));
+    state.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_dropped_gives_its_folder_up_with_everything_published() {
+    let (folder, disk, clock) = (tempfile::tempdir().unwrap(), Losing::default(), Clock::system());
+    let (state, _) = State::open(options(folder.path(), &disk, &clock)).unwrap();
+    state.create(&RepoName::Platform, change("a")).await.unwrap();
+    let tip = put(&state, "b").await.unwrap().commit;
+    drop(state);
+    let repo = DataFolder::new(folder.path()).repo(&RepoName::Platform);
+    assert_eq!(crate::state::refs::read(&repo, STATE_REF).unwrap(), tip);
+    assert!(State::open(options(folder.path(), &disk, &clock)).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_somebody_is_about_to_open_keeps_its_place_when_it_is_closed() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), Losing::default());
+    let clock = Clock::by_hand(Time::from_millis(1_000_000));
+    let (state, _) = State::open(options(folder.path(), &disk, &clock)).unwrap();
+    state.create(&RepoName::Platform, change("a")).await.unwrap();
+    let last = put(&state, "b").await.unwrap().lsn;
+    state.published(&RepoName::Platform, last).await.unwrap();
+    clock.pass(IDLE_AFTER * 2);
+
+    let opening = state.0.repos.lock()[&RepoName::Platform].clone();
+    state.close_idle();
+    assert!(opening.lock().is_none(), "it is closed");
+    assert!(
+        Arc::ptr_eq(&opening, &state.0.repos.lock()[&RepoName::Platform]),
+        "there are two places for one"
+    );
+
+    drop(opening);
+    put(&state, "c").await.unwrap();
+    state.published(&RepoName::Platform, Lsn(last.0 + 1)).await.unwrap();
+    clock.pass(IDLE_AFTER * 2);
+    state.close_idle();
+    assert_eq!(state.open_repositories(), 0);
+}
