@@ -1,5 +1,6 @@
 //! Every subject over one open state: what handlers, the daemon's tasks and the benchmarks work with.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -69,9 +70,12 @@ fn end_process(message: &str) {
     std::process::exit(70);
 }
 
-/// The subjects. A clone is the same.
+/// The subjects. A clone is the same, and costs one count: every request makes a few.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Subjects>);
+
+/// What an [`App`] holds.
+pub struct Subjects {
     /// The engine.
     pub state: State,
     /// The time.
@@ -86,7 +90,14 @@ pub struct App {
     pub artifacts: Artifacts,
     /// Agents.
     pub agents: Agents,
-    ready: Arc<AtomicBool>,
+    ready: AtomicBool,
+}
+
+impl Deref for App {
+    type Target = Subjects;
+    fn deref(&self) -> &Subjects {
+        &self.0
+    }
 }
 
 impl App {
@@ -111,7 +122,9 @@ impl App {
         let artifacts = Artifacts::new(state.clone(), clock.clone(), store);
         let agents = Agents::new(state.clone(), clock.clone(), known_agents);
         projects.create_platform().await?;
-        Ok((Self { state, clock, projects, jobs, logs, artifacts, agents, ready: Arc::default() }, recovered))
+        let ready = AtomicBool::new(false);
+        let subjects = Subjects { state, clock, projects, jobs, logs, artifacts, agents, ready };
+        Ok((Self(Arc::new(subjects)), recovered))
     }
 
     /// Reads the open jobs of every project into the queue; then the daemon is ready.

@@ -28,10 +28,12 @@ use crate::clock::{Clock, Time};
 use crate::git::child::{Cause, Halt, ProgramError};
 
 /// A repository with more packs than this is folded, or with this many more than the last fold left.
-const FOLD_ABOVE: usize = 16;
-const FOLD_AGAIN_AFTER: usize = 8;
+const FOLD_ABOVE: usize = 28;
+const FOLD_AGAIN_AFTER: usize = 16;
 /// With so many packs and a fold under way, publishing waits for it: there are never more than 50.
 const CROWDED: usize = 40;
+/// A fold is asked for so many packs before that.
+const FOLD_HEADROOM: usize = 4;
 /// A repository with more packs than this is folded before a repack freezes them.
 const FROZEN_MAX: usize = 6;
 /// How long a replaced pack is kept for those who read the folder before, unless there are many packs. Git looks again when
@@ -46,7 +48,7 @@ const REPACK_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// What failed is not tried again before.
 const RETRY_AFTER: Duration = Duration::from_secs(600);
 /// After so many published objects (about 5 a commit) the commit-graph is written, idle or not.
-const GRAPH_OBJECTS: u64 = 50_000;
+const GRAPH_OBJECTS: u64 = 500_000;
 /// After so many it is written when the repository is idle.
 const GRAPH_OBJECTS_IDLE: u64 = 2_500;
 /// How many repositories that nobody wrote to a round looks at for the first time.
@@ -284,7 +286,7 @@ impl Upkeep {
     fn remove_replaced(&self, name: &RepoName) -> io::Result<()> {
         let repo = self.folder.repo(name);
         let is_due = |known: &Known, since: &Instant| {
-            known.packs > FOLD_ABOVE * 2
+            known.packs > CROWDED - FOLD_HEADROOM
                 || since.elapsed() >= REPLACED_KEPT
                 || known.due(self.clock.now()).is_some()
         };
@@ -320,7 +322,8 @@ impl Upkeep {
         let Some(known) = plan.known.get_mut(name) else { return Ok(()) };
         known.packs = found.len();
         let free = known.foldable(found).len();
-        known.fold_above = (free.max(FOLD_ABOVE - FOLD_AGAIN_AFTER) + FOLD_AGAIN_AFTER).min(FOLD_ABOVE * 2);
+        known.fold_above =
+            (free.max(FOLD_ABOVE - FOLD_AGAIN_AFTER) + FOLD_AGAIN_AFTER).min(CROWDED - FOLD_HEADROOM);
         known.fold_above += known.packs - free;
         Ok(())
     }

@@ -1,3 +1,5 @@
+//! Stories of folding: whatever packs there are, every object is still there.
+
 use std::collections::HashMap;
 use std::time::SystemTime;
 

@@ -1,3 +1,5 @@
+//! Stories of history: the life of a job, a commit, and how things stood.
+
 use super::*;
 use crate::app::App;
 use crate::bench::seed;
