@@ -178,6 +178,9 @@ pub struct BenchArgs {
     /// The folder to measure in; a temporary one in the present folder if absent.
     #[arg(long)]
     pub data: Option<PathBuf>,
+    /// With `commits`: has git repack the repository afterwards, and tells the bytes a commit then.
+    #[arg(long)]
+    pub repack: bool,
     /// Prints one JSON object instead of a line for people.
     #[arg(long)]
     pub json: bool,

@@ -8,10 +8,22 @@ use tokio::task::JoinSet;
 use super::report::{Report, bytes_below};
 use super::seed;
 use crate::app::App;
+use crate::git::child::Program;
 use crate::id::AgentId;
 use crate::job::jobs::Claim;
 use crate::job::queue::Offer;
-use crate::state::layout::RepoName;
+use crate::state::layout::{DataFolder, RepoName};
+
+/// How long git may take to repack what was measured.
+const REPACK_TIME_MAX: Duration = Duration::from_secs(1800);
+
+/// Bytes a commit once git has repacked the whole repository; the seeded jobs are counted to the commits.
+pub fn repacked(folder: &Path, operations: usize) -> anyhow::Result<f64> {
+    let repo = DataFolder::new(folder).repo(&RepoName::Project(seed::PROJECT.parse()?));
+    let repack = ["-c", "pack.threads=2", "repack", "-adfq"];
+    Program::git(&repo).args(repack).time_limit(REPACK_TIME_MAX).run()?;
+    Ok((bytes_below(&repo.join("objects/pack")) as f64 / operations.max(1) as f64).round())
+}
 
 /// Claims `jobs` jobs with `in_flight` claimers, for at most `seconds`.
 pub async fn run(folder: &Path, in_flight: usize, jobs: usize, seconds: u64) -> anyhow::Result<Report> {
