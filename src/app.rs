@@ -127,13 +127,15 @@ impl App {
         Ok((Self(Arc::new(subjects)), recovered))
     }
 
-    /// Reads the open jobs of every project into the queue; then the daemon is ready.
+    /// Reads the open jobs of every project into the queue; then the daemon is ready. A project that has none is closed
+    /// again at once, so ten thousand of them cost nothing.
     pub async fn read_open_jobs(&self) {
         for project in self.projects.registry().names() {
             let repo = RepoName::Project(project);
             if let Err(error) = self.state.read(&repo, |_| ()).await {
                 tracing::error!(%repo, %error, "a project's state cannot be read; the others go on without it");
             }
+            self.state.let_go(&repo);
         }
         self.ready.store(true, Ordering::Release);
     }

@@ -54,7 +54,6 @@ impl Daemon {
         let listener =
             server::listen(args.listen).await.with_context(|| format!("listen on {}", args.listen))?;
         let address = listener.local_addr().context("learn the address")?;
-        sync_forge(&app, &forge).await.context("read the forge")?;
         let mut daemon =
             Self { app, address, recovered, stop: watch::channel(false).0, tasks: JoinSet::new() };
         daemon.start_tasks(listener, tokens, forge, args.keep_logs());
@@ -64,8 +63,6 @@ impl Daemon {
     fn start_tasks(&mut self, listener: TcpListener, tokens: Tokens, forge: LocalForge, keep_logs: Duration) {
         let router = routes::router(self.app.clone(), tokens);
         self.tasks.spawn(server::serve(listener, router, self.stop.subscribe()));
-        let app = self.app.clone();
-        self.tasks.spawn(async move { app.read_open_jobs().await });
         self.every(
             EXPIRY_ROUND,
             |app| async move { app.jobs.expire().await.map(drop).context("expire leases") },
@@ -81,7 +78,12 @@ impl Daemon {
             app.logs.drop_old(keep_logs).await.map(drop).context("drop old logs")
         });
         let (app, stop) = (self.app.clone(), self.stop.subscribe());
-        self.tasks.spawn(until_stopped(stop, follow_forge(app, forge)));
+        let work = async move {
+            // What is known comes first, so that agents go on at once; a forge of thousands takes a while.
+            app.read_open_jobs().await;
+            follow_forge(app, forge).await;
+        };
+        self.tasks.spawn(until_stopped(stop, work));
     }
 
     /// Does something now and then until the daemon stops; a failure is logged and the next round tries again.
@@ -126,6 +128,12 @@ async fn until_stopped(mut stop: watch::Receiver<bool>, work: impl Future<Output
 
 /// Takes in what the forge shows, now and whenever it changes.
 async fn follow_forge(app: App, forge: LocalForge) {
+    if let Err(error) = sync_forge(&app, &forge).await {
+        tracing::error!(
+            error = format!("{error:#}"),
+            "the forge could not be read; the projects stay as they were"
+        );
+    }
     loop {
         let (changed, mut changes) = mpsc::channel(1);
         let take_in = async {

@@ -21,6 +21,8 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("MRX_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // The engine keeps the trees it needs itself; libgit2's own cache of objects would hold them twice.
+    git2::opts::enable_caching(false);
     // The one provider of TLS; it being there already is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;

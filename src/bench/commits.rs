@@ -12,23 +12,34 @@ use crate::git::child::Program;
 use crate::id::AgentId;
 use crate::job::jobs::Claim;
 use crate::job::queue::Offer;
-use crate::state::layout::{DataFolder, RepoName};
+use crate::state::layout::RepoName;
 
 /// How long git may take to repack what was measured.
 const REPACK_TIME_MAX: Duration = Duration::from_secs(1800);
 
-/// Bytes a commit once git has repacked the whole repository; the seeded jobs are counted to the commits.
-pub fn repacked(folder: &Path, operations: usize) -> anyhow::Result<f64> {
-    let repo = DataFolder::new(folder).repo(&RepoName::Project(seed::PROJECT.parse()?));
+/// Has git repack the repository as well as it can; gives the bytes of its packs and indexes then.
+fn repacked_bytes(repo: &Path) -> anyhow::Result<u64> {
     let repack = ["-c", "pack.threads=2", "repack", "-adfq"];
-    Program::git(&repo).args(repack).time_limit(REPACK_TIME_MAX).run()?;
-    Ok((bytes_below(&repo.join("objects/pack")) as f64 / operations.max(1) as f64).round())
+    Program::git(repo).args(repack).time_limit(REPACK_TIME_MAX).run()?;
+    Ok(bytes_below(&repo.join("objects/pack")))
 }
 
-/// Claims `jobs` jobs with `in_flight` claimers, for at most `seconds`.
-pub async fn run(folder: &Path, in_flight: usize, jobs: usize, seconds: u64) -> anyhow::Result<Report> {
+/// Claims `jobs` jobs with `in_flight` claimers, for at most `seconds`. With `repack` it also tells what a commit takes
+/// once git has repacked the repository.
+pub async fn run(
+    folder: &Path,
+    in_flight: usize,
+    jobs: usize,
+    seconds: u64,
+    repack: bool,
+) -> anyhow::Result<Report> {
     let (app, project) = seed::open(folder).await?;
     seed::pending(&app, &project, jobs).await?;
+    let git = app.state.folder().repo(&RepoName::Project(project.clone()));
+    if repack {
+        seed::settle(&app).await?;
+    }
+    let seeded = if repack { repacked_bytes(&git)? } else { 0 };
     let repo = RepoName::Project(project);
     seed::settle(&app).await?;
     let packs = app.state.folder().repo(&repo).join("objects/pack");
@@ -48,6 +59,10 @@ pub async fn run(folder: &Path, in_flight: usize, jobs: usize, seconds: u64) -> 
     report.bytes_per_commit =
         ((bytes_below(&packs) - before) as f64 / report.operations.max(1) as f64).round();
     seed::close(app).await?;
+    if repack {
+        let bytes = repacked_bytes(&git)?.saturating_sub(seeded);
+        report.bytes_per_commit_repacked = (bytes as f64 / report.operations.max(1) as f64).round();
+    }
     Ok(report)
 }
 

@@ -21,8 +21,8 @@ pub async fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let temporary = tempfile::Builder::new().prefix("mrx-bench-").tempdir_in(".").context("make a folder")?;
     let folder = args.data.as_deref().unwrap_or(temporary.path());
     let (in_flight, jobs, seconds) = (usize::from(args.in_flight), args.jobs, args.seconds);
-    let mut report = match args.what {
-        BenchWhat::Commits => commits::run(folder, in_flight, jobs, seconds).await?,
+    let report = match args.what {
+        BenchWhat::Commits => commits::run(folder, in_flight, jobs, seconds, args.repack).await?,
         BenchWhat::Claims => http::claims(folder, in_flight, jobs, seconds).await?,
         BenchWhat::Reads => http::reads(folder, in_flight, jobs, seconds).await?,
         BenchWhat::Finished => finished::commits(folder, in_flight, jobs, seconds).await?,
@@ -32,9 +32,6 @@ pub async fn run(args: &BenchArgs) -> anyhow::Result<()> {
         BenchWhat::GitIdle => latency::git_lag(folder, false, jobs).await?,
         BenchWhat::GitLoad => latency::git_lag(folder, true, jobs).await?,
     };
-    if args.repack {
-        report.bytes_per_commit_repacked = commits::repacked(folder, report.operations)?;
-    }
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {

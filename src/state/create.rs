@@ -27,6 +27,8 @@ const SETTINGS: &str = "\
 [pack]
 \tthreads = 1
 \twindowMemory = 64m
+\twindow = 40
+\twriteReverseIndex = false
 ";
 
 /// Makes the repository at `path`: the few files that git asks for, then fsync of each and of every folder.

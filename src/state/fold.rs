@@ -21,7 +21,9 @@ use super::packs::{self, PackFile};
 /// A larger pack is never folded again: a repack takes it in. Each fold of it would cost seconds.
 const PACK_BYTES_MAX: u64 = 512 << 20;
 /// A fold makes no larger pack: the index has 31 bits for an offset.
-const FOLDED_BYTES_MAX: u64 = 1 << 30;
+pub(super) const FOLDED_BYTES_MAX: u64 = 1 << 30;
+/// Nor a larger one than this while changes pour in: a fold must be done before there are too many packs.
+pub(super) const FOLDED_BYTES_MAX_BUSY: u64 = 64 << 20;
 /// A fold has at most this many objects, because their places are in memory: about 80 bytes each.
 const FOLDED_OBJECTS_MAX: u64 = 3_000_000;
 /// A fold should leave at most this many packs.
@@ -48,9 +50,9 @@ pub(super) enum FoldError {
 
 /// Which packs to fold: so many of the smallest. Each fold makes a pack much larger than any that it takes, so a byte is
 /// copied a few times in its life and not once for every fold.
-pub(super) fn choose(packs: &[PackFile]) -> &[PackFile] {
+pub(super) fn choose(packs: &[PackFile], bytes_max: u64) -> &[PackFile] {
     let small = &packs[..packs.iter().take_while(|pack| pack.bytes <= PACK_BYTES_MAX).count()];
-    let fits = |count: &usize| small[..*count].iter().map(|pack| pack.bytes).sum::<u64>() <= FOLDED_BYTES_MAX;
+    let fits = |count: &usize| small[..*count].iter().map(|pack| pack.bytes).sum::<u64>() <= bytes_max;
     let most = (0..=small.len()).rev().find(fits).unwrap_or(0);
     let grows = |count: &usize, by: u64| {
         let sum: u64 = small[..*count].iter().map(|pack| pack.bytes).sum();

@@ -28,10 +28,10 @@ use crate::clock::{Clock, Time};
 use crate::git::child::{Cause, Halt, ProgramError};
 
 /// A repository with more packs than this is folded, or with this many more than the last fold left.
-const FOLD_ABOVE: usize = 28;
-const FOLD_AGAIN_AFTER: usize = 16;
+const FOLD_ABOVE: usize = 16;
+const FOLD_AGAIN_AFTER: usize = 8;
 /// With so many packs and a fold under way, publishing waits for it: there are never more than 50.
-const CROWDED: usize = 40;
+const CROWDED: usize = 46;
 /// A fold is asked for so many packs before that.
 const FOLD_HEADROOM: usize = 4;
 /// A repository with more packs than this is folded before a repack freezes them.
@@ -39,6 +39,8 @@ const FROZEN_MAX: usize = 6;
 /// How long a replaced pack is kept for those who read the folder before, unless there are many packs. Git looks again when
 /// a pack is gone, but for `git fsck`, which then says that a pack cannot be read; `mrx doctor` runs it again.
 const REPLACED_KEPT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+/// A repository is busy if something was published so recently.
+const BUSY: Duration = Duration::from_secs(2);
 /// A repository is idle if nothing was published for so long.
 const IDLE_AFTER: Duration = Duration::from_secs(30);
 /// An idle repository is repacked if it has so many objects that no repack has seen, and an eighth of all it has.
@@ -257,7 +259,9 @@ impl Upkeep {
         let is_repack_wanted =
             self.state.lock().known.get(name).is_some_and(|known| known.due(self.clock.now()).is_some());
         let chosen = match foldable.len() {
-            count if count > FOLD_ABOVE || is_repack_wanted && count > FROZEN_MAX => fold::choose(&foldable),
+            count if count > FOLD_ABOVE || is_repack_wanted && count > FROZEN_MAX => {
+                fold::choose(&foldable, self.folded_bytes_max(name))
+            }
             _ => &[],
         };
         let chosen = fold::within_objects(&repo, chosen).map_err(failed)?;
@@ -268,6 +272,20 @@ impl Upkeep {
             tracing::debug!(repo = %name, packs = chosen.len(), folded, "packs were folded");
         }
         self.count(name).map_err(failed)
+    }
+
+    /// How large a folded pack may be now.
+    fn folded_bytes_max(&self, name: &RepoName) -> u64 {
+        let now = self.clock.now();
+        let plan = self.state.lock();
+        let is_busy = |known: &&Known| {
+            let since = known.changed_at.map(|changed| now.since(changed));
+            since.is_some_and(|since| since < BUSY) && known.packs + FOLD_HEADROOM < CROWDED
+        };
+        match plan.known.get(name).filter(is_busy) {
+            Some(_) => fold::FOLDED_BYTES_MAX_BUSY,
+            None => fold::FOLDED_BYTES_MAX,
+        }
     }
 
     fn foldable(&self, name: &RepoName) -> io::Result<Vec<PackFile>> {
@@ -441,7 +459,8 @@ impl Upkeep {
         let mut listed = packs::list(&repo).map_err(failed)?;
         listed.retain(|pack| !pack.is_kept);
         let small = known.foldable(listed.clone());
-        let chosen = fold::within_objects(&repo, fold::choose(&small)).map_err(failed)?;
+        let chosen =
+            fold::within_objects(&repo, fold::choose(&small, fold::FOLDED_BYTES_MAX)).map_err(failed)?;
         let must_fold = small.len() > FROZEN_MAX && chosen.len() > 1;
         if known.is_folding || known.is_queued || !known.replaced.is_empty() || must_fold {
             plan.ask(name);

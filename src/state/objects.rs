@@ -1,6 +1,8 @@
 //! Reading published objects: a few open handles a repository, because libgit2 serialises the readers of one.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -9,11 +11,34 @@ use super::tree::{LoadError, TreeSource};
 
 /// Handles kept for the next reader of a repository; more readers than that open their own.
 const IDLE_HANDLES_MAX: usize = 2;
+/// Handles kept over all repositories: each holds a few files open, and a process often has 1024.
+const ALL_IDLE_HANDLES_MAX: usize = 128;
+
+/// How many handles are kept over all repositories. A clone is the same count.
+#[derive(Clone, Default)]
+pub struct Handles(Arc<AtomicUsize>);
+
+impl Handles {
+    /// How many are kept now.
+    pub fn kept(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn take_place(&self) -> bool {
+        let one_more = |kept: usize| (kept < ALL_IDLE_HANDLES_MAX).then_some(kept + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    fn give_back(&self, places: usize) {
+        self.0.fetch_sub(places, Ordering::Relaxed);
+    }
+}
 
 /// Reads objects of one bare repository.
 pub struct Objects {
     path: PathBuf,
     idle: Mutex<Idle>,
+    handles: Handles,
 }
 
 /// Handles that wait for a reader, and how often they have been closed: a handle that is out meanwhile is not kept.
@@ -26,7 +51,12 @@ struct Idle {
 impl Objects {
     /// Of the repository at this path.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::default() }
+        Self::among(path, Handles::default())
+    }
+
+    /// Of the repository at this path, which shares a bound on handles with others.
+    pub fn among(path: PathBuf, handles: Handles) -> Self {
+        Self { path, idle: Mutex::default(), handles }
     }
 
     /// The repository's folder.
@@ -41,7 +71,9 @@ impl Objects {
     ) -> Result<T, git2::Error> {
         let (handle, closed) = {
             let mut idle = self.idle.lock();
-            (idle.handles.pop(), idle.closed)
+            let handle = idle.handles.pop();
+            self.handles.give_back(usize::from(handle.is_some()));
+            (handle, idle.closed)
         };
         let repo = match handle {
             Some(repo) => repo,
@@ -49,7 +81,8 @@ impl Objects {
         };
         let result = read(&repo);
         let mut idle = self.idle.lock();
-        if idle.handles.len() < IDLE_HANDLES_MAX && idle.closed == closed {
+        let is_wanted = idle.handles.len() < IDLE_HANDLES_MAX && idle.closed == closed;
+        if is_wanted && self.handles.take_place() {
             idle.handles.push(repo);
         }
         result
@@ -97,6 +130,7 @@ impl Objects {
         idle.closed += 1;
         let handles = std::mem::take(&mut idle.handles);
         drop(idle);
+        self.handles.give_back(handles.len());
         drop(handles);
     }
 
@@ -107,6 +141,12 @@ impl Objects {
 
     pub(super) fn load_error(&self, what: String, error: &git2::Error) -> LoadError {
         LoadError { what, repo: self.path.display().to_string(), cause: error.message().to_owned() }
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        self.close_idle();
     }
 }
 

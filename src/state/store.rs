@@ -23,7 +23,7 @@ use super::journal::{Backlog, Journal, Lsn, OnDurable};
 use super::layout::{DataFolder, RepoName, STATE_REF};
 use super::lock::FolderLock;
 use super::maintain::Upkeep;
-use super::objects::Objects;
+use super::objects::{Handles, Objects};
 use super::oid::Oid;
 use super::publish::{Agenda, Publisher, Unpublished};
 use super::recover::{self, Recovered};
@@ -32,7 +32,7 @@ pub use error::{EngineError, OpenError};
 
 use super::threads;
 use super::tree::LoadError;
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 
 /// Changes under way at once; more wait their turn. Far above what a batch needs to be full.
 const IN_FLIGHT_MAX: usize = 4096;
@@ -86,6 +86,7 @@ struct Engine {
     agenda: Arc<Agenda>,
     unpublished: Arc<Unpublished>,
     events: Arc<Events>,
+    handles: Handles,
     halt: Arc<Halt>,
     in_flight: Semaphore,
     publishers: Mutex<Vec<JoinHandle<()>>>,
@@ -147,6 +148,7 @@ impl State {
             agenda,
             unpublished,
             events: Arc::default(),
+            handles: Handles::default(),
             halt,
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             publishers: Mutex::new(publishers),
@@ -220,6 +222,11 @@ impl State {
         self.0.journal.backlog()
     }
 
+    /// How many handles of repositories are kept open for the next reader.
+    pub fn kept_handles(&self) -> usize {
+        self.0.handles.kept()
+    }
+
     /// How many repositories are in memory.
     pub fn open_repositories(&self) -> usize {
         self.0.repos.lock().len()
@@ -228,21 +235,13 @@ impl State {
     /// Closes repositories that nobody uses. Asked for now and then by the daemon.
     pub fn close_idle(&self) {
         let idle_since = self.0.clock.now().before(IDLE_AFTER);
-        let slots: Vec<(RepoName, Slot)> =
-            self.0.repos.lock().iter().map(|(name, slot)| (name.clone(), slot.clone())).collect();
-        for (name, slot) in slots {
-            // A slot that is locked is loading, so it is not idle.
-            let Some(mut held) = slot.try_lock() else { continue };
-            if !held.as_ref().is_some_and(|repo| repo.close_if_idle(idle_since)) {
-                continue;
-            }
-            *held = None;
-            // Whoever has the slot is about to load into it: without it in the map there would be two of one repository.
-            let mut repos = self.0.repos.lock();
-            if Arc::strong_count(&slot) == SLOT_UNUSED {
-                repos.remove(&name);
-            }
-        }
+        let names: Vec<RepoName> = self.0.repos.lock().keys().cloned().collect();
+        names.iter().for_each(|name| self.0.close_unused(name, idle_since));
+    }
+
+    /// Closes a repository that was just looked into, unless it has something to stay in memory for.
+    pub fn let_go(&self, name: &RepoName) {
+        self.0.close_unused(name, self.0.clock.now().after(Duration::from_secs(1)));
     }
 
     /// Keeps every repository's packs few and its history quick to read. Asked for now and then by the daemon.
@@ -288,7 +287,7 @@ impl State {
         if let Some(repo) = held.as_ref() {
             return Ok(repo.clone());
         }
-        let objects = Objects::new(self.0.folder.repo(&name));
+        let objects = Objects::among(self.0.folder.repo(&name), self.0.handles.clone());
         let (projections, now) = ((self.0.kinds)(&name), self.0.clock.now());
         let repo = Arc::new(Repo::load(name, objects, projections, now, self.0.journal.durable())?);
         *held = Some(repo.clone());
@@ -323,6 +322,21 @@ impl Drop for Engine {
 }
 
 impl Engine {
+    fn close_unused(&self, name: &RepoName, since: Time) {
+        let Some(slot) = self.repos.lock().get(name).cloned() else { return };
+        // A slot that is locked is loading, so it is not idle.
+        let Some(mut held) = slot.try_lock() else { return };
+        if !held.as_ref().is_some_and(|repo| repo.close_if_idle(since)) {
+            return;
+        }
+        *held = None;
+        // Whoever has the slot is about to load into it: without it in the map there would be two of one repository.
+        let mut repos = self.repos.lock();
+        if Arc::strong_count(&slot) == SLOT_UNUSED {
+            repos.remove(name);
+        }
+    }
+
     fn close(&self) {
         self.upkeep.stop();
         self.agenda.close();

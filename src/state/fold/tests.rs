@@ -170,13 +170,17 @@ fn pack(bytes: u64) -> PackFile {
 fn small_packs_are_folded_and_large_ones_left_until_there_are_many() {
     let sizes = |sizes: &[u64]| sizes.iter().map(|bytes| pack(*bytes)).collect::<Vec<_>>();
     let alike = vec![pack(1000); 17];
-    assert_eq!(choose(&alike).len(), 17);
+    assert_eq!(choose(&alike, FOLDED_BYTES_MAX).len(), 17);
     let one_large = [vec![pack(1000); 16], sizes(&[1 << 20])].concat();
-    assert_eq!(choose(&one_large).len(), 16, "a large pack is not copied for the sake of small ones");
+    assert_eq!(
+        choose(&one_large, FOLDED_BYTES_MAX).len(),
+        16,
+        "a large pack is not copied for the sake of small ones"
+    );
     let huge = [vec![pack(1000); 3], vec![pack(PACK_BYTES_MAX + 1); 30]].concat();
-    assert_eq!(choose(&huge).len(), 3, "a huge pack is never copied");
-    assert!(choose(&[pack(1)]).is_empty());
-    assert!(choose(&[]).is_empty());
+    assert_eq!(choose(&huge, FOLDED_BYTES_MAX).len(), 3, "a huge pack is never copied");
+    assert!(choose(&[pack(1)], FOLDED_BYTES_MAX).is_empty());
+    assert!(choose(&[], FOLDED_BYTES_MAX).is_empty());
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn a_byte_is_copied_few_times_however_long_packs_come() {
         packs.push(pack(100_000 + number % 1000));
         packs.sort_by_key(|pack| pack.bytes);
         if packs.len() > 16 {
-            let count = choose(&packs).len();
+            let count = choose(&packs, FOLDED_BYTES_MAX).len();
             let folded: u64 = packs.drain(..count).map(|pack| pack.bytes).sum();
             copied += folded;
             packs.push(pack(folded));
