@@ -79,7 +79,7 @@ impl Daemon {
         });
         let (app, stop) = (self.app.clone(), self.stop.subscribe());
         let work = async move {
-            // What is known comes first, so that agents go on at once; a forge of thousands takes a while.
+            look_at_forge(&app, &forge).await;
             app.read_open_jobs().await;
             follow_forge(app, forge).await;
         };
@@ -126,24 +126,13 @@ async fn until_stopped(mut stop: watch::Receiver<bool>, work: impl Future<Output
     }
 }
 
-/// Takes in what the forge shows, now and whenever it changes.
+/// Takes in what the forge shows whenever it changes.
 async fn follow_forge(app: App, forge: LocalForge) {
-    if let Err(error) = sync_forge(&app, &forge).await {
-        tracing::error!(
-            error = format!("{error:#}"),
-            "the forge could not be read; the projects stay as they were"
-        );
-    }
     loop {
         let (changed, mut changes) = mpsc::channel(1);
         let take_in = async {
             while changes.recv().await.is_some() {
-                if let Err(error) = sync_forge(&app, &forge).await {
-                    tracing::error!(
-                        error = format!("{error:#}"),
-                        "the forge could not be read; the projects stay as they were"
-                    );
-                }
+                look_at_forge(&app, &forge).await;
             }
         };
         let (watched, ()) = tokio::join!(forge.watch(changed), take_in);
@@ -151,6 +140,14 @@ async fn follow_forge(app: App, forge: LocalForge) {
             tracing::error!(%error, "the forge's folder cannot be watched");
         }
         tokio::time::sleep(FORGE_RETRY).await;
+    }
+}
+
+/// Takes in what the forge shows; a failure is logged, and the projects stay as they were.
+async fn look_at_forge(app: &App, forge: &LocalForge) {
+    if let Err(error) = sync_forge(app, forge).await {
+        let error = format!("{error:#}");
+        tracing::error!(error, "the forge could not be read; the projects stay as they were");
     }
 }
 

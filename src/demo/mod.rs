@@ -102,6 +102,9 @@ async fn tell(daemon: &Daemon, folder: &DataFolder) -> anyhow::Result<()> {
         base: format!("http://{}", daemon.address),
         token,
     };
+    while client.get("/ready").await.is_err() {
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
     for sample in &code::SAMPLES {
         println!("\n== {}: POST /jobs/create", sample.name);
         let job = build(&client, sample.name).await?;

@@ -265,8 +265,8 @@ mod tests {
             vec![SystemFolder::Link { target: "usr/bin".into(), at: "/bin" }, SystemFolder::Folder("/lib")];
         let sandbox = Sandbox::Bubblewrap(Bubblewrap { forbids_namespaces: true, system_folders: folders });
         let program = sandbox.program(Confined {
-            code: Path::new("/work/job-1/code"),
-            etc: Path::new("/work/job-1/etc"),
+            code: Path::new("/srv/agent/job-1/code"),
+            etc: Path::new("/srv/agent/job-1/etc"),
             environment: &environment,
             step: &step,
         });
@@ -291,7 +291,7 @@ mod tests {
             "--ro-bind /usr /usr --symlink usr/bin /bin --ro-bind /lib /lib",
             "--proc /proc --remount-ro /proc",
             "--tmpfs /tmp",
-            "--bind /work/job-1/code /build --remount-ro /",
+            "--bind /srv/agent/job-1/code /build --remount-ro /",
             "--clearenv --setenv PATH",
             "--setenv HOME /tmp",
             "--setenv LD_PRELOAD /build/evil.so",
