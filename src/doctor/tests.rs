@@ -110,7 +110,7 @@ async fn a_job_file_that_is_none_is_named() {
     let repo = git2::Repository::open_bare(data.repo(&project())).unwrap();
     let blob = repo.odb().unwrap().write(git2::ObjectType::Blob, b"state: odd\n").unwrap();
     let tip = repo.find_reference(STATE_REF).unwrap().peel_to_commit().unwrap();
-    let path = "jobs/open/7/k/job-01jd000000000000000000007k.yaml";
+    let path = "jobs/open/0/7/k/job-01jd000000000000000000007k.yaml";
     let mut update = git2::build::TreeUpdateBuilder::new();
     let tree =
         update.upsert(path, blob, git2::FileMode::Blob).create_updated(&repo, &tip.tree().unwrap()).unwrap();

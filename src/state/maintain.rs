@@ -31,9 +31,9 @@ use crate::git::child::{Cause, Halt, ProgramError};
 const FOLD_ABOVE: usize = 16;
 const FOLD_AGAIN_AFTER: usize = 8;
 /// With so many packs and a fold under way, publishing waits for it: there are never more than 50.
-const CROWDED: usize = 46;
-/// A fold is asked for so many packs before that.
-const FOLD_HEADROOM: usize = 4;
+const CROWDED: usize = 44;
+/// With so many, large packs are folded too, and replaced ones are removed at once.
+const MANY: usize = 32;
 /// A repository with more packs than this is folded before a repack freezes them.
 const FROZEN_MAX: usize = 6;
 /// How long a replaced pack is kept for those who read the folder before, unless there are many packs. Git looks again when
@@ -280,7 +280,7 @@ impl Upkeep {
         let plan = self.state.lock();
         let is_busy = |known: &&Known| {
             let since = known.changed_at.map(|changed| now.since(changed));
-            since.is_some_and(|since| since < BUSY) && known.packs + FOLD_HEADROOM < CROWDED
+            since.is_some_and(|since| since < BUSY) && known.packs < MANY
         };
         match plan.known.get(name).filter(is_busy) {
             Some(_) => fold::FOLDED_BYTES_MAX_BUSY,
@@ -304,7 +304,7 @@ impl Upkeep {
     fn remove_replaced(&self, name: &RepoName) -> io::Result<()> {
         let repo = self.folder.repo(name);
         let is_due = |known: &Known, since: &Instant| {
-            known.packs > CROWDED - FOLD_HEADROOM
+            known.packs > MANY
                 || since.elapsed() >= REPLACED_KEPT
                 || known.due(self.clock.now()).is_some()
         };
@@ -341,7 +341,7 @@ impl Upkeep {
         known.packs = found.len();
         let free = known.foldable(found).len();
         known.fold_above =
-            (free.max(FOLD_ABOVE - FOLD_AGAIN_AFTER) + FOLD_AGAIN_AFTER).min(CROWDED - FOLD_HEADROOM);
+            (free.max(FOLD_ABOVE - FOLD_AGAIN_AFTER) + FOLD_AGAIN_AFTER).min(MANY);
         known.fold_above += known.packs - free;
         Ok(())
     }

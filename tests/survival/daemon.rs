@@ -45,7 +45,7 @@ impl Site {
     pub fn spawn(&self) -> Child {
         let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         Command::new(env!("CARGO_BIN_EXE_mrx"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--journal-segment-mib", "1", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--journal-segment-mib", "2", "--data"])
             .arg(&self.data)
             .arg("--forge")
             .arg(&self.forge)

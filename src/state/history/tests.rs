@@ -177,5 +177,5 @@ fn a_path_that_git_could_take_for_something_else_is_refused() {
     let job = "job-01jd000000000000000000007k";
     assert_eq!(job.parse(), Ok(About::Job(job.parse().unwrap())));
     let artifact = "art-01jd000000000000000000007k".parse::<About>().unwrap();
-    assert_eq!(artifact, About::Path("artifacts/7/k/art-01jd000000000000000000007k.yaml".into()));
+    assert_eq!(artifact, About::Path("artifacts/0/7/k/art-01jd000000000000000000007k.yaml".into()));
 }

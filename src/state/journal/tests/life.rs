@@ -95,7 +95,7 @@ fn numbers_go_on_after_each_reopening_and_are_never_given_twice() {
         if round == 3 {
             world.journal.release_before(Lsn(8));
         }
-        world = if round % 2 == 0 { world.reopen() } else { world.crashed().open().unwrap() };
+        world = if round % 2 == 1 { world.reopen() } else { world.crashed().open().unwrap() };
         assert_eq!(world.recovered.next_lsn, Lsn(2 * round + 3));
     }
 }
