@@ -6,7 +6,7 @@
 //! - [`git`] runs git as a program
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
 //! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids   - [`schema`] describes types to others
-//! - [`bench`], [`demo`], [`doctor`] are what the command line offers besides
+//! - [`mod@bench`], [`demo`], [`doctor`] are what the command line offers besides
 
 pub mod agent;
 pub mod app;

@@ -304,9 +304,7 @@ impl Upkeep {
     fn remove_replaced(&self, name: &RepoName) -> io::Result<()> {
         let repo = self.folder.repo(name);
         let is_due = |known: &Known, since: &Instant| {
-            known.packs > MANY
-                || since.elapsed() >= REPLACED_KEPT
-                || known.due(self.clock.now()).is_some()
+            known.packs > MANY || since.elapsed() >= REPLACED_KEPT || known.due(self.clock.now()).is_some()
         };
         let going: Vec<String> = {
             let plan = self.state.lock();
@@ -340,8 +338,7 @@ impl Upkeep {
         let Some(known) = plan.known.get_mut(name) else { return Ok(()) };
         known.packs = found.len();
         let free = known.foldable(found).len();
-        known.fold_above =
-            (free.max(FOLD_ABOVE - FOLD_AGAIN_AFTER) + FOLD_AGAIN_AFTER).min(MANY);
+        known.fold_above = (free.max(FOLD_ABOVE - FOLD_AGAIN_AFTER) + FOLD_AGAIN_AFTER).min(MANY);
         known.fold_above += known.packs - free;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Files of state as YAML: written from types, and read back strictly and within bounds.
 //!
-//! - [`emit`] writes values   - [`text`] decides how a text stands; reading is the library's
+//! - `emit` writes values   - `text` decides how a text stands; reading is the library's
 
 mod emit;
 mod text;
