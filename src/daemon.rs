@@ -75,7 +75,8 @@ impl Daemon {
             app.state.maintain().await.context("maintain repositories")
         });
         self.every(LOGS_ROUND, move |app| async move {
-            app.logs.drop_old(keep_logs).await.map(drop).context("drop old logs")
+            app.logs.drop_old(keep_logs).await;
+            Ok(())
         });
         let (app, stop) = (self.app.clone(), self.stop.subscribe());
         let work = async move {

@@ -186,17 +186,29 @@ impl Logs {
         Ok(self.state.change(&RepoName::Project(job.project_id.clone()), decide).await?.answer)
     }
 
-    /// Drops the log branches of days that are longer ago than `keep`; tells how many.
-    pub async fn drop_old(&self, keep: Duration) -> Result<usize, LogError> {
+    /// Drops the log branches of days that are longer ago than `keep`; tells how many. A repository that cannot be read
+    /// is said so, and does not keep the others' logs alive.
+    pub async fn drop_old(&self, keep: Duration) -> usize {
         let oldest = format!("{LOGS_REF_PREFIX}{}", self.clock.now().before(keep).day());
         let mut dropped = 0;
         for project in self.jobs.projects() {
             let repo = RepoName::Project(project);
-            for branch in self.state.branches(&repo, LOGS_REF_PREFIX)? {
-                if branch < oldest && self.state.drop_branch(&repo, &branch).await? {
-                    tracing::info!(%repo, %branch, "the logs of a day are dropped");
-                    dropped += 1;
+            match self.drop_before(&repo, &oldest).await {
+                Ok(count) => dropped += count,
+                Err(error) => {
+                    tracing::error!(%repo, %error, "old logs were not dropped; the next round tries again")
                 }
+            }
+        }
+        dropped
+    }
+
+    async fn drop_before(&self, repo: &RepoName, oldest: &str) -> Result<usize, EngineError> {
+        let mut dropped = 0;
+        for branch in self.state.branches(repo, LOGS_REF_PREFIX).await? {
+            if branch.as_str() < oldest && self.state.drop_branch(repo, &branch).await? {
+                tracing::info!(%repo, %branch, "the logs of a day are dropped");
+                dropped += 1;
             }
         }
         Ok(dropped)

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The folder is ours while this lives.
 pub struct FolderLock {
@@ -30,6 +31,21 @@ pub enum LockError {
     },
 }
 
+/// How often a lock that another holds is tried, and how long between: one second in all. A daemon that just ended holds it
+/// for a moment longer if a program it was starting has not yet closed what it inherited.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
+
+fn try_for_a_while(file: &File) -> Result<(), TryLockError> {
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            result => return result,
+        }
+    }
+    file.try_lock()
+}
+
 impl FolderLock {
     /// Takes the lock at `path`, and writes who has it.
     pub fn take(path: &Path) -> Result<Self, LockError> {
@@ -41,7 +57,7 @@ impl FolderLock {
             .truncate(false)
             .open(path)
             .map_err(failed)?;
-        match file.try_lock() {
+        match try_for_a_while(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();

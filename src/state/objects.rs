@@ -158,3 +158,28 @@ impl TreeSource for Objects {
         self.content(oid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_repositories_are_read_few_handles_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        git2::Repository::init_bare(folder.path()).unwrap();
+        let handles = Handles::default();
+        let read = || {
+            let objects = Objects::among(folder.path().to_owned(), handles.clone());
+            objects.with(|repo| repo.is_empty()).unwrap();
+            objects
+        };
+        let mut all: Vec<Objects> = (0..ALL_IDLE_HANDLES_MAX + 50).map(|_| read()).collect();
+        assert_eq!(handles.kept(), ALL_IDLE_HANDLES_MAX);
+        assert!(
+            all.last().unwrap().with(|repo| repo.is_empty()).unwrap(),
+            "one that keeps none can still read"
+        );
+        all.truncate(10);
+        assert_eq!(handles.kept(), 10, "what is closed makes room");
+    }
+}

@@ -103,12 +103,14 @@ impl State {
     }
 
     /// The refs of a repository that begin so, by name; as published.
-    pub fn branches(&self, name: &RepoName, prefix: &str) -> Result<Vec<String>, EngineError> {
+    pub async fn branches(&self, name: &RepoName, prefix: &'static str) -> Result<Vec<String>, EngineError> {
         if !self.exists(name) {
             return Err(EngineError::NoRepo(name.clone()));
         }
         let objects = Objects::new(self.0.folder.repo(name));
-        Ok(objects.refs(prefix)?)
+        Ok(tokio::task::spawn_blocking(move || objects.refs(prefix))
+            .await
+            .map_err(|_| EngineError::Unknown)??)
     }
 
     /// Removes a branch for good, unless it is being written; tells whether it did. Its room is freed by maintenance.
