@@ -10,6 +10,7 @@ use crate::app::{App, AppOptions};
 use crate::clock::Time;
 use crate::forge::Code;
 use crate::id::{IdMaker, ProjectId};
+use crate::job::jobs::{NewJob, pending as pending_of};
 use crate::job::{Job, JobState, JobType};
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, DataFolder, RepoName, STATE_REF};
@@ -36,30 +37,15 @@ pub async fn open(folder: &Path) -> anyhow::Result<(App, ProjectId)> {
 
 /// A pending build job.
 pub fn pending_job(ids: &IdMaker, project: &ProjectId, now: Time) -> Job {
-    Job {
-        job_id: ids.job(project, now),
-        project_id: project.clone(),
+    let new = NewJob {
+        project: project.clone(),
         kind: JobType::Build,
-        state: JobState::Pending,
+        payload: Object::from_iter([("ref".to_owned(), "main".into())]),
         priority: 0,
         labels: Vec::new(),
-        payload: Object::from_iter([("ref".to_owned(), "main".into())]),
-        attempt: 1,
-        earlier: Vec::new(),
         timeout_seconds: 3600,
-        claimed_by: None,
-        lease: None,
-        cancel_requested: false,
-        progress: None,
-        result: None,
-        failure: None,
-        log: None,
-        created_at: now,
-        updated_at: now,
-        claimed_at: None,
-        started_at: None,
-        ended_at: None,
-    }
+    };
+    pending_of(new, ids, now)
 }
 
 /// Commits this many files at once, a few hundred a commit.

@@ -370,7 +370,8 @@ impl Jobs {
     }
 }
 
-fn pending(new: NewJob, ids: &IdMaker, now: Time) -> Job {
+/// A job in its first moment.
+pub(crate) fn pending(new: NewJob, ids: &IdMaker, now: Time) -> Job {
     Job {
         job_id: ids.job(&new.project, now),
         project_id: new.project,
