@@ -51,7 +51,7 @@ impl State {
         loop {
             let repo = self.repo(name).await?;
             let Some((answer, at, seen)) = Engine::try_read_and_branch(&repo, &mut ask) else { continue };
-            repo.durable.wait_for(seen).await;
+            self.0.reached(&repo.durable, seen).await?;
             let (commit, tree) = at?;
             return Ok((answer, (commit != Oid::ZERO).then(|| Snapshot::new(repo, commit, tree))));
         }
@@ -69,11 +69,11 @@ impl State {
             let Some((at, seen)) = Engine::try_branch(&repo, branch) else { continue };
             let (tip, tree) = at?;
             if tip == commit {
-                repo.durable.wait_for(seen).await;
+                self.0.reached(&repo.durable, seen).await?;
                 return Ok(Some(Snapshot::new(repo, commit, tree)));
             }
             // An older commit is read from the repository, where it is once everything up to now is published.
-            repo.published.wait_for(seen).await;
+            self.0.reached(&repo.published, seen).await?;
             let read = move || -> Result<Option<Snapshot>, LoadError> {
                 let Some(root) = repo.objects.find_tree_of(commit)? else { return Ok(None) };
                 let tree = Tree::new(root, repo.objects.tree(root)?);

@@ -75,16 +75,25 @@ async fn put(state: &State, file: &str) -> Result<Done<()>, EngineError> {
     state.change(&RepoName::Platform, |_: &mut View<'_>| Ok(Decision::commit(change(file), ()))).await
 }
 
+/// Far longer than an answer takes on any machine.
+const HANGS_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_journal_fails_whoever_waits_is_told_that_nobody_knows() {
     let (folder, disk, clock) = (tempfile::tempdir().unwrap(), Losing::default(), Clock::system());
     let (state, _) = State::open(options(folder.path(), &disk, &clock)).unwrap();
-    state.create(&RepoName::Platform, change("a")).await.unwrap();
+    let first = state.create(&RepoName::Platform, change("a")).await.unwrap();
     disk.0.store(true, Ordering::SeqCst);
     let unheard = put(&state, "b").await.unwrap_err();
     assert!(matches!(unheard, EngineError::Unknown), "{unheard}");
     let read = state.read(&RepoName::Platform, |view| view.tip()).await;
     assert!(matches!(read, Err(EngineError::Unknown)), "what was read would not survive");
+    let both = state.read_with_snapshot(&RepoName::Platform, |view| view.tip());
+    let both = tokio::time::timeout(HANGS_AFTER, both).await.expect("it does not wait for what never comes");
+    assert!(matches!(both, Err(EngineError::Unknown)));
+    let past = state.snapshot_at(&RepoName::Platform, STATE_REF, first);
+    let past = tokio::time::timeout(HANGS_AFTER, past).await.expect("nor does a look at the past");
+    assert!(matches!(past, Err(EngineError::Unknown)));
     let published = state.published(&RepoName::Platform, Lsn(u64::MAX)).await;
     assert!(matches!(published, Err(EngineError::Unknown)));
     state.close();
