@@ -212,12 +212,18 @@ async fn every_answer_has_a_name_of_its_own_and_one_of_a_fault_says_it() {
     let one = world.stranger().get("/health").await;
     let two = world.stranger().get("/nowhere").header("Mrx-Request-Id", one.header("mrx-request-id")).await;
     assert_ne!(one.header("mrx-request-id"), two.header("mrx-request-id"), "a caller does not choose it");
-    std::fs::remove_dir_all(world.repository(HELLO).path().join("objects")).unwrap();
-    let fault = world.admin().get("/jobs/job-01jd000000000000000000007k").await;
-    assert!(matches!(fault.status, 404 | 500));
-    let page = world.admin().get(&format!("/projects/{HELLO}/artifacts")).await;
-    if page.status == 500 {
-        assert_eq!(page.json()["details"]["requestId"], Value::from(page.header("mrx-request-id")));
-        assert!(!page.text().contains("objects"), "the cause is in the log alone");
-    }
+    world.queue("build").await;
+    let builder = world.agent("builder-1");
+    let held = builder.claim().await;
+    let entry = builder.upload(&held, "hello.txt", b"hello").await.expect(201);
+    let bytes = world.app().state.folder().artifacts().join(entry["sha256"].as_str().unwrap());
+    std::fs::remove_file(&bytes).unwrap();
+    let path = format!("/projects/{HELLO}/artifacts/{}/content", entry["artifactId"].as_str().unwrap());
+    let fault = world.admin().get(&path).await;
+    assert_eq!(fault.refused(500), "internal");
+    assert_eq!(fault.json()["details"]["requestId"], Value::from(fault.header("mrx-request-id")));
+    assert!(
+        !fault.text().contains(world.app().state.folder().artifacts().to_str().unwrap()),
+        "the cause is in the log alone"
+    );
 }

@@ -22,14 +22,26 @@ use crate::state::edit::Actor;
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// Everybody, with or without a token.
+    /// Everybody, with or without a credential.
     Anyone,
-    /// The admin and agents.
+    /// People and agents.
     Known,
-    /// The admin.
-    Admin,
     /// Agents.
     Agent,
+    /// People, of any role.
+    Person,
+    /// People who develop: developers and admins of the platform.
+    Developer,
+    /// Admins of the platform.
+    Admin,
+    /// People who may read the project of the path, and the agents that work for it.
+    Read,
+    /// People who may write to the project of the path, and the agents that work for it, which bring their lease.
+    Deliver,
+    /// People who may write to the project of the path.
+    Write,
+    /// People who manage the project of the path.
+    Manage,
 }
 
 /// Who calls.
@@ -55,8 +67,10 @@ impl Who {
     fn admits(self, caller: Option<Principal>) -> bool {
         match self {
             Who::Anyone => true,
-            Who::Known => caller.is_some(),
-            Who::Admin => caller == Some(Principal::Admin),
+            Who::Known | Who::Read | Who::Deliver => caller.is_some(),
+            Who::Person | Who::Developer | Who::Admin | Who::Write | Who::Manage => {
+                caller == Some(Principal::Admin)
+            }
             Who::Agent => caller == Some(Principal::Agent),
         }
     }
@@ -168,7 +182,7 @@ fn refusal(who: Who, caller: Option<Principal>) -> ApiError {
         )
         .with_header(header::WWW_AUTHENTICATE, "Bearer");
     }
-    let allowed = if who == Who::Admin { "the admin" } else { "agents" };
+    let allowed = if who == Who::Agent { "agents" } else { "the admin" };
     ApiError::new(StatusCode::FORBIDDEN, "forbidden", format!("only {allowed} may do this"))
 }
 

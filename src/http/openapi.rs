@@ -172,9 +172,15 @@ fn common_refusals(operation: &Operation, route: &Route) -> Vec<(&'static str, &
 fn who_in_words(who: Who) -> &'static str {
     match who {
         Who::Anyone => "anyone",
-        Who::Known => "the admin and agents",
-        Who::Admin => "the admin",
+        Who::Known => "people and agents",
         Who::Agent => "agents",
+        Who::Person => "people",
+        Who::Developer => "developers and admins",
+        Who::Admin => "admins",
+        Who::Read => "people who may read the project, and its agents",
+        Who::Deliver => "people who may write to the project, and its agents",
+        Who::Write => "people who may write to the project",
+        Who::Manage => "people who manage the project",
     }
 }
 

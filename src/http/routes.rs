@@ -31,7 +31,7 @@ pub struct Route {
 #[rustfmt::skip]
 pub fn table() -> Vec<Route> {
     use routing::{get, patch, post};
-    use Who::{Admin, Agent, Anyone, Known};
+    use Who::{Admin, Agent, Anyone, Deliver, Developer, Known, Read, Write};
     vec![
         route(Method::GET,   "/health",                                  Anyone, get(health::health)),
         route(Method::GET,   "/ready",                                   Anyone, get(health::ready)),
@@ -39,20 +39,20 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/openapi.json",                            Anyone, get(openapi::document)),
         route(Method::GET,   "/events",                                  Admin,  get(events::stream)),
         route(Method::GET,   "/projects",                                Known,  get(project::api::list)),
-        route(Method::GET,   "/projects/{id}",                           Known,  get(project::api::get)),
-        route(Method::GET,   "/projects/{id}/jobs",                      Known,  get(job::api::list)),
-        route(Method::GET,   "/projects/{id}/quarantine",                Known,  get(job::api::quarantine)),
-        route(Method::GET,   "/projects/{id}/artifacts",                 Known,  get(artifact::api::list)),
-        route(Method::POST,  "/projects/{id}/artifacts",                 Known,  post(artifact::api::upload).layer(DefaultBodyLimit::disable())),
-        route(Method::GET,   "/projects/{id}/artifacts/{artifactId}",    Known,  get(artifact::api::get)),
-        route(Method::GET,   "/projects/{id}/artifacts/{artifactId}/content", Known, get(artifact::api::content)),
-        route(Method::POST,  "/jobs/create",                             Admin,  post(job::api::create)),
+        route(Method::GET,   "/projects/{id}",                           Read,   get(project::api::get)),
+        route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::api::list)),
+        route(Method::GET,   "/projects/{id}/quarantine",                Read,   get(job::api::quarantine)),
+        route(Method::GET,   "/projects/{id}/artifacts",                 Read,   get(artifact::api::list)),
+        route(Method::POST,  "/projects/{id}/artifacts",                 Deliver, post(artifact::api::upload).layer(DefaultBodyLimit::disable())),
+        route(Method::GET,   "/projects/{id}/artifacts/{artifactId}",    Read,   get(artifact::api::get)),
+        route(Method::GET,   "/projects/{id}/artifacts/{artifactId}/content", Read, get(artifact::api::content)),
+        route(Method::POST,  "/jobs/create",                             Developer, post(job::api::create)),
         route(Method::POST,  "/jobs/claim",                              Agent,  post(job::api::claim)),
-        route(Method::GET,   "/jobs/{id}",                               Known,  get(job::api::get)),
+        route(Method::GET,   "/jobs/{id}",                               Read,   get(job::api::get)),
         route(Method::PATCH, "/jobs/{id}",                               Agent,  patch(job::api::tell)),
-        route(Method::POST,  "/jobs/{id}/cancel",                        Admin,  post(job::api::cancel)),
-        route(Method::POST,  "/jobs/{id}/retry",                         Admin,  post(job::api::retry)),
-        route(Method::GET,   "/jobs/{id}/logs",                          Known,  get(log::api::read)),
+        route(Method::POST,  "/jobs/{id}/cancel",                        Write,  post(job::api::cancel)),
+        route(Method::POST,  "/jobs/{id}/retry",                         Write,  post(job::api::retry)),
+        route(Method::GET,   "/jobs/{id}/logs",                          Read,   get(log::api::read)),
         route(Method::PATCH, "/jobs/{id}/logs",                          Agent,  patch(log::api::append)),
         route(Method::GET,   "/agents",                                  Admin,  get(agent::api::list)),
     ]
