@@ -1,6 +1,7 @@
 //! Every subject over one open state: what handlers, the daemon's tasks and the benchmarks work with.
 
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,6 +10,12 @@ use crate::agent::agents::{self, KnownAgents};
 use crate::artifact::Artifacts;
 use crate::artifact::store::{ArtifactStore, StoreError};
 use crate::clock::Clock;
+use crate::identity::Identity;
+use crate::identity::accounts::{IdentityKeys, Policy};
+use crate::identity::issuer::Issuers;
+use crate::identity::known::{self, Known};
+use crate::identity::rate::RateLimits;
+use crate::identity::token::{self, DerivingKey, OPERATOR_TOKEN, SIGNING_KEY, TokenFileError};
 use crate::job::Jobs;
 use crate::job::lease::Leases;
 use crate::job::open::OpenJobs;
@@ -32,6 +39,12 @@ pub struct AppOptions {
     pub disk: Arc<dyn Disk>,
     /// The size of a journal segment in bytes.
     pub journal_segment_bytes: u64,
+    /// What the operator decides about accounts.
+    pub policy: Policy,
+    /// The file of other issuers of tokens, if any is believed.
+    pub issuers: Option<PathBuf>,
+    /// How the HTTP side behaves.
+    pub http: HttpOptions,
     /// Called once when nothing can be acknowledged any more.
     pub on_failure: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -44,9 +57,21 @@ impl AppOptions {
             clock: Clock::system(),
             disk: Arc::new(RealDisk),
             journal_segment_bytes: 32 << 20,
+            policy: Policy::default(),
+            issuers: None,
+            http: HttpOptions::default(),
             on_failure: Arc::new(end_process),
         }
     }
+}
+
+/// How the HTTP side behaves.
+#[derive(Clone, Debug, Default)]
+pub struct HttpOptions {
+    /// Whether cookies are sent over TLS alone: set where a TLS proxy stands before the daemon.
+    pub are_cookies_secure: bool,
+    /// Whether nobody's calls are counted, for measuring.
+    pub is_unlimited: bool,
 }
 
 /// Why the data folder was not opened.
@@ -61,6 +86,12 @@ pub enum AppError {
     /// The artifact store.
     #[error(transparent)]
     Artifacts(#[from] StoreError),
+    /// The tokens and keys of the data folder.
+    #[error(transparent)]
+    Keys(#[from] TokenFileError),
+    /// The file of other issuers.
+    #[error("the other issuers of tokens cannot be used: {0:#}")]
+    Issuers(anyhow::Error),
 }
 
 /// Ends the process at once: after a failed fsync nobody knows what is on the disk, and only a restart finds out.
@@ -90,6 +121,12 @@ pub struct Subjects {
     pub artifacts: Artifacts,
     /// Agents.
     pub agents: Agents,
+    /// Accounts, sessions and keys.
+    pub identity: Identity,
+    /// How often each may call.
+    pub limits: RateLimits,
+    /// How the HTTP side behaves.
+    pub http: HttpOptions,
     ready: AtomicBool,
 }
 
@@ -105,8 +142,10 @@ impl App {
     pub async fn open(options: AppOptions) -> Result<(Self, Recovered), AppError> {
         let clock = options.clock;
         let (registry, queue, leases) = (Registry::default(), Queue::default(), Leases::new(clock.clone()));
-        let known_agents = KnownAgents::default();
-        let kinds = kinds(registry.clone(), known_agents.clone(), queue.clone(), leases.clone());
+        let (known_agents, known) = (KnownAgents::default(), Known::default());
+        let kinds =
+            kinds(registry.clone(), known_agents.clone(), known.clone(), queue.clone(), leases.clone());
+        let issuers = Issuers::read(options.issuers.as_deref(), clock.clone()).map_err(AppError::Issuers)?;
         let (state, recovered) = State::open(Options {
             folder: options.folder,
             disk: options.disk,
@@ -121,9 +160,17 @@ impl App {
         let store = ArtifactStore::in_folder(&state.folder().artifacts())?;
         let artifacts = Artifacts::new(state.clone(), clock.clone(), store);
         let agents = Agents::new(state.clone(), clock.clone(), known_agents);
+        let keys = state.folder().keys();
+        let keys = IdentityKeys {
+            operator: token::read_or_make(&keys, OPERATOR_TOKEN)?.hash(),
+            signing: DerivingKey::new(token::read_or_make(&keys, SIGNING_KEY)?),
+        };
+        let identity = Identity::new(state.clone(), clock.clone(), known, keys, options.policy, issuers);
+        let (limits, http) = (RateLimits::new(!options.http.is_unlimited), options.http);
         projects.create_platform().await?;
         let ready = AtomicBool::new(false);
-        let subjects = Subjects { state, clock, projects, jobs, logs, artifacts, agents, ready };
+        let subjects =
+            Subjects { state, clock, projects, jobs, logs, artifacts, agents, identity, limits, http, ready };
         Ok((Self(Arc::new(subjects)), recovered))
     }
 
@@ -147,11 +194,12 @@ impl App {
 }
 
 /// Which projections live in which repository: the one place where a subject is registered.
-fn kinds(registry: Registry, agents: KnownAgents, queue: Queue, leases: Leases) -> Kinds {
+fn kinds(registry: Registry, agents: KnownAgents, known: Known, queue: Queue, leases: Leases) -> Kinds {
     Arc::new(move |name: &RepoName| match name {
-        RepoName::Platform => {
-            Projections::default().with(Registered(registry.clone())).with(agents::Registered(agents.clone()))
-        }
+        RepoName::Platform => Projections::default()
+            .with(Registered(registry.clone()))
+            .with(agents::Registered(agents.clone()))
+            .with(known::Registered(known.clone())),
         RepoName::Project(id) => {
             Projections::default().with(OpenJobs::new(id.clone(), queue.clone(), leases.clone()))
         }

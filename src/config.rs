@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::clock::Time;
 use crate::id::{AgentId, Label};
+use crate::identity::accounts::{Policy, Registration};
 use crate::worker::SandboxChoice;
 
 /// A daemon that keeps a team's projects, jobs, logs and artifacts as commits in git.
@@ -24,6 +25,8 @@ pub struct Cli {
 pub enum Command {
     /// Runs the daemon.
     Serve(ServeArgs),
+    /// Makes accounts and agents of the daemon whose data folder is on this machine.
+    Admin(AdminArgs),
     /// Runs an agent: claims build jobs from a daemon and runs them.
     Agent(AgentArgs),
     /// Starts a daemon and an agent, builds two small projects, and shows what happened.
@@ -55,12 +58,44 @@ pub struct ServeArgs {
     /// change, an append of 1 MiB to a log.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(2..=1024))]
     pub journal_segment_mib: u16,
+    /// Who may make an account for themselves: nobody, who brings an invitation, or everybody (as a viewer).
+    #[arg(long, value_enum, default_value_t, env = "MRX_REGISTRATION")]
+    pub registration: Registration,
+    /// How long a session lasts, in hours: 1 to 8760.
+    #[arg(long, default_value_t = 7 * 24, value_parser = clap::value_parser!(u16).range(1..=8760))]
+    pub session_hours: u16,
+    /// A YAML file of other issuers of tokens (OpenID Connect) that are believed; docs/identity.md has its shape.
+    #[arg(long, env = "MRX_ISSUERS")]
+    pub issuers: Option<PathBuf>,
+    /// Sends cookies over TLS alone: set it where a TLS proxy stands before the daemon.
+    #[arg(long, env = "MRX_SECURE_COOKIES")]
+    pub secure_cookies: bool,
+    /// Lets everybody call as often as they like, for measuring.
+    #[arg(long)]
+    pub no_rate_limits: bool,
 }
 
 impl ServeArgs {
+    /// The usual settings over this folder, at this address.
+    pub fn usual(data: &std::path::Path, listen: SocketAddr) -> Self {
+        #[derive(Parser)]
+        struct Only {
+            #[command(flatten)]
+            args: ServeArgs,
+        }
+        let args = Only::parse_from(["mrx"]).args;
+        Self { data: data.to_owned(), listen, ..args }
+    }
+
     /// How long logs are kept.
     pub fn keep_logs(&self) -> Duration {
         Duration::from_secs(u64::from(self.keep_logs_days) * 24 * 3600)
+    }
+
+    /// What the operator decides about accounts.
+    pub fn policy(&self) -> Policy {
+        let session_period = Duration::from_secs(u64::from(self.session_hours) * 3600);
+        Policy { registration: self.registration, session_period }
     }
 
     /// The size of a journal segment in bytes.
@@ -69,13 +104,75 @@ impl ServeArgs {
     }
 }
 
+/// `mrx admin`.
+#[derive(Clone, Debug, Args)]
+pub struct AdminArgs {
+    /// The data folder of the running daemon.
+    #[arg(long, default_value = "mrx-data", env = "MRX_DATA", global = true)]
+    pub data: PathBuf,
+    /// What is made.
+    #[command(subcommand)]
+    pub what: AdminWhat,
+}
+
+/// What `mrx admin` makes.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AdminWhat {
+    /// Accounts of people.
+    #[command(subcommand)]
+    User(AdminUser),
+    /// Agents.
+    #[command(subcommand)]
+    Agent(AdminAgent),
+}
+
+/// `mrx admin user`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AdminUser {
+    /// Makes an account; asks for its password, or reads it from a file.
+    Add {
+        /// The name to log in with.
+        name: crate::id::UserName,
+        /// What it is on the platform.
+        #[arg(long, default_value = "developer")]
+        role: RoleChoice,
+        /// A file whose first line is the password.
+        #[arg(long)]
+        password_file: Option<PathBuf>,
+    },
+}
+
+/// `mrx admin agent`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AdminAgent {
+    /// Registers an agent and writes its key to a file that only you can read.
+    Add {
+        /// Its name.
+        name: AgentId,
+        /// The file for its key; `NAME.key` if absent.
+        #[arg(long)]
+        key_file: Option<PathBuf>,
+    },
+}
+
+/// A role, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleChoice {
+    /// Reads the projects it is a member of.
+    Viewer,
+    /// Makes projects, and does what its memberships say.
+    Developer,
+    /// Does everything.
+    Admin,
+}
+
 /// `mrx agent`.
 #[derive(Clone, Debug, Args)]
 pub struct AgentArgs {
     /// The daemon's address.
     #[arg(long, default_value = "http://127.0.0.1:8421", env = "MRX_DAEMON")]
     pub daemon: String,
-    /// The file with the agent's token (the daemon makes DATA/keys/agent.token); MRX_AGENT_TOKEN is read if absent.
+    /// The file with the agent's key, which `mrx admin agent add` makes; MRX_AGENT_TOKEN is read if absent.
     #[arg(long)]
     pub token_file: Option<PathBuf>,
     /// The agent's name.

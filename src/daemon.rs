@@ -8,10 +8,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::app::{App, AppOptions};
+use crate::app::{App, AppOptions, HttpOptions};
 use crate::config::ServeArgs;
 use crate::forge::local::LocalForge;
-use crate::http::auth::Tokens;
 use crate::http::{routes, server};
 use crate::state::layout::DataFolder;
 use crate::state::recover::Recovered;
@@ -24,6 +23,8 @@ const IDLE_ROUND: Duration = Duration::from_secs(60);
 const MAINTENANCE_ROUND: Duration = Duration::from_secs(5);
 /// How often old days of logs are dropped.
 const LOGS_ROUND: Duration = Duration::from_secs(3600);
+/// How often sessions that are over are removed, and the last use of keys is written down.
+const IDENTITY_ROUND: Duration = Duration::from_secs(600);
 /// How long the daemon waits before it looks at a forge again that it could not read.
 const FORGE_RETRY: Duration = Duration::from_secs(5);
 
@@ -45,23 +46,26 @@ impl Daemon {
         let folder = DataFolder::new(&args.data);
         let options = AppOptions {
             journal_segment_bytes: args.journal_segment_bytes(),
+            policy: args.policy(),
+            issuers: args.issuers.clone(),
+            http: HttpOptions { are_cookies_secure: args.secure_cookies, is_unlimited: args.no_rate_limits },
             ..AppOptions::new(folder.clone())
         };
         let (app, recovered) = App::open(options).await.context("open the data folder")?;
-        let tokens = Tokens::open(&folder.keys()).context("prepare the tokens")?;
         let forge =
             LocalForge::open(args.forge.as_deref().unwrap_or(&folder.forge())).context("open the forge")?;
         let listener =
             server::listen(args.listen).await.with_context(|| format!("listen on {}", args.listen))?;
         let address = listener.local_addr().context("learn the address")?;
+        std::fs::write(folder.address(), format!("http://{address}\n")).context("write down the address")?;
         let mut daemon =
             Self { app, address, recovered, stop: watch::channel(false).0, tasks: JoinSet::new() };
-        daemon.start_tasks(listener, tokens, forge, args.keep_logs());
+        daemon.start_tasks(listener, forge, args.keep_logs());
         Ok(daemon)
     }
 
-    fn start_tasks(&mut self, listener: TcpListener, tokens: Tokens, forge: LocalForge, keep_logs: Duration) {
-        let router = routes::router(self.app.clone(), tokens);
+    fn start_tasks(&mut self, listener: TcpListener, forge: LocalForge, keep_logs: Duration) {
+        let router = routes::router(self.app.clone());
         self.tasks.spawn(server::serve(listener, router, self.stop.subscribe()));
         self.every(
             EXPIRY_ROUND,
@@ -73,6 +77,10 @@ impl Daemon {
         });
         self.every(MAINTENANCE_ROUND, |app| async move {
             app.state.maintain().await.context("maintain repositories")
+        });
+        self.every(IDENTITY_ROUND, |app| async move {
+            app.limits.tidy();
+            app.identity.tidy().await.context("tidy sessions and keys")
         });
         self.every(LOGS_ROUND, move |app| async move {
             app.logs.drop_old(keep_logs).await;

@@ -115,6 +115,23 @@ text_type!(
     ArtifactId, "an artifact's id", ID_GRAMMAR, "^art-[0-9a-z]{26}$", |text| is_id(text, "art-")
 );
 
+text_type!(
+    /// An account, by the name it logs in with: `ada`.
+    UserName, "an account's name", NAME_GRAMMAR, NAME_PATTERN, is_name
+);
+text_type!(
+    /// A session: `session-01jd…`.
+    SessionId, "a session's id", ID_GRAMMAR, "^session-[0-9a-z]{26}$", |text| is_id(text, "session-")
+);
+text_type!(
+    /// An API key, by its id, which is no secret: `key-01jd…`.
+    KeyId, "a key's id", ID_GRAMMAR, "^key-[0-9a-z]{26}$", |text| is_id(text, "key-")
+);
+text_type!(
+    /// An invitation: `invite-01jd…`.
+    InviteId, "an invitation's id", ID_GRAMMAR, "^invite-[0-9a-z]{26}$", |text| is_id(text, "invite-")
+);
+
 /// Bits of a job's id that tell its project: five characters behind the ten of the time.
 const TAG_BITS: u32 = 25;
 /// Bits of an id that make it unique within a millisecond and a project.
@@ -178,6 +195,21 @@ impl IdMaker {
     /// An id for an artifact of `project`: within a project they ascend, so lists have the newest first.
     pub fn artifact(&self, project: &ProjectId, now: Time) -> ArtifactId {
         ArtifactId(self.text("art-", u128::from(project.tag().0), now).into())
+    }
+
+    /// An id for a session.
+    pub fn session(&self, now: Time) -> SessionId {
+        SessionId(self.text("session-", self.unguessed(), now).into())
+    }
+
+    /// An id for an API key.
+    pub fn key(&self, now: Time) -> KeyId {
+        KeyId(self.text("key-", self.unguessed(), now).into())
+    }
+
+    /// An id for an invitation.
+    pub fn invite(&self, now: Time) -> InviteId {
+        InviteId(self.text("invite-", self.unguessed(), now).into())
     }
 
     fn text(&self, kind: &str, tag: u128, now: Time) -> String {

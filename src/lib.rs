@@ -8,6 +8,7 @@
 //! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids   - [`schema`] describes types to others
 //! - [`mod@bench`], [`demo`], [`doctor`] are what the command line offers besides
 
+pub mod admin;
 pub mod agent;
 pub mod app;
 pub mod artifact;
@@ -21,6 +22,7 @@ pub mod forge;
 pub mod git;
 pub mod http;
 pub mod id;
+pub mod identity;
 pub mod job;
 pub mod log;
 pub mod project;

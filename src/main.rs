@@ -7,10 +7,11 @@ use clap::Parser;
 use mrx::config::{AgentArgs, Cli, Command, DoctorArgs, LogArgs, ServeArgs};
 use mrx::daemon::{Daemon, stop_signal};
 use mrx::doctor::{self, Level};
+use mrx::identity::token::OPERATOR_TOKEN;
 use mrx::state::history::{Filter, History};
 use mrx::state::layout::{DataFolder, RepoName};
 use mrx::worker::{self, AgentOptions, AgentToken, Stop};
-use mrx::{bench, demo};
+use mrx::{admin, bench, demo};
 use tracing_subscriber::EnvFilter;
 
 /// A commit makes and drops some forty small values; this allocator does that in about half the time of the system's.
@@ -32,6 +33,7 @@ fn main() -> anyhow::Result<()> {
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve(&args).await,
+        Command::Admin(args) => admin::run(args).await,
         Command::Agent(args) => agent(args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Log(args) => log(&args),
@@ -47,10 +49,19 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     // Whoever started us may have stopped reading, and that is no reason to stop.
     let _ = writeln!(
         std::io::stdout(),
-        "mrx listens on http://{}\ntokens are in {}",
+        "mrx listens on http://{}\nthe operator's token is {}",
         daemon.address,
-        keys.display()
+        keys.join(OPERATOR_TOKEN).display()
     );
+    if let Some(token) = daemon.app.identity.setup_token() {
+        let _ = writeln!(
+            std::io::stdout(),
+            "there is no admin yet; within 15 minutes, make one at\n  http://{}/ui/setup#{}\nor with: mrx admin user add NAME --role admin --data {}",
+            daemon.address,
+            token.reveal(),
+            args.data.display()
+        );
+    }
     stop_signal().await;
     daemon.stop().await;
     Ok(())

@@ -80,7 +80,13 @@ pub fn files() -> Vec<(&'static str, Value)> {
     vec![
         ("agent.json", of_file::<crate::agent::Agent>()),
         ("artifact.json", of_file::<crate::artifact::Artifact>()),
+        ("claim-secret.json", of_file::<crate::identity::types::ClaimSecret>()),
+        ("invite.json", of_file::<crate::identity::types::Invite>()),
         ("job.json", of_file::<crate::job::Job>()),
+        ("key.json", of_file::<crate::identity::types::ApiKey>()),
         ("project.json", of_file::<crate::project::types::ProjectFile>()),
+        ("session.json", of_file::<crate::identity::types::Session>()),
+        ("throttle.json", of_file::<crate::identity::types::Throttle>()),
+        ("user.json", of_file::<crate::identity::types::User>()),
     ]
 }

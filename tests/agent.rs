@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::world::{World, seconds};
+use crate::world::{Caller, HELLO, World, seconds};
 
 #[tokio::test]
-async fn an_agent_is_registered_once_and_again_when_its_labels_change() {
+async fn what_an_agent_offers_is_written_down_when_it_changes() {
     let mut world = World::start().await;
     for labels in [
         json!(["linux", "gpu"]),
@@ -20,7 +20,7 @@ async fn an_agent_is_registered_once_and_again_when_its_labels_change() {
     let log = world.log_of("platform").await;
     let about: Vec<&str> =
         log.iter().filter_map(|line| line.strip_prefix("builder-1: agent builder-1: ")).collect();
-    assert_eq!(about, ["registered with labels [gpu, linux]", "registered with labels [gpu]"]);
+    assert_eq!(about, ["offers labels [gpu, linux]", "offers labels [gpu]"]);
 }
 
 #[tokio::test]
@@ -36,7 +36,8 @@ async fn the_admin_sees_each_agent_and_when_it_was_last_heard_of() {
     assert_eq!(
         seen["agents"][0],
         json!({
-            "agentId": "builder-1", "labels": ["linux"], "registeredAt": first, "updatedAt": first, "lastHeardAt": now,
+            "agentId": "builder-1", "labels": ["linux"], "allowedLabels": null, "projects": null, "hasKey": true,
+            "registeredAt": first, "updatedAt": first, "disabledAt": null, "lastHeardAt": now,
         })
     );
     assert_eq!(seen["agents"][1]["lastHeardAt"], first);
@@ -45,12 +46,69 @@ async fn the_admin_sees_each_agent_and_when_it_was_last_heard_of() {
 }
 
 #[tokio::test]
-async fn an_agent_may_call_itself_by_its_notebook() {
+async fn an_agent_is_who_its_key_says_whatever_the_body_says() {
     let world = World::start().await;
     let job = world.queue("build").await;
-    let claimed =
-        world.any_agent().post("/jobs/claim").json(&json!({ "colabId": "colab-1" })).await.expect(200);
-    assert_eq!((&claimed["job"]["jobId"], &claimed["job"]["claimedBy"]), (&json!(job), &json!("colab-1")));
-    let both = json!({ "colabId": "colab-1", "agentId": "colab-1" });
-    assert_eq!(world.any_agent().post("/jobs/claim").json(&both).await.refused(400), "badRequest");
+    let claim = |body: serde_json::Value| world.any_agent().post("/jobs/claim").json(&body);
+    assert_eq!(claim(json!({ "colabId": "colab-1" })).await.refused(403), "agentMismatch");
+    let both = json!({ "colabId": "any-agent", "agentId": "any-agent" });
+    assert_eq!(claim(both).await.refused(400), "badRequest");
+    let claimed = claim(json!({})).await.expect(200);
+    assert_eq!((&claimed["job"]["jobId"], &claimed["job"]["claimedBy"]), (&json!(job), &json!("any-agent")));
+}
+
+#[tokio::test]
+async fn a_lease_is_of_use_to_its_own_agent_alone() {
+    let world = World::start().await;
+    world.queue("build").await;
+    let held = world.agent("builder-1").claim().await;
+    let thief = world.agent("builder-2");
+    assert_eq!(thief.say(&held, json!({ "state": "completed" })).await.refused(403), "notTheHolder");
+    assert_eq!(thief.write_log(&held, 0, b"x").await.refused(403), "notTheHolder");
+    assert_eq!(thief.upload(&held, "x", b"x").await.refused(403), "notTheHolder");
+    assert_eq!(world.state(&held.id).await, "claimed");
+}
+
+#[tokio::test]
+async fn a_rotated_or_disabled_agents_key_is_refused_at_once_and_after_a_restart() {
+    let mut world = World::start().await;
+    let added = world.admin().post("/admin/agents").json(&json!({ "agentId": "laptop" })).await.expect(201);
+    let key = |answer: &serde_json::Value| answer["key"].as_str().unwrap().to_owned();
+    let first = key(&added);
+    assert_eq!(
+        world.admin().post("/admin/agents").json(&json!({ "agentId": "laptop" })).await.refused(409),
+        "agentExists"
+    );
+    let second = key(&world.admin().post("/admin/agents/laptop/rotate").await.expect(200));
+    for _ in 0..2 {
+        let asks = |key: &str| Caller::with_token(&world, key).get("/auth/me");
+        assert_eq!(asks(&first).await.refused(401), "unauthorized");
+        assert_eq!(asks(&second).await.expect(200)["agent"], "laptop");
+        world.restart().await;
+    }
+    let disabled =
+        world.admin().patch("/admin/agents/laptop").json(&json!({ "disabled": true })).await.expect(200);
+    assert!(disabled["disabledAt"].is_string());
+    assert_eq!(Caller::with_token(&world, &second).get("/auth/me").await.refused(401), "unauthorized");
+    world.admin().patch("/admin/agents/laptop").json(&json!({ "disabled": false })).await.expect(200);
+    assert_eq!(Caller::with_token(&world, &second).get("/auth/me").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_agent_gets_jobs_only_of_its_projects_and_offers_only_its_labels() {
+    let world = World::start().await;
+    world.project("mrx-other").await;
+    world.queue("build").await;
+    let body = json!({ "agentId": "laptop", "projects": ["mrx-other"], "allowedLabels": ["linux"] });
+    let key =
+        world.admin().post("/admin/agents").json(&body).await.expect(201)["key"].as_str().unwrap().to_owned();
+    let laptop = Caller::with_token(&world, &key);
+    let claim = |body: serde_json::Value| laptop.post("/jobs/claim").json(&body);
+    assert_eq!(claim(json!({ "labels": ["gpu"] })).await.refused(403), "labelNotAllowed");
+    assert_eq!(claim(json!({ "projects": [HELLO] })).await.status, 204);
+    assert_eq!(claim(json!({ "labels": ["linux"] })).await.status, 204);
+    let job = world.queue_with(json!({ "projectId": "mrx-other", "jobType": "build" })).await;
+    assert_eq!(claim(json!({ "labels": ["linux"] })).await.expect(200)["job"]["jobId"], json!(job));
+    assert_eq!(laptop.get("/projects").await.expect(200)["projects"].as_array().unwrap().len(), 1);
+    assert_eq!(laptop.get(&format!("/projects/{HELLO}")).await.refused(404), "projectUnknown");
 }

@@ -16,6 +16,7 @@ async fn tips(world: &World) -> (String, String) {
 #[tokio::test]
 async fn a_body_that_is_not_as_it_must_be_changes_nothing() {
     let world = World::start().await;
+    world.any_agent().get("/auth/me").await.expect(200);
     world.queue("build").await;
     let held = world.agent("builder-1").claim().await;
     let before = tips(&world).await;
@@ -62,7 +63,7 @@ async fn a_body_that_is_not_as_it_must_be_changes_nothing() {
         assert_eq!(answer.refused(400), "badRequest", "{}", body.chars().take(200).collect::<String>());
     }
     for body in [
-        json!({}),
+        json!([]),
         json!({ "agentId": "A" }),
         json!({ "agentId": "a", "wait": 61 }),
         json!({ "agentId": "a", "wait": -1 }),

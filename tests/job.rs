@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{HELLO, World, fingerprint, seconds};
+use crate::world::{Caller, HELLO, World, fingerprint, seconds};
 
 #[tokio::test]
 async fn the_whole_life_of_a_build_is_a_story_in_git() {
@@ -22,7 +22,7 @@ async fn the_whole_life_of_a_build_is_a_story_in_git() {
     let story: Vec<String> = world.log_of(HELLO).await.iter().map(|line| fingerprint(line)).collect();
     insta::assert_snapshot!(story.join("\n"), @r"
     mrx: project mrx-hello: created
-    admin: job job-…: pending build
+    operator: job job-…: pending build
     builder-1: job job-…: pending -> claimed by builder-1
     builder-1: job job-…: claimed -> running by builder-1
     builder-1: job job-…: compiling 3/9
@@ -33,7 +33,8 @@ async fn the_whole_life_of_a_build_is_a_story_in_git() {
     insta::assert_snapshot!(platform.join("\n"), @r"
     mrx: platform: created
     mrx: project mrx-hello: found
-    builder-1: agent builder-1: registered with labels [linux]
+    operator: agent builder-1: registered
+    builder-1: agent builder-1: offers labels [linux]
     ");
 }
 
@@ -92,8 +93,7 @@ async fn every_answered_change_names_its_commit_which_plain_git_has_once_it_is_p
     let claimed = builder.claim_call(json!({})).await;
     let held = crate::world::held(&claimed).unwrap();
     let path = format!("/jobs/{}?ack=published", held.id);
-    let told = world
-        .any_agent()
+    let told = Caller::of_agent(&world, "builder-1")
         .patch(&path)
         .header("Job-Lease", &held.lease)
         .json(&json!({ "state": "running" }))
@@ -239,7 +239,7 @@ async fn a_running_jobs_agent_is_told_to_stop_and_reports_that_it_did() {
     let told = builder.say(&held, json!({ "state": "cancelled" })).await;
     assert_eq!((told.status, told.header("job-status")), (200, "cancelled"));
     let history = world.history(HELLO, &held.id).await;
-    assert_eq!(history[3..], ["cancel asked for by admin", "running -> cancelled by builder-1"]);
+    assert_eq!(history[3..], ["cancel asked for by operator", "running -> cancelled by builder-1"]);
 }
 
 #[tokio::test]

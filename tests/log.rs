@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::world::{AgentAtWork, HELLO, Held, Listener, World, seconds};
+use crate::world::{AgentAtWork, Caller, HELLO, Held, Listener, World, seconds};
 
 const DAY: u64 = 24 * 3600;
 
@@ -214,8 +214,9 @@ async fn a_log_is_written_only_with_a_range_that_fits_and_bodies_of_a_mebibyte()
     let world = World::start().await;
     let (builder, held) = at_work(&world).await;
     let call = |range: &str, body: Vec<u8>| {
-        let call =
-            world.any_agent().patch(&format!("/jobs/{}/logs", held.id)).header("Job-Lease", &held.lease);
+        let call = Caller::of_agent(&world, "builder-1")
+            .patch(&format!("/jobs/{}/logs", held.id))
+            .header("Job-Lease", &held.lease);
         let call = if range.is_empty() { call } else { call.header("Content-Range", range) };
         call.body(body)
     };

@@ -5,7 +5,7 @@ use std::path::Path;
 use mrx::schema;
 use serde_json::{Value, json};
 
-use crate::world::{HELLO, World, seconds};
+use crate::world::{Caller, HELLO, World, seconds};
 
 #[test]
 fn the_schemas_are_those_of_the_types() {
@@ -73,4 +73,38 @@ async fn the_files_that_are_written_are_as_their_schemas_say() {
         world.clock.pass(seconds(1));
     }
     check(&world, "platform", "agents/talker-1.yaml", "agent").await;
+}
+
+#[tokio::test]
+async fn the_files_of_people_are_as_their_schemas_say() {
+    let world = World::start().await;
+    let add = json!({ "name": "ada", "role": "admin", "email": "ada@example.org", "password": "correct horse battery" });
+    world.admin().post("/admin/users").json(&add).await.expect(201);
+    let login = json!({ "name": "ada", "password": "correct horse battery" });
+    let token = world.stranger().post("/auth/login").json(&login).await.expect(200)["token"].clone();
+    let ada = Caller::with_token(&world, token.as_str().unwrap());
+    let key = ada
+        .post("/keys")
+        .json(&json!({ "name": "ci", "permission": "read", "projectId": HELLO }))
+        .await
+        .expect(201);
+    let invite = ada.post("/admin/invites").json(&json!({})).await.expect(201);
+    world.admin().post("/agents/claim-secret").json(&json!({ "colabId": "colab-1" })).await.expect(201);
+    world
+        .stranger()
+        .post("/auth/login")
+        .json(&json!({ "name": "ada", "password": "not the password" }))
+        .await
+        .refused(401);
+    let known = world.app().identity.known();
+    check(&world, "platform", "users/ada.yaml", "user").await;
+    let session = known.sessions(|_| true)[0].session_id.as_str().to_owned();
+    check(&world, "platform", &fanned("sessions", &session), "session").await;
+    check(&world, "platform", &fanned("keys", key["keyId"].as_str().unwrap()), "key").await;
+    check(&world, "platform", &format!("invites/{}.yaml", invite["inviteId"].as_str().unwrap()), "invite")
+        .await;
+    let secret = known.claim_secrets()[0].hash.to_string();
+    check(&world, "platform", &fanned("claim-secrets", &secret), "claim-secret").await;
+    let throttle = known.throttles()[0].0.clone();
+    check(&world, "platform", &format!("throttles/{throttle}.yaml"), "throttle").await;
 }

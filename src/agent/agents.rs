@@ -1,4 +1,4 @@
-//! The agents in memory, and the commits that register them.
+//! The agents in memory, and the commits that register, change and disable them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,11 +7,37 @@ use parking_lot::RwLock;
 
 use super::types::Agent;
 use crate::clock::{Clock, Time};
-use crate::id::{AgentId, Label};
+use crate::id::{AgentId, Label, ProjectId};
+use crate::identity::token::{AGENT_PREFIX, Token, TokenHash};
 use crate::state::edit::{Actor, Change, Edit, Projection};
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::repo::{Decision, View};
-use crate::state::store::{EngineError, State};
+use crate::state::store::{Done, EngineError, State};
+
+/// Why an agent was not registered, changed or believed.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// There is no such agent.
+    #[error("there is no agent {0}; an admin registers one with POST /admin/agents")]
+    Unknown(AgentId),
+    /// The name is an agent's already.
+    #[error("there is an agent {0} already; rotate its key if it is lost")]
+    Exists(AgentId),
+    /// It offers a label that it may not.
+    #[error("the agent {agent} may not offer the label {label}; an admin can allow it")]
+    LabelNotAllowed {
+        /// Who.
+        agent: AgentId,
+        /// Which label.
+        label: Label,
+    },
+    /// It is disabled.
+    #[error("the agent {0} is disabled")]
+    Disabled(AgentId),
+    /// The engine did not make the change.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
 
 /// The known agents. A clone is the same.
 #[derive(Clone, Default)]
@@ -20,6 +46,7 @@ pub struct KnownAgents(Arc<RwLock<Known>>);
 #[derive(Default)]
 struct Known {
     agents: BTreeMap<AgentId, Arc<Agent>>,
+    keys: HashMap<TokenHash, AgentId>,
     heard: HashMap<AgentId, Time>,
 }
 
@@ -33,12 +60,19 @@ impl Projection for Registered {
 
     fn apply(&mut self, edit: &Edit) {
         let Ok(id) = layout::stem(edit.path()).parse::<AgentId>() else { return };
+        let agent = match edit.entity::<Agent>() {
+            Ok(agent) => agent.filter(|agent| agent.agent_id == id),
+            Err(bad) => return tracing::error!(%bad, "an agent's file is passed over"),
+        };
         let mut known = self.0.0.write();
-        match edit.entity::<Agent>() {
-            Ok(Some(agent)) => drop(known.agents.insert(id, agent)),
-            Ok(None) => drop(known.agents.remove(&id)),
-            Err(bad) => tracing::error!(%bad, "an agent's file is passed over"),
+        if let Some(hash) = known.agents.remove(&id).and_then(|before| before.key_hash) {
+            known.keys.remove(&hash);
         }
+        let Some(agent) = agent else { return };
+        if let Some(hash) = agent.key_hash {
+            known.keys.insert(hash, id.clone());
+        }
+        known.agents.insert(id, agent);
     }
 
     fn is_busy(&self) -> bool {
@@ -54,30 +88,118 @@ pub struct Agents {
     known: KnownAgents,
 }
 
+/// What an admin says of an agent; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct AgentPatch {
+    /// The labels it may offer; an inner `None` allows any.
+    pub allowed_labels: Option<Option<BTreeSet<Label>>>,
+    /// The projects it works for; an inner `None` allows all.
+    pub projects: Option<Option<BTreeSet<ProjectId>>>,
+    /// Whether it may call.
+    pub disabled: Option<bool>,
+}
+
 impl Agents {
     /// Over this state; `known` is filled by its projection.
     pub fn new(state: State, clock: Clock, known: KnownAgents) -> Self {
         Self { state, clock, known }
     }
 
-    /// An agent was heard of with these labels: registers it if that is news.
-    pub async fn heard(&self, id: &AgentId, labels: &BTreeSet<Label>) -> Result<(), EngineError> {
+    /// Registers an agent and makes its key, which is in this answer and nowhere else.
+    pub async fn add(
+        &self,
+        id: &AgentId,
+        patch: AgentPatch,
+        actor: Actor,
+    ) -> Result<Done<(Arc<Agent>, Token)>, AgentError> {
+        let (now, token) = (self.clock.now(), Token::random(AGENT_PREFIX));
+        let decide = |_: &mut View<'_>| -> Result<_, AgentError> {
+            if self.find(id).is_some() {
+                return Err(AgentError::Exists(id.clone()));
+            }
+            let agent = Agent { key_hash: Some(token.hash()), ..patched(&nobody(id, now), patch, now) };
+            let agent = Arc::new(agent);
+            let change = put(&agent, format!("agent {id}: registered"), "agent.registered", actor);
+            Ok(Decision::commit(change, (agent, token)))
+        };
+        self.state.change(&RepoName::Platform, decide).await
+    }
+
+    /// Registers an agent that has no key and claims with one-time secrets; one that is there stays as it is.
+    pub async fn add_keyless(&self, id: &AgentId, actor: Actor) -> Result<Arc<Agent>, AgentError> {
+        let now = self.clock.now();
+        let decide = |_: &mut View<'_>| -> Result<_, AgentError> {
+            if let Some(agent) = self.find(id) {
+                return Ok(Decision::nothing(agent));
+            }
+            let agent = Arc::new(nobody(id, now));
+            let change =
+                put(&agent, format!("agent {id}: registered without a key"), "agent.registered", actor);
+            Ok(Decision::commit(change, agent))
+        };
+        Ok(self.state.change(&RepoName::Platform, decide).await?.answer)
+    }
+
+    /// Changes what an agent may do.
+    pub async fn change(
+        &self,
+        id: &AgentId,
+        patch: AgentPatch,
+        actor: Actor,
+    ) -> Result<Done<Arc<Agent>>, AgentError> {
+        let now = self.clock.now();
+        let decide = |_: &mut View<'_>| -> Result<_, AgentError> {
+            let before = self.find(id).ok_or_else(|| AgentError::Unknown(id.clone()))?;
+            let after = patched(&before, patch, now);
+            if after == (Agent { updated_at: now, ..(*before).clone() }) {
+                return Ok(Decision::nothing(before));
+            }
+            let word = if after.disabled_at.is_some() { "disabled" } else { "changed" };
+            let agent = Arc::new(after);
+            Ok(Decision::commit(put(&agent, format!("agent {id}: {word}"), "agent.changed", actor), agent))
+        };
+        self.state.change(&RepoName::Platform, decide).await
+    }
+
+    /// Gives an agent another key; the one before is refused from this moment on.
+    pub async fn rotate(&self, id: &AgentId, actor: Actor) -> Result<Done<(Arc<Agent>, Token)>, AgentError> {
+        let (now, token) = (self.clock.now(), Token::random(AGENT_PREFIX));
+        let decide = |_: &mut View<'_>| -> Result<_, AgentError> {
+            let before = self.find(id).ok_or_else(|| AgentError::Unknown(id.clone()))?;
+            let agent =
+                Arc::new(Agent { key_hash: Some(token.hash()), updated_at: now, ..(*before).clone() });
+            let change = put(&agent, format!("agent {id}: key rotated"), "agent.keyRotated", actor);
+            Ok(Decision::commit(change, (agent, token)))
+        };
+        self.state.change(&RepoName::Platform, decide).await
+    }
+
+    /// An agent was heard of with these labels: notes them if that is news, and refuses those it may not offer.
+    pub async fn heard(&self, agent: &Agent, labels: &BTreeSet<Label>) -> Result<(), AgentError> {
+        let id = &agent.agent_id;
+        let allowed =
+            |label: &&Label| agent.allowed_labels.as_ref().is_none_or(|allowed| allowed.contains(*label));
+        if let Some(label) = labels.iter().find(|label| !allowed(label)) {
+            return Err(AgentError::LabelNotAllowed { agent: id.clone(), label: label.clone() });
+        }
         let now = self.clock.now();
         if self.note(id, labels, now) {
             return Ok(());
         }
-        let decide = |_: &mut View<'_>| -> Result<_, EngineError> {
-            let before = self.find(id);
-            let agent = Agent {
-                agent_id: id.clone(),
-                labels: labels.iter().cloned().collect(),
-                registered_at: before.as_ref().map_or(now, |agent| agent.registered_at),
-                updated_at: now,
-            };
-            if before.is_some_and(|before| before.labels == agent.labels) {
+        let decide = |_: &mut View<'_>| -> Result<_, AgentError> {
+            let before = self.find(id).ok_or_else(|| AgentError::Unknown(id.clone()))?;
+            if before.labels.iter().eq(labels) {
                 return Ok(Decision::nothing(()));
             }
-            Ok(Decision::commit(registration(agent), ()))
+            let agent = Arc::new(Agent {
+                labels: labels.iter().cloned().collect(),
+                updated_at: now,
+                ..(*before).clone()
+            });
+            let names: Vec<&str> = labels.iter().map(Label::as_str).collect();
+            let what = format!("agent {id}: offers labels [{}]", names.join(", "));
+            let actor = Actor { kind: "agent", name: id.as_str().into() };
+            Ok(Decision::commit(put(&agent, what, "agent.labelled", actor), ()))
         };
         self.state.change(&RepoName::Platform, decide).await.map(|_| ())
     }
@@ -94,6 +216,13 @@ impl Agents {
         self.known.0.read().agents.get(id).cloned()
     }
 
+    /// The agent with this key, unless it is disabled.
+    pub fn by_key(&self, key: &Token) -> Option<Arc<Agent>> {
+        let known = self.known.0.read();
+        let agent = known.keys.get(&key.hash()).and_then(|id| known.agents.get(id))?;
+        agent.disabled_at.is_none().then(|| agent.clone())
+    }
+
     /// All agents by name, with when each was last heard of since the daemon started.
     pub fn list(&self) -> Vec<(Arc<Agent>, Option<Time>)> {
         let known = self.known.0.read();
@@ -105,10 +234,35 @@ impl Agents {
     }
 }
 
-fn registration(agent: Agent) -> Change {
-    let labels: Vec<&str> = agent.labels.iter().map(Label::as_str).collect();
-    let subject = format!("agent {}: registered with labels [{}]", agent.agent_id, labels.join(", "));
-    let actor = Actor { kind: "agent", name: agent.agent_id.as_str().into() };
-    let edits = vec![Edit::put(layout::agent(&agent.agent_id), Arc::new(agent))];
-    Change { branch: STATE_REF.into(), subject, event: "agent.registered", actor, request: None, edits }
+fn nobody(id: &AgentId, now: Time) -> Agent {
+    Agent {
+        agent_id: id.clone(),
+        labels: Vec::new(),
+        allowed_labels: None,
+        projects: None,
+        key_hash: None,
+        registered_at: now,
+        updated_at: now,
+        disabled_at: None,
+    }
+}
+
+fn patched(before: &Agent, patch: AgentPatch, now: Time) -> Agent {
+    let disabled_at = match patch.disabled {
+        Some(true) => before.disabled_at.or(Some(now)),
+        Some(false) => None,
+        None => before.disabled_at,
+    };
+    Agent {
+        allowed_labels: patch.allowed_labels.unwrap_or_else(|| before.allowed_labels.clone()),
+        projects: patch.projects.unwrap_or_else(|| before.projects.clone()),
+        disabled_at,
+        updated_at: now,
+        ..before.clone()
+    }
+}
+
+fn put(agent: &Arc<Agent>, subject: String, event: &'static str, actor: Actor) -> Change {
+    let edits = vec![Edit::put(layout::agent(&agent.agent_id), agent.clone())];
+    Change { branch: STATE_REF.into(), subject, event, actor, request: None, edits }
 }

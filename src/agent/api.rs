@@ -1,24 +1,62 @@
 //! The HTTP side of agents.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::agents::{AgentError, AgentPatch};
+use super::types::Agent;
 use crate::app::App;
 use crate::clock::Time;
-use crate::id::{AgentId, Label};
+use crate::http::answer::{AckQuery, written};
+use crate::http::auth::Principal;
+use crate::http::error::{ApiError, ApiResult};
+use crate::http::input::{Asked, Body, Named};
+use crate::id::{AgentId, Label, ProjectId};
+use crate::identity::admin_api::present;
+use crate::identity::claim_secret::{NewClaimSecret, PERIOD_MAX, PERIOD_MIN};
+use crate::state::layout::RepoName;
 
 /// An agent, and whether it is there.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentView {
     agent_id: AgentId,
+    /// What it offered last.
     labels: Vec<Label>,
+    /// The labels it may offer; null for any.
+    allowed_labels: Option<BTreeSet<Label>>,
+    /// The projects it works for; null for all.
+    projects: Option<BTreeSet<ProjectId>>,
+    /// Whether it has a key of its own; else it claims with one-time secrets.
+    has_key: bool,
     registered_at: Time,
     updated_at: Time,
+    disabled_at: Option<Time>,
     /// Since the daemon started.
     last_heard_at: Option<Time>,
+}
+
+impl AgentView {
+    fn of(agent: &Agent, last_heard_at: Option<Time>) -> Self {
+        Self {
+            agent_id: agent.agent_id.clone(),
+            labels: agent.labels.clone(),
+            allowed_labels: agent.allowed_labels.clone(),
+            projects: agent.projects.clone(),
+            has_key: agent.key_hash.is_some(),
+            registered_at: agent.registered_at,
+            updated_at: agent.updated_at,
+            disabled_at: agent.disabled_at,
+            last_heard_at,
+        }
+    }
 }
 
 /// All agents, by name.
@@ -29,15 +67,160 @@ pub struct AgentsPage {
     next_cursor: Option<AgentId>,
 }
 
-/// `GET /agents`: every agent that has claimed, and when it was last heard of since the daemon started.
+/// The body of `POST /admin/agents`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddAgentBody {
+    /// Its name.
+    agent_id: AgentId,
+    /// The labels it may offer; any if absent.
+    allowed_labels: Option<BTreeSet<Label>>,
+    /// The projects it works for; all if absent.
+    projects: Option<BTreeSet<ProjectId>>,
+}
+
+/// The body of `PATCH /admin/agents/{agentId}`; what is absent stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChangeAgentBody {
+    /// The labels it may offer; `null` allows any.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<BTreeSet<Label>>)]
+    allowed_labels: Option<Option<BTreeSet<Label>>>,
+    /// The projects it works for; `null` allows all.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<BTreeSet<ProjectId>>)]
+    projects: Option<Option<BTreeSet<ProjectId>>>,
+    /// Whether it may call.
+    disabled: Option<bool>,
+}
+
+/// An agent, with the key that was just made for it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentWithKey {
+    agent: AgentView,
+    /// The key. It is shown in this answer and never again.
+    key: String,
+}
+
+/// The body of `POST /agents/claim-secret`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClaimSecretBody {
+    /// Who may claim with it; `colabId` is read as the same. An agent asks for itself.
+    #[serde(alias = "colabId")]
+    agent_id: AgentId,
+    /// The projects it may claim from; all if absent.
+    projects: Option<BTreeSet<ProjectId>>,
+    /// The labels it may offer; any if absent.
+    labels: Option<BTreeSet<Label>>,
+    /// How many seconds it is good: 60 to 300; 300 if absent.
+    ttl_seconds: Option<u64>,
+}
+
+/// A one-time claim secret.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimSecretView {
+    /// The secret. It is shown in this answer and never again.
+    claim_secret: String,
+    /// When it ends.
+    expires_at: Time,
+}
+
+/// `GET /agents`: every agent, and when it was last heard of since the daemon started.
 #[utoipa::path(get, path = "/agents", responses((status = 200, description = "Agents", body = AgentsPage)))]
 pub async fn list(State(app): State<App>) -> Json<AgentsPage> {
-    let view = |(agent, last_heard_at): (std::sync::Arc<super::Agent>, Option<Time>)| AgentView {
-        agent_id: agent.agent_id.clone(),
-        labels: agent.labels.clone(),
-        registered_at: agent.registered_at,
-        updated_at: agent.updated_at,
-        last_heard_at,
+    let agents = app.agents.list().iter().map(|(agent, heard)| AgentView::of(agent, *heard)).collect();
+    Json(AgentsPage { agents, next_cursor: None })
+}
+
+/// `POST /admin/agents`: registers an agent. Its key is in this answer and nowhere else.
+#[utoipa::path(post, path = "/admin/agents", params(AckQuery), request_body = AddAgentBody,
+    responses((status = 201, description = "The agent and its key", body = AgentWithKey), (status = 409, description = "agentExists")))]
+pub async fn add(
+    State(app): State<App>,
+    caller: Principal,
+    Asked(query): Asked<AckQuery>,
+    Body(body): Body<AddAgentBody>,
+) -> ApiResult<Response> {
+    let patch = AgentPatch {
+        allowed_labels: Some(body.allowed_labels),
+        projects: Some(body.projects),
+        disabled: None,
     };
-    Json(AgentsPage { agents: app.agents.list().into_iter().map(view).collect(), next_cursor: None })
+    let done = app.agents.add(&body.agent_id, patch, caller.actor()).await?;
+    let view =
+        AgentWithKey { agent: AgentView::of(&done.answer.0, None), key: done.answer.1.reveal().to_owned() };
+    written(&app, query.ack, &RepoName::Platform, StatusCode::CREATED, &done, view).await
+}
+
+/// `PATCH /admin/agents/{agentId}`: changes what an agent may do, or disables it.
+#[utoipa::path(patch, path = "/admin/agents/{agentId}", params(("agentId" = AgentId, Path), AckQuery), request_body = ChangeAgentBody,
+    responses((status = 200, description = "The agent", body = AgentView), (status = 404, description = "agentUnknown")))]
+pub async fn change(
+    State(app): State<App>,
+    caller: Principal,
+    Named(id): Named<AgentId>,
+    Asked(query): Asked<AckQuery>,
+    Body(body): Body<ChangeAgentBody>,
+) -> ApiResult<Response> {
+    let patch =
+        AgentPatch { allowed_labels: body.allowed_labels, projects: body.projects, disabled: body.disabled };
+    let done = app.agents.change(&id, patch, caller.actor()).await?;
+    written(&app, query.ack, &RepoName::Platform, StatusCode::OK, &done, AgentView::of(&done.answer, None))
+        .await
+}
+
+/// `POST /admin/agents/{agentId}/rotate`: gives an agent another key; the one before is refused from this moment on.
+#[utoipa::path(post, path = "/admin/agents/{agentId}/rotate", params(("agentId" = AgentId, Path), AckQuery),
+    responses((status = 200, description = "The agent and its key", body = AgentWithKey), (status = 404, description = "agentUnknown")))]
+pub async fn rotate(
+    State(app): State<App>,
+    caller: Principal,
+    Named(id): Named<AgentId>,
+    Asked(query): Asked<AckQuery>,
+) -> ApiResult<Response> {
+    let done = app.agents.rotate(&id, caller.actor()).await?;
+    let view =
+        AgentWithKey { agent: AgentView::of(&done.answer.0, None), key: done.answer.1.reveal().to_owned() };
+    written(&app, query.ack, &RepoName::Platform, StatusCode::OK, &done, view).await
+}
+
+/// `POST /agents/claim-secret`: a secret with which an agent without a key claims once; each claim's answer carries the next.
+///
+/// An agent that is new is registered without a key.
+#[utoipa::path(post, path = "/agents/claim-secret", request_body = ClaimSecretBody,
+    responses((status = 201, description = "The secret", body = ClaimSecretView), (status = 403, description = "forbidden: an agent asks for itself alone")))]
+pub async fn claim_secret(
+    State(app): State<App>,
+    caller: Principal,
+    Body(body): Body<ClaimSecretBody>,
+) -> ApiResult<Response> {
+    let period = body.ttl_seconds.map_or(PERIOD_MAX, Duration::from_secs);
+    if !(PERIOD_MIN..=PERIOD_MAX).contains(&period) {
+        let (min, max) = (PERIOD_MIN.as_secs(), PERIOD_MAX.as_secs());
+        return Err(ApiError::bad_request(format!("ttlSeconds is {min} to {max}")));
+    }
+    let (mut projects, mut labels) = (body.projects, body.labels);
+    if let Principal::Agent(agent) = &caller {
+        if agent.agent.agent_id != body.agent_id {
+            let message = format!(
+                "agent {} asks for a secret of {}; an agent asks for itself",
+                agent.agent.agent_id, body.agent_id
+            );
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message));
+        }
+        (projects, labels) = (agent.agent.projects.clone(), agent.agent.allowed_labels.clone());
+    }
+    let agent = app.agents.add_keyless(&body.agent_id, caller.actor()).await?;
+    if agent.disabled_at.is_some() {
+        return Err(AgentError::Disabled(body.agent_id).into());
+    }
+    let new = NewClaimSecret { agent: body.agent_id, projects, labels, period };
+    let done = app.identity.create_claim_secret(new, caller.actor()).await?;
+    let view = ClaimSecretView { claim_secret: done.answer.0.reveal().to_owned(), expires_at: done.answer.1 };
+    written(&app, crate::http::answer::Ack::Durable, &RepoName::Platform, StatusCode::CREATED, &done, view)
+        .await
 }

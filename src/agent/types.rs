@@ -1,10 +1,13 @@
-//! What an agent is: the type, which is also its file `agents/….yaml` of the platform and its JSON.
+//! What an agent is: the type, which is also its file `agents/….yaml` of the platform.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::Time;
-use crate::id::{AgentId, Label};
+use crate::id::{AgentId, Label, ProjectId};
+use crate::identity::token::TokenHash;
 use crate::state::edit::Entity;
 
 /// A registered agent.
@@ -13,13 +16,25 @@ use crate::state::edit::Entity;
 pub struct Agent {
     /// Its name.
     pub agent_id: AgentId,
-    /// What it offers.
+    /// What it offered last.
     #[serde(default)]
     pub labels: Vec<Label>,
-    /// When it first claimed.
+    /// The labels it may offer; any if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_labels: Option<BTreeSet<Label>>,
+    /// The projects it works for; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projects: Option<BTreeSet<ProjectId>>,
+    /// The hash of its key; absent if it claims with one-time secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_hash: Option<TokenHash>,
+    /// When it was registered.
     pub registered_at: Time,
     /// When this file last changed.
     pub updated_at: Time,
+    /// Since when it may not call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<Time>,
 }
 
 impl Entity for Agent {

@@ -15,9 +15,9 @@ use super::types::Artifact;
 use crate::app::App;
 use crate::http::answer::with_job_status;
 use crate::http::answer::{Ack, page_length, with_etag, written};
-use crate::http::auth::Principal;
+use crate::http::auth::{Principal, lease_of};
 use crate::http::error::{ApiError, ApiResult};
-use crate::http::input::{Asked, Named, byte_range, lease, version};
+use crate::http::input::{Asked, Named, byte_range, version};
 use crate::id::{ArtifactId, JobId, LeaseId, ProjectId};
 use crate::job::jobs::{agent_of, holds};
 use crate::job::{Job, JobError};
@@ -79,17 +79,17 @@ pub async fn upload(
         Some(id) => Some(job_of(&app, &project, id).await?),
         None => None,
     };
-    let (actor, lease) = match (caller, &job) {
-        (Principal::Agent, None) => {
+    let (actor, lease) = match (&caller, &job) {
+        (Principal::Agent(_), None) => {
             return Err(ApiError::bad_request("an agent says which job made the file: ?jobId="));
         }
-        (Principal::Agent, Some(job)) => {
-            let lease = lease(request.headers())?;
+        (Principal::Agent(agent), Some(job)) => {
+            let lease = lease_of(&app, agent, &job.job_id, request.headers())?;
             holds(job, &lease)?;
             app.jobs.leases().renew(&job.job_id, &lease);
             (agent_of(job), Some(lease))
         }
-        (Principal::Admin, _) => (caller.actor(), None),
+        _ => (caller.actor(), None),
     };
     let upload = Upload {
         project: project.clone(),

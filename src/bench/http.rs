@@ -15,8 +15,8 @@ pub async fn claims(folder: &Path, in_flight: usize, jobs: usize, seconds: u64) 
     let server = serve_pending(folder, jobs).await?;
     let mut clients = Vec::new();
     for number in 0..in_flight {
-        let mut connection = server.connect(&server.agent).await?;
-        // The first claim registers the agent, and is not measured.
+        let mut connection = server.connect_agent(&format!("bench-{number}")).await?;
+        // The first claim is not measured.
         let body = format!("{{\"agentId\":\"bench-{number}\",\"labels\":[],\"types\":[\"chat\"]}}");
         connection.call("POST", "/jobs/claim", &body).await?;
         clients.push((connection, body.replace(",\"types\":[\"chat\"]", "")));

@@ -58,7 +58,7 @@ pub async fn events(folder: &Path) -> anyhow::Result<Report> {
 /// From sending the request that makes a job to its claim being answered to an agent that waits. Over HTTP.
 pub async fn claimer(folder: &Path) -> anyhow::Result<Report> {
     let server = serve(folder).await?;
-    let mut agent = server.connect(&server.agent).await?;
+    let mut agent = server.connect_agent("bench").await?;
     let mut admin = server.connect(&server.admin).await?;
     let mut each = Vec::new();
     let begun = Instant::now();

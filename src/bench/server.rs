@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::http::auth::{ADMIN_TOKEN, AGENT_TOKEN, read_or_make};
+use crate::identity::token::{OPERATOR_TOKEN, read_or_make};
 use crate::state::layout::DataFolder;
 
 /// How long a daemon may take to be ready before something must be wrong.
@@ -26,8 +26,6 @@ pub struct Server {
     pub address: String,
     /// The admin's token.
     pub admin: String,
-    /// The agents' token.
-    pub agent: String,
     /// How long it took from its start to readiness.
     pub ready_after: Duration,
 }
@@ -37,7 +35,6 @@ impl Server {
     #[expect(clippy::disallowed_methods, reason = "the daemon that is measured is a process of its own")]
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
         let keys = DataFolder::new(folder).keys();
-        crate::http::auth::Tokens::open(&keys)?;
         let begun = Instant::now();
         let mut child = std::process::Command::new(std::env::current_exe().context("find this program")?)
             .arg("serve")
@@ -55,8 +52,7 @@ impl Server {
             child,
             _output: output,
             address: address.with_context(|| format!("the daemon said {line:?}"))?,
-            admin: read_or_make(&keys.join(ADMIN_TOKEN))?.reveal().to_owned(),
-            agent: read_or_make(&keys.join(AGENT_TOKEN))?.reveal().to_owned(),
+            admin: read_or_make(&keys, OPERATOR_TOKEN)?.reveal().to_owned(),
             ready_after: Duration::ZERO,
         };
         let mut connection = server.connect(&server.admin).await?;
@@ -75,6 +71,18 @@ impl Server {
         let stream = TcpStream::connect(&self.address).await.context("connect")?;
         stream.set_nodelay(true)?;
         Ok(Connection { stream, token: token.to_owned(), request: Vec::new(), answer: Vec::new() })
+    }
+
+    /// A connection of an agent of this name, which is registered first.
+    pub async fn connect_agent(&self, name: &str) -> anyhow::Result<Connection> {
+        let mut admin = self.connect(&self.admin).await?;
+        let body = format!("{{\"agentId\":\"{name}\"}}");
+        let (status, answer) = admin.call("POST", "/admin/agents", &body).await?;
+        let answer: serde_json::Value = serde_json::from_slice(answer)?;
+        let key = answer["key"]
+            .as_str()
+            .with_context(|| format!("agent {name} was not registered: {status} {answer}"))?;
+        self.connect(key).await
     }
 
     /// The daemon's resident memory in MiB.

@@ -12,9 +12,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use crate::agent::agents::AgentPatch;
 use crate::config::{DemoArgs, ServeArgs};
 use crate::daemon::{Daemon, stop_signal};
-use crate::http::auth::{ADMIN_TOKEN, AGENT_TOKEN};
+use crate::id::AgentId;
+use crate::identity::token::OPERATOR_TOKEN;
+use crate::state::edit::Actor;
 use crate::state::layout::{DataFolder, RepoName};
 use crate::worker::{self, AgentOptions, AgentToken, SandboxChoice, Stop};
 
@@ -33,12 +36,12 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let daemon = Daemon::start(&serve_args(args, &data)).await?;
     println!("MrX listens on http://{}, with its data in {}", daemon.address, data.display());
     let (stopper, stop) = Stop::channel();
-    let agent = worker::run(agent_options(&daemon, &folder, temporary.path()).await?, stop);
+    let agent = worker::run(agent_options(&daemon, temporary.path()).await?, stop);
     let story = async {
         let told = tell(&daemon, &folder).await;
         if told.is_ok() && !args.once {
             println!("\nThe demo stays up: open another terminal and try\n");
-            println!("  export TOKEN=$(cat {})", folder.keys().join(ADMIN_TOKEN).display());
+            println!("  export TOKEN=$(cat {})", folder.keys().join(OPERATOR_TOKEN).display());
             println!("  curl -H \"Authorization: Bearer $TOKEN\" http://{}/projects", daemon.address);
             println!("  git -C {} log state", folder.repo(&repo("mrx-hello")?).display());
             println!("\nCtrl-C ends it.");
@@ -57,20 +60,10 @@ fn repo(name: &str) -> anyhow::Result<RepoName> {
 }
 
 fn serve_args(args: &DemoArgs, data: &Path) -> ServeArgs {
-    ServeArgs {
-        data: data.to_owned(),
-        listen: args.listen,
-        forge: None,
-        keep_logs_days: 30,
-        journal_segment_mib: 8,
-    }
+    ServeArgs { journal_segment_mib: 8, forge: None, ..ServeArgs::usual(data, args.listen) }
 }
 
-async fn agent_options(
-    daemon: &Daemon,
-    folder: &DataFolder,
-    temporary: &Path,
-) -> anyhow::Result<AgentOptions> {
+async fn agent_options(daemon: &Daemon, temporary: &Path) -> anyhow::Result<AgentOptions> {
     let sandbox = match worker::sandbox::probe(SandboxChoice::Bubblewrap).await {
         Ok(_) => SandboxChoice::Bubblewrap,
         Err(error) => {
@@ -81,10 +74,11 @@ async fn agent_options(
             SandboxChoice::Off
         }
     };
+    let name: AgentId = "demo-agent".parse()?;
     Ok(AgentOptions {
         daemon: format!("http://{}", daemon.address),
-        token: AgentToken::find(Some(&folder.keys().join(AGENT_TOKEN)))?,
-        name: "demo-agent".parse()?,
+        token: agent_key(daemon, &name).await?,
+        name,
         labels: Vec::new(),
         work_dir: temporary.join("work"),
         sandbox,
@@ -94,9 +88,20 @@ async fn agent_options(
     })
 }
 
+/// The key of the demo's agent: a new one each time, since the one before was shown once.
+async fn agent_key(daemon: &Daemon, name: &AgentId) -> anyhow::Result<AgentToken> {
+    let agents = &daemon.app.agents;
+    let added = match agents.find(name) {
+        None => agents.add(name, AgentPatch::default(), Actor::daemon()).await,
+        Some(_) => agents.rotate(name, Actor::daemon()).await,
+    };
+    Ok(added.context("register the demo's agent")?.answer.1.reveal().parse()?)
+}
+
 /// Builds each project and shows what came of it.
 async fn tell(daemon: &Daemon, folder: &DataFolder) -> anyhow::Result<()> {
-    let token = std::fs::read_to_string(folder.keys().join(ADMIN_TOKEN)).context("read the admin's token")?;
+    let token =
+        std::fs::read_to_string(folder.keys().join(OPERATOR_TOKEN)).context("read the admin's token")?;
     let client = Client {
         http: reqwest::Client::builder().no_proxy().build()?,
         base: format!("http://{}", daemon.address),

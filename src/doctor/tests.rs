@@ -3,7 +3,7 @@
 use super::*;
 use crate::app::{App, AppOptions};
 use crate::bench::seed;
-use crate::http::auth::Tokens;
+use crate::identity::token::{OPERATOR_TOKEN, read_or_make};
 use crate::state::oid::Oid;
 
 /// A data folder that a daemon used and gave up, with three jobs.
@@ -14,7 +14,7 @@ async fn used_folder() -> (tempfile::TempDir, DataFolder) {
     app.state.close();
     drop(app);
     let data = DataFolder::new(folder.path());
-    Tokens::open(&data.keys()).unwrap();
+    read_or_make(&data.keys(), OPERATOR_TOKEN).unwrap();
     (folder, data)
 }
 

@@ -1,23 +1,36 @@
-//! Who is calling: told by the credential alone, never by anything else in the request.
-//!
-//! Until people have accounts there are two tokens, made at the first start in files that only the operator can read.
+//! Who may call a route, and the guard before each of them: who calls is told by the credential alone, never by anything
+//! else in the request.
 
-use std::fmt;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::body::Body;
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
+use futures_util::StreamExt;
 use subtle::ConstantTimeEq;
 
 use super::error::ApiError;
-use crate::id::random_token;
-use crate::state::edit::Actor;
+use crate::app::App;
+use crate::id::{JobId, LeaseId, ProjectId};
+use crate::identity::principal::{AgentCaller, Credential};
+use crate::identity::token::{AGENT_PREFIX, Token};
+use crate::identity::{Right, Role};
+use crate::job::JobError;
+use crate::project::ProjectError;
+
+pub use crate::identity::Principal;
+
+/// The cookie of the dashboard's session.
+pub const SESSION_COOKIE: &str = "mrx_session";
+/// The header that a page sends with each change, so that no other site can make one in its name.
+pub const CSRF_HEADER: &str = "mrx-csrf";
+/// How often an open stream asks whether its caller may still have it: a revoked one ends within a second.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +41,18 @@ pub enum Who {
     Known,
     /// Agents.
     Agent,
+    /// Agents, also one that has no key and brings a one-time claim secret in the body.
+    Claimer,
     /// People, of any role.
     Person,
+    /// People who are logged in, and not by an API key: whoever takes a key must not make more of it.
+    Account,
     /// People who develop: developers and admins of the platform.
     Developer,
     /// Admins of the platform.
     Admin,
+    /// Admins of the platform, and agents for themselves.
+    AdminOrAgent,
     /// People who may read the project of the path, and the agents that work for it.
     Read,
     /// People who may write to the project of the path, and the agents that work for it, which bring their lease.
@@ -44,183 +63,348 @@ pub enum Who {
     Manage,
 }
 
-/// Who calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Principal {
-    /// The holder of the admin's token.
-    Admin,
-    /// The holder of the agents' token.
-    Agent,
-}
-
-impl Principal {
-    /// As the author of a change.
-    pub fn actor(self) -> Actor {
-        match self {
-            Principal::Admin => Actor { kind: "user", name: "admin".into() },
-            Principal::Agent => Actor { kind: "agent", name: "agent".into() },
-        }
-    }
-}
-
 impl Who {
-    fn admits(self, caller: Option<Principal>) -> bool {
+    /// The right in the project of the path that the route asks for.
+    fn right(self) -> Option<Right> {
         match self {
-            Who::Anyone => true,
-            Who::Known | Who::Read | Who::Deliver => caller.is_some(),
-            Who::Person | Who::Developer | Who::Admin | Who::Write | Who::Manage => {
-                caller == Some(Principal::Admin)
-            }
-            Who::Agent => caller == Some(Principal::Agent),
+            Who::Read => Some(Right::Read),
+            Who::Deliver | Who::Write => Some(Right::Write),
+            Who::Manage => Some(Right::Admin),
+            _ => None,
         }
     }
 }
 
-/// A token as its holder sends it.
-#[derive(Clone)]
-pub struct Token(String);
+/// The address that a request came from: of the peer, whatever its headers say.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub IpAddr);
 
-impl Token {
-    /// The text, to send it.
-    pub fn reveal(&self) -> &str {
-        &self.0
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = std::convert::Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get().copied().unwrap_or(ClientAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
     }
 }
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
+/// What a request brings to show who calls.
+#[derive(Clone, Default)]
+struct Shown {
+    authorization: Option<HeaderValue>,
+    cookie: Option<HeaderValue>,
 }
 
-/// The tokens, as hashes.
-#[derive(Clone)]
-pub struct Tokens {
-    admin: [u8; 32],
-    agent: [u8; 32],
-}
-
-/// The tokens' files could not be made or read.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use the token file {}: {source}", path.display())]
-pub struct TokenError {
-    path: PathBuf,
-    source: io::Error,
-}
-
-/// The file of the admin's token in the folder of keys.
-pub const ADMIN_TOKEN: &str = "admin.token";
-/// The file of the agents' token in the folder of keys.
-pub const AGENT_TOKEN: &str = "agent.token";
-
-impl Tokens {
-    /// Reads the tokens in `keys`, making what is not there.
-    pub fn open(keys: &Path) -> Result<Self, TokenError> {
-        let failed = |source| TokenError { path: keys.to_owned(), source };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(keys).map_err(failed)?;
-        let hash = |name: &str| read_or_make(&keys.join(name)).map(|token| sum(token.reveal()));
-        Ok(Self { admin: hash(ADMIN_TOKEN)?, agent: hash(AGENT_TOKEN)? })
+impl Shown {
+    fn of(headers: &HeaderMap) -> Self {
+        let get = |name| headers.get(name).cloned();
+        Self { authorization: get(header::AUTHORIZATION), cookie: get(header::COOKIE) }
     }
 
-    /// Whose token the headers carry.
-    pub fn caller(&self, headers: &HeaderMap) -> Option<Principal> {
-        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, token) = value.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
-        }
-        let given = sum(token.trim());
-        let is_admin = bool::from(given.ct_eq(&self.admin));
-        let is_agent = bool::from(given.ct_eq(&self.agent));
-        match (is_admin, is_agent) {
-            (true, _) => Some(Principal::Admin),
-            (false, true) => Some(Principal::Agent),
-            (false, false) => None,
-        }
+    fn bearer(&self) -> Option<&str> {
+        let (scheme, token) = self.authorization.as_ref()?.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
     }
-}
 
-/// Reads a token file, or makes one of mode 0600 that is durable before anybody can use the token.
-pub fn read_or_make(path: &Path) -> Result<Token, TokenError> {
-    let failed = |source| TokenError { path: path.to_owned(), source };
-    match std::fs::read_to_string(path) {
-        Ok(text) if text.trim().len() >= 32 => return Ok(Token(text.trim().to_owned())),
-        Ok(_) => return Err(failed(io::Error::other("it holds no token; remove it to have a new one made"))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
+    fn session_cookie(&self) -> Option<&str> {
+        let cookies = self.cookie.as_ref()?.to_str().ok()?;
+        let mut pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
+        pairs.find(|(name, _)| *name == SESSION_COOKIE).map(|(_, value)| value)
     }
-    let token = random_token();
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    io::Write::write_all(&mut file, format!("{token}\n").as_bytes()).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    Ok(Token(token))
-}
-
-fn sum(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
 }
 
 /// Lets a request pass if its caller may call the route.
-pub async fn guard(State((who, tokens)): State<(Who, Tokens)>, mut request: Request, next: Next) -> Response {
-    let caller = tokens.caller(request.headers());
-    if !who.admits(caller) {
-        return refusal(who, caller).into_response();
+pub async fn guard(
+    State((who, app)): State<(Who, App)>,
+    address: ClientAddress,
+    params: Result<RawPathParams, axum::extract::rejection::RawPathParamsRejection>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let shown = Shown::of(request.headers());
+    let caller = caller_of(&app, &shown).await;
+    if let Err(wait) = app.limits.take(caller.as_ref(), &address.0.to_string()) {
+        return too_many(wait).into_response();
     }
+    let place = Place::of(request.uri().path(), params.ok().as_ref());
+    let admitted = place.and_then(|place| {
+        admit(&app, who, caller.as_ref(), &place)?;
+        check_csrf(&app, caller.as_ref(), request.method(), request.headers())?;
+        Ok(place)
+    });
+    let place = match admitted {
+        Ok(place) => place,
+        Err(refusal) => return refusal.into_response(),
+    };
     if let Some(principal) = caller {
         request.extensions_mut().insert(principal);
     }
-    next.run(request).await
+    let response = next.run(request).await;
+    if is_stream(&response) { until_revoked(response, app, who, place, shown) } else { response }
 }
 
-fn refusal(who: Who, caller: Option<Principal>) -> ApiError {
-    if caller.is_none() {
-        return ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "send a valid token as Authorization: Bearer <token>",
-        )
-        .with_header(header::WWW_AUTHENTICATE, "Bearer");
+/// Whose credential it is.
+async fn caller_of(app: &App, shown: &Shown) -> Option<Principal> {
+    let Some(text) = shown.bearer() else {
+        // A bad Authorization is not made good by a cookie.
+        let cookie = shown.session_cookie().filter(|_| shown.authorization.is_none())?;
+        return app.identity.caller_of_session(cookie, Credential::Cookie);
+    };
+    if text.starts_with(AGENT_PREFIX) {
+        let agent = app.agents.by_key(&Token::of(text))?;
+        let projects = agent.projects.clone();
+        return Some(Principal::Agent(Arc::new(AgentCaller { agent, projects, only: None })));
     }
-    let allowed = if who == Who::Agent { "agents" } else { "the admin" };
+    if let Some(caller) = app.identity.caller_of(text) {
+        return Some(caller);
+    }
+    if let Some((agent, job, lease)) = app.identity.read_lease_token(text) {
+        let agent = app.agents.find(&agent).filter(|agent| agent.disabled_at.is_none())?;
+        let projects = app.projects.registry().tagged(job.tag()).into_iter().collect();
+        return Some(Principal::Agent(Arc::new(AgentCaller {
+            agent,
+            projects: Some(projects),
+            only: Some((job, lease)),
+        })));
+    }
+    app.identity.caller_of_issuer(text).await
+}
+
+/// Where in the state a path leads.
+enum Place {
+    Platform,
+    Project(ProjectId),
+    Job(JobId),
+}
+
+impl Place {
+    /// A name in the path that is none leads nowhere, whoever asks.
+    fn of(path: &str, params: Option<&RawPathParams>) -> Result<Self, ApiError> {
+        let path = path.strip_prefix("/api").unwrap_or(path);
+        let id = params.and_then(|params| params.iter().find(|(name, _)| *name == "id").map(|(_, id)| id));
+        let nowhere = |error: crate::id::BadName| {
+            ApiError::new(StatusCode::NOT_FOUND, "notFound", format!("no such path: {error}"))
+        };
+        match id {
+            Some(id) if path.starts_with("/projects/") => id.parse().map(Place::Project).map_err(nowhere),
+            Some(id) if path.starts_with("/jobs/") => id.parse().map(Place::Job).map_err(nowhere),
+            _ => Ok(Place::Platform),
+        }
+    }
+
+    /// The projects that it may be in: one, but for a coincidence of a job's tag.
+    fn projects(&self, app: &App) -> Vec<ProjectId> {
+        match self {
+            Place::Platform => Vec::new(),
+            Place::Project(project) => vec![project.clone()],
+            Place::Job(job) => app.projects.registry().tagged(job.tag()),
+        }
+    }
+
+    /// What somebody is told who may not even know whether it is there.
+    fn unknown(&self) -> ApiError {
+        match self {
+            Place::Platform => ApiError::new(StatusCode::NOT_FOUND, "notFound", "there is no such path"),
+            Place::Project(project) => ProjectError::Unknown(project.clone()).into(),
+            Place::Job(job) => JobError::Unknown(job.clone()).into(),
+        }
+    }
+}
+
+/// Whether the caller may call a route like this about this place.
+fn admit(app: &App, who: Who, caller: Option<&Principal>, place: &Place) -> Result<(), ApiError> {
+    let is_agent = matches!(caller, Some(Principal::Agent(_)));
+    let role = caller.and_then(Principal::role);
+    let fits = match who {
+        Who::Anyone => true,
+        Who::Claimer => is_agent || caller.is_none(),
+        Who::Known => caller.is_some(),
+        Who::Agent => is_agent,
+        Who::Person => role.is_some(),
+        Who::Account => caller.is_some_and(is_logged_in),
+        Who::Developer => role >= Some(Role::Developer),
+        Who::Admin => role >= Some(Role::Admin),
+        Who::AdminOrAgent => is_agent || role >= Some(Role::Admin),
+        Who::Read | Who::Deliver => caller.is_some(),
+        Who::Write | Who::Manage => role.is_some(),
+    };
+    let Some(caller) = caller else {
+        return if fits { Ok(()) } else { Err(unauthorized()) };
+    };
+    if !fits {
+        return Err(forbidden(who));
+    }
+    check_lease_token(caller, place)?;
+    if let (Some(wanted), false) = (who.right(), is_agent) {
+        demand(app, caller, wanted, place)?;
+    } else if is_agent && !matches!(place, Place::Platform) {
+        demand(app, caller, Right::Read, place)?;
+    }
+    Ok(())
+}
+
+fn is_logged_in(caller: &Principal) -> bool {
+    match caller {
+        Principal::Operator => true,
+        Principal::Person(person) => !matches!(person.by, Credential::Key(_)),
+        Principal::Agent(_) => false,
+    }
+}
+
+/// The token of one lease is good for its job alone.
+fn check_lease_token(caller: &Principal, place: &Place) -> Result<(), ApiError> {
+    let Principal::Agent(agent) = caller else { return Ok(()) };
+    match (&agent.only, place) {
+        (Some((only, _)), Place::Job(job)) if only != job => Err(place.unknown()),
+        _ => Ok(()),
+    }
+}
+
+fn demand(app: &App, caller: &Principal, wanted: Right, place: &Place) -> Result<(), ApiError> {
+    let projects = place.projects(app);
+    let right = |project: &ProjectId| {
+        let members = app.projects.registry().find(project)?;
+        caller.right_in(project, &members.members)
+    };
+    // A project that is not there, and no project at all, are unknown to all but those who may read everything.
+    match projects.iter().map(right).min().flatten() {
+        Some(right) if right >= wanted => Ok(()),
+        Some(_) => Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            format!("this needs the right to {wanted} in the project; who manages it can give it"),
+        )),
+        None => Err(place.unknown()),
+    }
+}
+
+impl Principal {
+    /// Refuses a caller without this right in a project that the path does not name; one without any is told that the project is unknown.
+    pub fn demand(&self, app: &App, wanted: Right, project: &ProjectId) -> Result<(), ApiError> {
+        demand(app, self, wanted, &Place::Project(project.clone()))
+    }
+
+    /// Whether the caller may read the project.
+    pub fn may_read(&self, app: &App, project: &ProjectId) -> bool {
+        self.demand(app, Right::Read, project).is_ok()
+    }
+}
+
+/// A browser sends the cookie with whatever any site makes it ask; only our own pages know the token.
+fn check_csrf(
+    app: &App,
+    caller: Option<&Principal>,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<(), ApiError> {
+    let Some(Principal::Person(person)) = caller else { return Ok(()) };
+    let Credential::Cookie(session) = &person.by else { return Ok(()) };
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    let wanted = app.identity.csrf_token(session);
+    let given = headers.get(CSRF_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
+    if bool::from(given.ct_eq(wanted.as_bytes())) {
+        return Ok(());
+    }
+    let message =
+        "a change with the session's cookie also carries the header Mrx-Csrf, whose value GET /auth/me tells";
+    Err(ApiError::new(StatusCode::FORBIDDEN, "csrf", message))
+}
+
+fn is_stream(response: &Response) -> bool {
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// Ends a stream when its caller may not have it any more.
+fn until_revoked(response: Response, app: App, who: Who, place: Place, shown: Shown) -> Response {
+    let revoked = async move {
+        loop {
+            tokio::time::sleep(ASK_AGAIN).await;
+            let caller = caller_of(&app, &shown).await;
+            if admit(&app, who, caller.as_ref(), &place).is_err() {
+                return;
+            }
+        }
+    };
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(revoked))))
+}
+
+/// There is no valid credential.
+pub fn unauthorized() -> ApiError {
+    let message = "send a valid credential as Authorization: Bearer <token>: a session's token, an API key or an agent's key";
+    ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+        .with_header(header::WWW_AUTHENTICATE, "Bearer")
+}
+
+fn forbidden(who: Who) -> ApiError {
+    let allowed = match who {
+        Who::Agent | Who::Claimer => "agents",
+        Who::Developer => "developers and admins",
+        Who::Admin => "admins",
+        Who::AdminOrAgent => "admins and agents",
+        Who::Account => "people who are logged in (an API key is not enough)",
+        _ => "people",
+    };
     ApiError::new(StatusCode::FORBIDDEN, "forbidden", format!("only {allowed} may do this"))
+}
+
+fn too_many(wait: Duration) -> ApiError {
+    let seconds = (wait.as_millis().div_ceil(1000)).max(1).to_string();
+    ApiError::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "tooManyRequests",
+        "too many requests; ask again after Retry-After",
+    )
+    .with_header(header::RETRY_AFTER, &seconds)
 }
 
 impl<S: Sync> FromRequestParts<S> for Principal {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        parts.extensions.get().copied().ok_or_else(|| refusal(Who::Known, None))
+        parts.extensions.get().cloned().ok_or_else(unauthorized)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt;
+/// The agent that calls; only an agent has one.
+pub struct CallingAgent(pub Arc<AgentCaller>);
 
-    #[test]
-    fn tokens_are_made_once_and_only_their_owner_can_read_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let keys = folder.path().join("keys");
-        Tokens::open(&keys).unwrap();
-        let first = std::fs::read_to_string(keys.join(ADMIN_TOKEN)).unwrap();
-        let tokens = Tokens::open(&keys).unwrap();
-        assert_eq!(std::fs::read_to_string(keys.join(ADMIN_TOKEN)).unwrap(), first);
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(
-            (mode(&keys), mode(&keys.join(ADMIN_TOKEN)), mode(&keys.join(AGENT_TOKEN))),
-            (0o700, 0o600, 0o600)
-        );
-        let mut headers = HeaderMap::new();
-        assert_eq!(tokens.caller(&headers), None);
-        headers.insert(header::AUTHORIZATION, format!("Bearer {}", first.trim()).parse().unwrap());
-        assert_eq!(tokens.caller(&headers), Some(Principal::Admin));
-        headers.insert(header::AUTHORIZATION, format!("Basic {}", first.trim()).parse().unwrap());
-        assert_eq!(tokens.caller(&headers), None);
+impl<S: Sync> FromRequestParts<S> for CallingAgent {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Principal::from_request_parts(parts, state).await? {
+            Principal::Agent(caller) => Ok(Self(caller)),
+            _ => Err(forbidden(Who::Agent)),
+        }
     }
+}
 
-    #[test]
-    fn a_token_does_not_show_when_it_is_printed() {
-        assert_eq!(format!("{:?}", Token("abc".to_owned())), "[secret]");
+/// The agent that calls, if one does: a claim may bring a one-time secret instead.
+pub struct MaybeAgent(pub Option<Arc<AgentCaller>>);
+
+impl<S: Sync> FromRequestParts<S> for MaybeAgent {
+    type Rejection = std::convert::Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(match parts.extensions.get() {
+            Some(Principal::Agent(caller)) => Some(caller.clone()),
+            _ => None,
+        }))
     }
+}
+
+/// The lease that the request says it holds the job by; another agent's is refused.
+pub fn lease_of(
+    app: &App,
+    caller: &AgentCaller,
+    job: &JobId,
+    headers: &HeaderMap,
+) -> Result<LeaseId, ApiError> {
+    let lease = super::input::lease(headers)?;
+    let is_other = caller.only.as_ref().is_some_and(|(_, only)| *only != lease);
+    if is_other || app.jobs.leases().is_of_another(job, &lease, &caller.agent.agent_id) {
+        let message = format!("the lease {lease} is not one of agent {}", caller.agent.agent_id);
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "notTheHolder", message));
+    }
+    Ok(lease)
 }

@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::request_id;
+use crate::agent::AgentError;
 use crate::artifact::ArtifactError;
 use crate::artifact::store::StoreError;
+use crate::identity::IdentityError;
 use crate::job::JobError;
 use crate::job::lifecycle::MoveError;
 use crate::log::LogError;
@@ -102,6 +104,8 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// How long somebody waits at least after too many failed log-ins, in seconds; the answer's `until` is exact.
+const THROTTLED_RETRY_SECONDS: &str = "30";
 /// How long a client waits before it tries again what a full disk or a restart prevented, in seconds.
 const RETRY_AFTER_SECONDS: &str = "5";
 
@@ -181,7 +185,50 @@ impl From<ProjectError> for ApiError {
     fn from(error: ProjectError) -> Self {
         match error {
             ProjectError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", error.to_string()),
+            ProjectError::TooManyMembers => Self::bad_request(error.to_string()),
             ProjectError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<IdentityError> for ApiError {
+    fn from(error: IdentityError) -> Self {
+        let message = error.to_string();
+        let (status, code) = match error {
+            IdentityError::WrongPassword => (StatusCode::UNAUTHORIZED, "wrongPassword"),
+            IdentityError::Throttled(until) => {
+                return Self::new(StatusCode::TOO_MANY_REQUESTS, "loginThrottled", message)
+                    .with_details(json!({ "until": until }))
+                    .with_header(header::RETRY_AFTER, THROTTLED_RETRY_SECONDS);
+            }
+            IdentityError::NameTaken(_) => (StatusCode::CONFLICT, "nameTaken"),
+            IdentityError::NameReserved(_) => (StatusCode::CONFLICT, "nameReserved"),
+            IdentityError::SetUp => (StatusCode::CONFLICT, "setUp"),
+            IdentityError::LastAdmin(_) => (StatusCode::CONFLICT, "lastAdmin"),
+            IdentityError::UnknownUser(_) => (StatusCode::NOT_FOUND, "userUnknown"),
+            IdentityError::UnknownKey(_) => (StatusCode::NOT_FOUND, "keyUnknown"),
+            IdentityError::UnknownInvite(_) => (StatusCode::NOT_FOUND, "inviteUnknown"),
+            IdentityError::SpentToken(_) => (StatusCode::FORBIDDEN, "spentToken"),
+            IdentityError::RegistrationOff => (StatusCode::FORBIDDEN, "registrationOff"),
+            IdentityError::InviteNeeded => (StatusCode::FORBIDDEN, "inviteNeeded"),
+            IdentityError::Weak(_) | IdentityError::Invalid(_) => (StatusCode::BAD_REQUEST, "badRequest"),
+            IdentityError::Engine(error) => return error.into(),
+        };
+        Self::new(status, code, message)
+    }
+}
+
+impl From<AgentError> for ApiError {
+    fn from(error: AgentError) -> Self {
+        let message = error.to_string();
+        match error {
+            AgentError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "agentUnknown", message),
+            AgentError::Exists(_) => Self::new(StatusCode::CONFLICT, "agentExists", message),
+            AgentError::LabelNotAllowed { .. } => {
+                Self::new(StatusCode::FORBIDDEN, "labelNotAllowed", message)
+            }
+            AgentError::Disabled(_) => Self::new(StatusCode::FORBIDDEN, "agentDisabled", message),
+            AgentError::Engine(error) => error.into(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /events`: what happens, as server-sent events; a listener that comes back resumes behind the commit it last saw.
+//! `GET /events`: what happens where the caller may read, as server-sent events; a listener that comes back resumes behind the commit it last saw.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -13,10 +13,12 @@ use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use utoipa::IntoParams;
 
+use super::auth::Principal;
 use super::error::{ApiError, ApiResult};
 use super::input::Asked;
 use crate::app::App;
 use crate::id::ProjectId;
+use crate::identity::{Right, Role};
 use crate::state::commit::Event;
 use crate::state::events::Subscription;
 use crate::state::layout::{RepoName, STATE_REF};
@@ -51,6 +53,7 @@ pub struct EventsQuery {
     ))]
 pub async fn stream(
     State(app): State<App>,
+    caller: Principal,
     headers: HeaderMap,
     Asked(query): Asked<EventsQuery>,
 ) -> ApiResult<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>> {
@@ -60,11 +63,14 @@ pub async fn stream(
         .map(|text| text.parse())
         .transpose()
         .map_err(|error: crate::state::oid::BadOid| ApiError::bad_request(error.to_string()))?;
+    if let Some(project) = &query.project {
+        caller.demand(&app, Right::Read, project)?;
+    }
     let mut subscription = app.state.events().subscribe(after);
     if let (Some(after), false) = (after, subscription.is_gapless) {
         subscription.missed = read_missed(&app, query.project.clone(), after).await?;
     }
-    Ok(Sse::new(told(subscription, query)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(Sse::new(told(subscription, query, app, caller)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 /// The events behind a commit that memory has forgotten, from the history of the project.
@@ -84,10 +90,20 @@ async fn read_missed(app: &App, project: Option<ProjectId>, after: Oid) -> ApiRe
     Ok(missed.into_iter().map(Arc::new).collect())
 }
 
-fn told(subscription: Subscription, query: EventsQuery) -> impl Stream<Item = Result<SseEvent, Infallible>> {
+/// Events of projects go to who may read them, and those of the platform to its admins.
+fn told(
+    subscription: Subscription,
+    query: EventsQuery,
+    app: App,
+    caller: Principal,
+) -> impl Stream<Item = Result<SseEvent, Infallible>> {
     let wanted = move |event: &Event| {
         (query.logs || !event.event.starts_with("log."))
             && query.project.as_ref().is_none_or(|project| event.project_id.as_ref() == Some(project))
+            && match &event.project_id {
+                Some(project) => caller.may_read(&app, project),
+                None => caller.role() == Some(Role::Admin),
+            }
     };
     let Subscription { missed, live, .. } = subscription;
     // What happens between listening and reading the history is in both; it is told once.

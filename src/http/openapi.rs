@@ -19,12 +19,12 @@ use super::answer::Ack;
 use super::auth::Who;
 use super::error::ErrorBody;
 use super::routes::{self, Route};
-use crate::id::{AgentId, ArtifactId, JobId, Label, LeaseId, ProjectId};
+use crate::id::{AgentId, ArtifactId, InviteId, JobId, KeyId, Label, LeaseId, ProjectId, UserName};
 use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, job, log, project};
+use crate::{agent, artifact, identity, job, log, project};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -38,6 +38,29 @@ use crate::{agent, artifact, job, log, project};
         super::health::metrics,
         document,
         super::events::stream,
+        identity::api::setup,
+        identity::api::register,
+        identity::api::login,
+        identity::api::logout,
+        identity::api::me,
+        identity::api::change_password,
+        identity::keys_api::list,
+        identity::keys_api::create,
+        identity::keys_api::revoke,
+        identity::admin_api::list_users,
+        identity::admin_api::add_user,
+        identity::admin_api::get_user,
+        identity::admin_api::change_user,
+        identity::admin_api::reset_password,
+        identity::admin_api::list_invites,
+        identity::admin_api::invite,
+        identity::admin_api::revoke_invite,
+        agent::api::add,
+        agent::api::change,
+        agent::api::rotate,
+        agent::api::claim_secret,
+        project::api::set_member,
+        project::api::remove_member,
         project::api::list,
         project::api::get,
         job::api::list,
@@ -62,10 +85,13 @@ use crate::{agent, artifact, job, log, project};
         Ack,
         AgentId,
         ArtifactId,
+        InviteId,
         JobId,
+        KeyId,
         Label,
         LeaseId,
         ProjectId,
+        UserName,
         Oid,
         JobType,
         RequestKey,
@@ -104,6 +130,8 @@ fn of_method<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Oper
         "GET" => item.get.as_mut(),
         "POST" => item.post.as_mut(),
         "PATCH" => item.patch.as_mut(),
+        "PUT" => item.put.as_mut(),
+        "DELETE" => item.delete.as_mut(),
         _ => None,
     }
 }
@@ -163,9 +191,13 @@ fn common_refusals(operation: &Operation, route: &Route) -> Vec<(&'static str, &
         refusals.push(("415", "notJson: the body must be sent as what it is"));
     }
     if route.who != Who::Anyone {
-        refusals.push(("401", "unauthorized: there is no valid token"));
-        refusals.push(("403", "forbidden: the token is not of one who may do this"));
+        refusals.push(("401", "unauthorized: there is no valid credential"));
+        refusals.push((
+            "403",
+            "forbidden: the caller may not do this; csrf: a change by cookie needs the header Mrx-Csrf",
+        ));
     }
+    refusals.push(("429", "tooManyRequests, loginThrottled: ask again after Retry-After"));
     refusals
 }
 
@@ -174,7 +206,10 @@ fn who_in_words(who: Who) -> &'static str {
         Who::Anyone => "anyone",
         Who::Known => "people and agents",
         Who::Agent => "agents",
+        Who::Claimer => "agents, by key or one-time claim secret",
+        Who::AdminOrAgent => "admins, and agents for themselves",
         Who::Person => "people",
+        Who::Account => "people who are logged in, not by an API key",
         Who::Developer => "developers and admins",
         Who::Admin => "admins",
         Who::Read => "people who may read the project, and its agents",

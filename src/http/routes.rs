@@ -7,10 +7,11 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
-use super::auth::{Tokens, Who, guard};
+use super::auth::{Who, guard};
 use super::error::ApiError;
 use super::{events, health, openapi, request_id};
 use crate::app::App;
+use crate::identity::{admin_api, api as auth_api, keys_api};
 use crate::{agent, artifact, job, log, project};
 
 /// Bodies are at most this large, but for uploads of artifacts.
@@ -30,14 +31,37 @@ pub struct Route {
 /// The table.
 #[rustfmt::skip]
 pub fn table() -> Vec<Route> {
-    use routing::{get, patch, post};
-    use Who::{Admin, Agent, Anyone, Deliver, Developer, Known, Read, Write};
+    use routing::{delete, get, patch, post, put};
+    use Who::{Account, Admin, AdminOrAgent, Agent, Anyone, Claimer, Deliver, Known, Manage, Person, Read, Write};
     vec![
         route(Method::GET,   "/health",                                  Anyone, get(health::health)),
         route(Method::GET,   "/ready",                                   Anyone, get(health::ready)),
         route(Method::GET,   "/metrics",                                 Admin,  get(health::metrics)),
         route(Method::GET,   "/openapi.json",                            Anyone, get(openapi::document)),
-        route(Method::GET,   "/events",                                  Admin,  get(events::stream)),
+        route(Method::GET,   "/events",                                  Known,  get(events::stream)),
+        route(Method::POST,  "/auth/setup",                              Anyone, post(auth_api::setup)),
+        route(Method::POST,  "/auth/register",                           Anyone, post(auth_api::register)),
+        route(Method::POST,  "/auth/login",                              Anyone, post(auth_api::login)),
+        route(Method::POST,  "/auth/logout",                             Account, post(auth_api::logout)),
+        route(Method::GET,   "/auth/me",                                 Known,  get(auth_api::me)),
+        route(Method::POST,  "/auth/password",                           Account, post(auth_api::change_password)),
+        route(Method::GET,   "/keys",                                    Person, get(keys_api::list)),
+        route(Method::POST,  "/keys",                                    Account, post(keys_api::create)),
+        route(Method::DELETE, "/keys/{keyId}",                           Account, delete(keys_api::revoke)),
+        route(Method::GET,   "/admin/users",                             Admin,  get(admin_api::list_users)),
+        route(Method::POST,  "/admin/users",                             Admin,  post(admin_api::add_user)),
+        route(Method::GET,   "/admin/users/{name}",                      Admin,  get(admin_api::get_user)),
+        route(Method::PATCH, "/admin/users/{name}",                      Admin,  patch(admin_api::change_user)),
+        route(Method::POST,  "/admin/users/{name}/password",             Admin,  post(admin_api::reset_password)),
+        route(Method::GET,   "/admin/invites",                           Admin,  get(admin_api::list_invites)),
+        route(Method::POST,  "/admin/invites",                           Admin,  post(admin_api::invite)),
+        route(Method::DELETE, "/admin/invites/{inviteId}",               Admin,  delete(admin_api::revoke_invite)),
+        route(Method::POST,  "/admin/agents",                            Admin,  post(agent::api::add)),
+        route(Method::PATCH, "/admin/agents/{agentId}",                  Admin,  patch(agent::api::change)),
+        route(Method::POST,  "/admin/agents/{agentId}/rotate",           Admin,  post(agent::api::rotate)),
+        route(Method::POST,  "/agents/claim-secret",                     AdminOrAgent, post(agent::api::claim_secret)),
+        route(Method::PUT,   "/projects/{id}/members/{user}",            Manage, put(project::api::set_member)),
+        route(Method::DELETE, "/projects/{id}/members/{user}",           Manage, delete(project::api::remove_member)),
         route(Method::GET,   "/projects",                                Known,  get(project::api::list)),
         route(Method::GET,   "/projects/{id}",                           Read,   get(project::api::get)),
         route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::api::list)),
@@ -46,8 +70,8 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,  "/projects/{id}/artifacts",                 Deliver, post(artifact::api::upload).layer(DefaultBodyLimit::disable())),
         route(Method::GET,   "/projects/{id}/artifacts/{artifactId}",    Read,   get(artifact::api::get)),
         route(Method::GET,   "/projects/{id}/artifacts/{artifactId}/content", Read, get(artifact::api::content)),
-        route(Method::POST,  "/jobs/create",                             Developer, post(job::api::create)),
-        route(Method::POST,  "/jobs/claim",                              Agent,  post(job::api::claim)),
+        route(Method::POST,  "/jobs/create",                             Person, post(job::api::create)),
+        route(Method::POST,  "/jobs/claim",                              Claimer, post(job::api::claim)),
         route(Method::GET,   "/jobs/{id}",                               Read,   get(job::api::get)),
         route(Method::PATCH, "/jobs/{id}",                               Agent,  patch(job::api::tell)),
         route(Method::POST,  "/jobs/{id}/cancel",                        Write,  post(job::api::cancel)),
@@ -63,10 +87,10 @@ fn route(method: Method, path: &'static str, who: Who, handler: MethodRouter<App
 }
 
 /// The router: each route behind its guard, at `/` and under `/api`.
-pub fn router(app: App, tokens: Tokens) -> Router {
+pub fn router(app: App) -> Router {
     let mut routes = Router::new();
     for Route { path, who, handler, .. } in table() {
-        let guard = middleware::from_fn_with_state((who, tokens.clone()), guard);
+        let guard = middleware::from_fn_with_state((who, app.clone()), guard);
         routes = routes.route(path, handler.layer(guard));
     }
     Router::new()

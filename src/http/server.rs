@@ -4,11 +4,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use super::auth::ClientAddress;
 
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
@@ -28,10 +33,10 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     // Small answers should leave at once.
                     let _ = stream.set_nodelay(true);
-                    connections.spawn(connection(stream, router.clone(), stop.clone()));
+                    connections.spawn(connection(stream, ClientAddress(peer.ip()), router.clone(), stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
@@ -49,8 +54,17 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
     }
 }
 
-async fn connection(stream: tokio::net::TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
-    let service = TowerToHyperService::new(router);
+async fn connection(
+    stream: tokio::net::TcpStream,
+    address: ClientAddress,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    let with_address = move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(address);
+        request
+    };
+    let service = TowerToHyperService::new(router.map_request(with_address));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).pipeline_flush(true);
     let serving = builder.serve_connection(TokioIo::new(stream), service);

@@ -1,6 +1,7 @@
 //! The HTTP side of jobs.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -15,14 +16,18 @@ use super::lease::LEASE_PERIOD;
 use super::lifecycle::{Outcome, Report};
 use super::queue::Offer;
 use super::types::{Failure, Job, JobState, JobType, LogSum, RequestKey};
+use crate::agent::{Agent, AgentError};
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::answer::{AckQuery, page_length, with_etag, with_job_status, written};
-use crate::http::auth::Principal;
+use crate::http::auth::{CallingAgent, MaybeAgent, Principal, lease_of, unauthorized};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::health::check_ready;
-use crate::http::input::{Asked, Body, Named, lease, request_key, version};
+use crate::http::input::{Asked, Body, Named, request_key, version};
 use crate::id::{AgentId, JobId, Label, LeaseId, ProjectId};
+use crate::identity::Right;
+use crate::identity::principal::AgentCaller;
+use crate::identity::token::Token;
 use crate::state::layout::RepoName;
 use crate::state::object::Object;
 use crate::state::yaml::BadFile;
@@ -34,6 +39,8 @@ const TIMEOUT_SECONDS_MAX: u32 = 7 * 24 * 3600;
 const WAIT_SECONDS_MAX: u64 = 60;
 /// Labels of a job or an agent.
 const LABELS_MAX: usize = 32;
+/// How much longer than its job an agent's token lasts, so that it can report the end.
+const JOB_TOKEN_GRACE: Duration = Duration::from_secs(600);
 /// What an agent says of how far it is.
 const PROGRESS_CHARS_MAX: usize = 200;
 
@@ -62,9 +69,13 @@ pub struct CreateBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClaimBody {
-    /// Who claims; `colabId` is read as the same.
+    /// Who claims, if a one-time secret says who may; `colabId` is read as the same. With a key it may be absent, and is
+    /// the key's agent.
     #[serde(alias = "colabId")]
-    agent_id: AgentId,
+    agent_id: Option<AgentId>,
+    /// The one-time secret of an agent that has no key; the answer carries the next one.
+    #[schema(value_type = Option<String>)]
+    claim_secret: Option<Token>,
     /// What it offers; at most 32.
     #[serde(default)]
     labels: BTreeSet<Label>,
@@ -148,10 +159,26 @@ pub struct QuarantinedFile {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Claimed {
-    job: Job,
-    lease: LeaseView,
+    /// The job; null if none came for a claim with a one-time secret.
+    job: Option<Job>,
+    lease: Option<LeaseView>,
     /// Where the project's source is; null if it has none.
     code: Option<CodeView>,
+    /// To an agent without a key: the credential for this job's calls, and the secret of its next claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credentials: Option<Credentials>,
+}
+
+/// What an agent without a key goes on with.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Credentials {
+    /// The bearer token for calls about this job; null if none came.
+    job_token: Option<String>,
+    /// The one-time secret of the next claim.
+    claim_secret: String,
+    /// When the secret ends; `POST /agents/claim-secret` with the job's token gives another.
+    claim_secret_expires_at: Time,
 }
 
 /// The agent's hold on the job.
@@ -192,6 +219,7 @@ pub async fn create(
     Body(body): Body<CreateBody>,
 ) -> ApiResult<Response> {
     let request = request_key(&headers)?;
+    caller.demand(&app, Right::Write, &body.project_id)?;
     let repo = RepoName::Project(body.project_id.clone());
     let done = app.jobs.create(new_job(body)?, caller.actor(), request).await?;
     written(&app, query.ack, &repo, StatusCode::CREATED, &done, done.answer.shown()).await
@@ -249,14 +277,17 @@ fn is_ref(text: &str) -> bool {
 
 /// `POST /jobs/claim`: hands an agent the next job, waiting for one if it asks to.
 ///
-/// A repeated claim with the same `Idempotency-Key` gets the same job again while it is the agent's.
+/// An agent shows its key, or brings a one-time `claimSecret`. A repeated claim with the same `Idempotency-Key` gets the
+/// same job again while it is the agent's, and the same next secret.
 #[utoipa::path(post, path = "/jobs/claim", params(AckQuery, ("Idempotency-Key" = Option<RequestKey>, Header)), request_body = ClaimBody,
     responses(
         (status = 200, description = "A job, and the lease that holds it", body = Claimed),
         (status = 204, description = "No job came while waiting"),
+        (status = 403, description = "spentToken: the claim secret is not valid, or no more; agentMismatch, labelNotAllowed, agentDisabled"),
     ))]
 pub async fn claim(
     State(app): State<App>,
+    MaybeAgent(caller): MaybeAgent,
     headers: HeaderMap,
     Asked(query): Asked<AckQuery>,
     Body(body): Body<ClaimBody>,
@@ -268,14 +299,106 @@ pub async fn claim(
             "wait is at most {WAIT_SECONDS_MAX} seconds, and labels at most {LABELS_MAX}"
         )));
     }
-    app.agents.heard(&body.agent_id, &body.labels).await?;
+    let claimant = Claimant::of(&app, caller, &body, request.as_ref()).await?;
+    app.agents.heard(&claimant.agent, &body.labels).await?;
+    let agent = claimant.agent.agent_id.clone();
     let seconds_left = body.available_until.map(|end| Offer::seconds_until(end, app.clock.now()));
-    let offer = Offer { labels: body.labels, types: body.types, projects: body.projects, seconds_left };
-    let claim = Claim { agent: body.agent_id, offer, wait: Duration::from_secs(body.wait), request };
-    let Some(done) = app.jobs.claim(claim).await? else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+    let projects = both(body.projects, claimant.projects);
+    let offer = Offer { labels: body.labels, types: body.types, projects, seconds_left };
+    let claim = Claim { agent: agent.clone(), offer, wait: Duration::from_secs(body.wait), request };
+    let done = app.jobs.claim(claim).await?;
+    let Some(done) = done else {
+        let Some(next) = claimant.next else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+        let none = Claimed {
+            job: None,
+            lease: None,
+            code: None,
+            credentials: Some(credentials(&app, &agent, None, next)),
+        };
+        return Ok(Json(none).into_response());
+    };
     let repo = RepoName::Project(done.answer.project_id.clone());
-    let claimed = claimed(&app, &done.answer)?;
-    written(&app, query.ack, &repo, StatusCode::OK, &done, &claimed).await
+    let mut answer = claimed(&app, &done.answer)?;
+    answer.credentials = claimant.next.map(|next| credentials(&app, &agent, Some(&done.answer), next));
+    written(&app, query.ack, &repo, StatusCode::OK, &done, &answer).await
+}
+
+/// Who claims, and what they may have.
+struct Claimant {
+    agent: Arc<Agent>,
+    projects: Option<BTreeSet<ProjectId>>,
+    next: Option<(Token, Time)>,
+}
+
+impl Claimant {
+    async fn of(
+        app: &App,
+        caller: Option<Arc<AgentCaller>>,
+        body: &ClaimBody,
+        request: Option<&RequestKey>,
+    ) -> ApiResult<Self> {
+        match (caller, &body.claim_secret) {
+            (Some(caller), None) if caller.only.is_none() => {
+                let agent = caller.agent.clone();
+                if body.agent_id.as_ref().is_some_and(|said| *said != agent.agent_id) {
+                    let message =
+                        format!("the key is of agent {}, and the body names another", agent.agent_id);
+                    return Err(ApiError::new(StatusCode::FORBIDDEN, "agentMismatch", message));
+                }
+                Ok(Self { agent, projects: caller.projects.clone(), next: None })
+            }
+            (Some(_), None) => {
+                Err(ApiError::bad_request("a job's token claims nothing: send the claimSecret instead of it"))
+            }
+            (Some(_), Some(_)) => {
+                Err(ApiError::bad_request("send an agent's key or a claimSecret, not both"))
+            }
+            (None, None) => Err(unauthorized()),
+            (None, Some(secret)) => Self::with_secret(app, secret, body, request).await,
+        }
+    }
+
+    async fn with_secret(
+        app: &App,
+        secret: &Token,
+        body: &ClaimBody,
+        request: Option<&RequestKey>,
+    ) -> ApiResult<Self> {
+        let id = body
+            .agent_id
+            .as_ref()
+            .ok_or_else(|| ApiError::bad_request("a claimSecret goes with the colabId it was made for"))?;
+        let redeemed = app.identity.redeem_claim_secret(id, secret, request.map(RequestKey::as_str)).await?;
+        let agent = app.agents.find(id).ok_or_else(unauthorized)?;
+        if agent.disabled_at.is_some() {
+            return Err(AgentError::Disabled(id.clone()).into());
+        }
+        let allowed =
+            |label: &&Label| redeemed.secret.labels.as_ref().is_none_or(|labels| labels.contains(*label));
+        if let Some(label) = body.labels.iter().find(|label| !allowed(label)) {
+            return Err(AgentError::LabelNotAllowed { agent: id.clone(), label: label.clone() }.into());
+        }
+        let projects = both(redeemed.secret.projects.clone(), agent.projects.clone());
+        Ok(Self { agent, projects, next: Some((redeemed.next, redeemed.next_expires_at)) })
+    }
+}
+
+/// What is in both, where a set that is absent holds everything.
+fn both(one: Option<BTreeSet<ProjectId>>, other: Option<BTreeSet<ProjectId>>) -> Option<BTreeSet<ProjectId>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.intersection(&other).cloned().collect()),
+        (one, other) => one.or(other),
+    }
+}
+
+fn credentials(app: &App, agent: &AgentId, job: Option<&Job>, next: (Token, Time)) -> Credentials {
+    let held = job.and_then(|job| Some((job, job.lease.as_ref()?)));
+    let job_token = held.map(|(job, lease)| {
+        let period = Duration::from_secs(u64::from(job.timeout_seconds)) + JOB_TOKEN_GRACE;
+        let until = app.clock.now().after(period);
+        app.identity.lease_token(agent, &job.job_id, &lease.id, until).reveal().to_owned()
+    });
+    Credentials { job_token, claim_secret: next.0.reveal().to_owned(), claim_secret_expires_at: next.1 }
 }
 
 fn claimed(app: &App, job: &Job) -> Result<Claimed, ApiError> {
@@ -287,7 +410,8 @@ fn claimed(app: &App, job: &Job) -> Result<Claimed, ApiError> {
         url: project.repo.clone(),
         reference: job.payload.text("ref").unwrap_or(&project.default_branch).to_owned(),
     });
-    Ok(Claimed { job: job.shown(), lease: LeaseView { id, until, seconds: LEASE_PERIOD.as_secs() }, code })
+    let lease = LeaseView { id, until, seconds: LEASE_PERIOD.as_secs() };
+    Ok(Claimed { job: Some(job.shown()), lease: Some(lease), code, credentials: None })
 }
 
 /// `GET /jobs/{id}`: one job, open or ended.
@@ -325,12 +449,13 @@ pub async fn get(State(app): State<App>, headers: HeaderMap, Named(id): Named<Jo
     ))]
 pub async fn tell(
     State(app): State<App>,
+    CallingAgent(caller): CallingAgent,
     headers: HeaderMap,
     Named(id): Named<JobId>,
     Asked(query): Asked<AckQuery>,
     Body(body): Body<TellBody>,
 ) -> ApiResult<Response> {
-    let lease = lease(&headers)?;
+    let lease = lease_of(&app, &caller, &id, &headers)?;
     let only_if = version(&headers, header::IF_MATCH).map(str::to_owned);
     let told = Told { only_if, ..told(body)? };
     if let (Some(_), Some(log)) = (&told.outcome, &told.log) {

@@ -31,6 +31,7 @@ struct Held {
 
 struct Hold {
     project: ProjectId,
+    agent: Option<AgentId>,
     lease: LeaseId,
     request: Option<(AgentId, RequestKey)>,
     until: Time,
@@ -68,7 +69,14 @@ impl Leases {
         if let Some(request) = &request {
             held.by_request.insert(request.clone(), job.job_id.clone());
         }
-        let hold = Hold { project: job.project_id.clone(), lease: lease.id.clone(), request, until, end };
+        let hold = Hold {
+            project: job.project_id.clone(),
+            agent: job.claimed_by.clone(),
+            lease: lease.id.clone(),
+            request,
+            until,
+            end,
+        };
         held.by_job.insert(job.job_id.clone(), hold);
     }
 
@@ -84,6 +92,12 @@ impl Leases {
         let hold = held.by_job.get_mut(job).filter(|hold| hold.lease == *lease)?;
         hold.until = until;
         Some(until)
+    }
+
+    /// Whether this lease holds the job for another agent.
+    pub fn is_of_another(&self, job: &JobId, lease: &LeaseId, agent: &AgentId) -> bool {
+        let held = self.held.lock();
+        held.by_job.get(job).is_some_and(|hold| hold.lease == *lease && hold.agent.as_ref() != Some(agent))
     }
 
     /// The job that this agent got by a claim with this key and still has.

@@ -19,9 +19,10 @@ use crate::app::App;
 use crate::clock::Time;
 use crate::http::answer::with_job_status;
 use crate::http::answer::{Ack, AckQuery, with_commit};
+use crate::http::auth::{CallingAgent, lease_of};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::events::KEEP_ALIVE;
-use crate::http::input::{Asked, Named, Raw, content_range, lease};
+use crate::http::input::{Asked, Named, Raw, content_range};
 use crate::id::{JobId, LeaseId};
 use crate::job::{Job, JobState};
 use crate::state::commit::Event;
@@ -97,12 +98,13 @@ pub struct LogEnd {
     ))]
 pub async fn append(
     State(app): State<App>,
+    CallingAgent(caller): CallingAgent,
     headers: HeaderMap,
     Named(id): Named<JobId>,
     Asked(query): Asked<AckQuery>,
     Raw(body): Raw,
 ) -> ApiResult<Response> {
-    let lease = lease(&headers)?;
+    let lease = lease_of(&app, &caller, &id, &headers)?;
     if body.is_empty() {
         return Err(ApiError::bad_request("there are no bytes to append"));
     }

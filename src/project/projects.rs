@@ -6,12 +6,16 @@ use super::registry::Registry;
 use super::types::{Project, ProjectFile, ProjectState};
 use crate::clock::{Clock, Time};
 use crate::forge::Code;
-use crate::id::ProjectId;
+use crate::id::{ProjectId, UserName};
+use crate::identity::Member;
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::repo::{Decision, View};
-use crate::state::store::{EngineError, State};
+use crate::state::store::{Done, EngineError, State};
 use crate::state::template;
+
+/// Members of one project: its file stays small, and a team is smaller.
+const MEMBERS_MAX: usize = 500;
 
 /// Why a project was not found or changed.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +23,9 @@ pub enum ProjectError {
     /// There is no such project.
     #[error("there is no project {0}; its repository must be one of the forge's, with the configured prefix")]
     Unknown(ProjectId),
+    /// It has as many members as it may.
+    #[error("a project has at most {MEMBERS_MAX} members")]
+    TooManyMembers,
     /// The engine did not make the change.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -50,10 +57,7 @@ impl Projects {
 
     /// Makes the platform's repository, unless it is there.
     pub async fn create_platform(&self) -> Result<(), EngineError> {
-        let mut edits = template::edits();
-        edits.retain(|edit| !edit.path().starts_with("README"));
-        edits.push(Edit::write("README.md", template::PLATFORM_README));
-        let first = change("platform: created", "platform.created", edits);
+        let first = change("platform: created", "platform.created", template::platform_edits());
         self.state.create(&RepoName::Platform, first).await.map(|_| ())
     }
 
@@ -103,6 +107,60 @@ impl Projects {
         self.state.create(&RepoName::Project(id.clone()), first).await.map(|_| ())
     }
 
+    /// Gives somebody a right in the project; the first is its owner.
+    pub async fn set_member(
+        &self,
+        id: &ProjectId,
+        member: Member,
+        actor: Actor,
+    ) -> Result<Done<Arc<Project>>, ProjectError> {
+        let what = format!("{} may {}", member.user, member.right);
+        self.change_members(id, what, actor, |members| {
+            match members.iter_mut().find(|known| known.user == member.user) {
+                Some(known) => known.right = member.right,
+                None => members.push(member),
+            }
+        })
+        .await
+    }
+
+    /// Takes somebody's right in the project.
+    pub async fn remove_member(
+        &self,
+        id: &ProjectId,
+        user: &UserName,
+        actor: Actor,
+    ) -> Result<Done<Arc<Project>>, ProjectError> {
+        let what = format!("{user} is no member any more");
+        self.change_members(id, what, actor, |members| members.retain(|member| member.user != *user)).await
+    }
+
+    async fn change_members(
+        &self,
+        id: &ProjectId,
+        what: String,
+        actor: Actor,
+        change: impl FnOnce(&mut Vec<Member>),
+    ) -> Result<Done<Arc<Project>>, ProjectError> {
+        let now = self.clock.now();
+        let decide = |_: &mut View<'_>| -> Result<_, ProjectError> {
+            let known = self.get(id)?;
+            let mut project = (*known).clone();
+            change(&mut project.members);
+            if project.members == known.members {
+                return Ok(Decision::nothing(known));
+            }
+            if project.members.len() > MEMBERS_MAX {
+                return Err(ProjectError::TooManyMembers);
+            }
+            let project = Arc::new(Project { updated_at: now, ..project });
+            let change =
+                Change { actor, ..registry_change((*project).clone(), &what, "project.membersChanged") };
+            Ok(Decision::commit(change, project))
+        };
+        self.state.change(&RepoName::Platform, decide).await
+    }
+
     async fn mark(&self, id: &ProjectId, state: ProjectState) -> Result<(), ProjectError> {
         let now = self.clock.now();
         let decide = |_: &mut View<'_>| -> Result<Decision<()>, EngineError> {
@@ -123,6 +181,7 @@ fn project_of(code: &Code, known: Option<&Project>, now: Time) -> Project {
         repo: code.url.clone(),
         default_branch: code.default_branch.clone(),
         state: ProjectState::Active,
+        members: known.map_or_else(Vec::new, |known| known.members.clone()),
         created_at: known.map_or(now, |known| known.created_at),
         updated_at: now,
     }

@@ -26,16 +26,23 @@ impl Registry {
         self.0.read().projects.get(id).cloned()
     }
 
-    /// All projects behind `after`, by name, at most `limit`.
-    pub fn page(&self, after: Option<&ProjectId>, limit: usize) -> Vec<Arc<Project>> {
+    /// The projects behind `after` that are `wanted`, by name, at most `limit`.
+    pub fn page(
+        &self,
+        after: Option<&ProjectId>,
+        limit: usize,
+        wanted: impl Fn(&Project) -> bool,
+    ) -> Vec<Arc<Project>> {
         use std::ops::Bound::{Excluded, Unbounded};
         let known = self.0.read();
         let start = after.map_or(Unbounded, Excluded);
         known
             .projects
             .range::<ProjectId, _>((start, Unbounded))
+            .map(|(_, project)| project)
+            .filter(|project| wanted(project))
             .take(limit)
-            .map(|(_, project)| project.clone())
+            .cloned()
             .collect()
     }
 

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::clock::Time;
 use crate::id::ProjectId;
+use crate::identity::Member;
 use crate::state::edit::Entity;
 
 /// Whether the forge still has the project's code.
@@ -29,6 +30,9 @@ pub struct Project {
     pub default_branch: String,
     /// Whether the forge has it.
     pub state: ProjectState,
+    /// Who may work in it, the owner first; admins of the platform may besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
     /// When it was first seen.
     pub created_at: Time,
     /// When this entry last changed.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::clock::Time;
-use crate::id::{AgentId, ArtifactId, JobId, ProjectId};
+use crate::id::{AgentId, ArtifactId, InviteId, JobId, KeyId, ProjectId, SessionId, UserName};
 
 /// The branch that holds everything but logs.
 pub const STATE_REF: &str = "refs/heads/state";
@@ -22,6 +22,18 @@ pub const ARTIFACTS: &str = "artifacts";
 pub const AGENTS: &str = "agents";
 /// The folder of registered projects, in the platform's repository.
 pub const PROJECTS: &str = "projects";
+/// The folder of accounts, in the platform's repository.
+pub const USERS: &str = "users";
+/// The folder of sessions, in the platform's repository.
+pub const SESSIONS: &str = "sessions";
+/// The folder of API keys' entries, in the platform's repository.
+pub const KEYS: &str = "keys";
+/// The folder of invitations, in the platform's repository.
+pub const INVITES: &str = "invites";
+/// The folder of failed log-ins, in the platform's repository.
+pub const THROTTLES: &str = "throttles";
+/// The folder of claim secrets' hashes, in the platform's repository.
+pub const CLAIM_SECRETS: &str = "claim-secrets";
 /// The file about a project, in its own repository.
 pub const PROJECT_FILE: &str = "project.yaml";
 
@@ -86,6 +98,11 @@ impl DataFolder {
         self.0.join("mrx.lock")
     }
 
+    /// Where the daemon of the folder listens, as a URL.
+    pub fn address(&self) -> PathBuf {
+        self.0.join("mrx.address")
+    }
+
     /// Tokens and keys: mode 0700, never in git.
     pub fn keys(&self) -> PathBuf {
         self.0.join("keys")
@@ -145,6 +162,36 @@ pub fn artifact(id: &ArtifactId) -> String {
 /// `agents/builder-1.yaml`.
 pub fn agent(id: &AgentId) -> String {
     format!("{AGENTS}/{id}.yaml")
+}
+
+/// `users/ada.yaml`.
+pub fn user(name: &UserName) -> String {
+    format!("{USERS}/{name}.yaml")
+}
+
+/// `sessions/7/q/3/session-….yaml`.
+pub fn session(id: &SessionId) -> String {
+    format!("{SESSIONS}/{}.yaml", fanned(id.as_str()))
+}
+
+/// `keys/7/q/3/key-….yaml`.
+pub fn key(id: &KeyId) -> String {
+    format!("{KEYS}/{}.yaml", fanned(id.as_str()))
+}
+
+/// `invites/invite-….yaml`.
+pub fn invite(id: &InviteId) -> String {
+    format!("{INVITES}/{id}.yaml")
+}
+
+/// `throttles/account-ada.yaml`.
+pub fn throttle(name: &str) -> String {
+    format!("{THROTTLES}/{name}.yaml")
+}
+
+/// `claim-secrets/7/f/a/….yaml`, by the hash.
+pub fn claim_secret(hash: &str) -> String {
+    format!("{CLAIM_SECRETS}/{}.yaml", fanned(hash))
 }
 
 /// `projects/mrx-weather.yaml`.

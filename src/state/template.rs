@@ -15,7 +15,24 @@ pub const FILES: &[(&str, &str)] = &[
     (".mrx/schema/project.json", include_str!("../../state-template/.mrx/schema/project.json")),
 ];
 
-/// They as edits of a first commit.
+/// What the platform's own branch has besides.
+pub const PLATFORM_FILES: &[(&str, &str)] = &[
+    (".mrx/schema/claim-secret.json", include_str!("../../state-template/.mrx/schema/claim-secret.json")),
+    (".mrx/schema/invite.json", include_str!("../../state-template/.mrx/schema/invite.json")),
+    (".mrx/schema/key.json", include_str!("../../state-template/.mrx/schema/key.json")),
+    (".mrx/schema/session.json", include_str!("../../state-template/.mrx/schema/session.json")),
+    (".mrx/schema/throttle.json", include_str!("../../state-template/.mrx/schema/throttle.json")),
+    (".mrx/schema/user.json", include_str!("../../state-template/.mrx/schema/user.json")),
+];
+
+/// The files of a new project's branch, as edits of its first commit.
 pub fn edits() -> Vec<Edit> {
     FILES.iter().map(|(path, text)| Edit::write(*path, *text)).collect()
+}
+
+/// The same of the platform's branch.
+pub fn platform_edits() -> Vec<Edit> {
+    let own = PLATFORM_FILES.iter().map(|(path, text)| Edit::write(*path, *text));
+    let shared = edits().into_iter().filter(|edit| !edit.path().starts_with("README"));
+    shared.chain(own).chain([Edit::write("README.md", PLATFORM_README)]).collect()
 }

@@ -1,9 +1,11 @@
 //! A daemon in a process of its own, and how its clients speak to it.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, RequestBuilder, StatusCode};
@@ -23,7 +25,15 @@ pub struct Site {
     pub data: PathBuf,
     forge: PathBuf,
     log: PathBuf,
+    agents: Agents,
     _folder: Option<TempDir>,
+}
+
+/// The keys of agents, and which lease is whose: they outlive the daemons.
+#[derive(Clone, Default)]
+struct Agents {
+    keys: Arc<Mutex<HashMap<String, String>>>,
+    leases: Arc<Mutex<HashMap<String, String>>>,
 }
 
 impl Site {
@@ -38,7 +48,8 @@ impl Site {
     pub fn at(folder: &Path, data: PathBuf) -> Self {
         let forge = folder.join("forge");
         world::make_forge(&forge, &PROJECTS);
-        Self { data, forge, log: folder.join("daemon.log"), _folder: None }
+        let log = folder.join("daemon.log");
+        Self { data, forge, log, agents: Agents::default(), _folder: None }
     }
 
     /// Starts the program and does not wait.
@@ -72,8 +83,8 @@ impl Site {
         let address = address.await.unwrap().unwrap_or_else(|| panic!("no start: {}", self.said()));
         let token =
             |name: &str| fs::read_to_string(self.data.join("keys").join(name)).unwrap().trim().to_owned();
-        let api =
-            Api { client: client(), url: address, admin: token("admin.token"), agent: token("agent.token") };
+        let admin = token("admin.token");
+        let api = Api { client: client(), url: address, admin, agents: self.agents.clone() };
         let mut daemon = Daemon { child, api, start_took: Duration::ZERO };
         while daemon.api.get("/ready").send().await.is_ok_and(|answer| answer.status() != StatusCode::OK) {
             assert!(begun.elapsed() < START_MAX, "not ready in time: {}", self.said());
@@ -157,7 +168,7 @@ pub struct Api {
     client: Client,
     pub url: String,
     admin: String,
-    agent: String,
+    agents: Agents,
 }
 
 /// What came of a request: the status and the body; `None` if the connection was cut and nobody knows.
@@ -172,12 +183,32 @@ impl Api {
         self.client.post(format!("{}{path}", self.url)).bearer_auth(&self.admin)
     }
 
-    fn agent_post(&self, path: &str) -> RequestBuilder {
-        self.client.post(format!("{}{path}", self.url)).bearer_auth(&self.agent)
+    /// The key of an agent, which is registered first; `None` if the connection was cut. Of a registration whose answer was
+    /// not heard the key is lost, and another one is made.
+    async fn key_of(&self, agent: &str) -> Option<String> {
+        if let Some(key) = self.agents.keys.lock().unwrap().get(agent) {
+            return Some(key.clone());
+        }
+        let body = json!({ "agentId": agent });
+        let (status, mut said) = answer(self.admin_post("/admin/agents").json(&body)).await?;
+        if status == StatusCode::CONFLICT {
+            said = answer(self.admin_post(&format!("/admin/agents/{agent}/rotate"))).await?.1;
+        }
+        let key = text(&said, "/key");
+        self.agents.keys.lock().unwrap().insert(agent.to_owned(), key.clone());
+        Some(key)
+    }
+
+    /// The key of the agent that got this lease.
+    fn key_of_holder(&self, lease: &str) -> String {
+        let leases = self.agents.leases.lock().unwrap();
+        let agent = leases.get(lease).unwrap_or_else(|| panic!("nobody here got {lease}"));
+        self.agents.keys.lock().unwrap()[agent].clone()
     }
 
     fn agent_patch(&self, path: &str, lease: &str) -> RequestBuilder {
-        self.client.patch(format!("{}{path}", self.url)).bearer_auth(&self.agent).header("job-lease", lease)
+        let request = self.client.patch(format!("{}{path}", self.url));
+        request.bearer_auth(self.key_of_holder(lease)).header("job-lease", lease)
     }
 
     pub async fn create(&self, project: &str, key: &str) -> Answer {
@@ -187,7 +218,13 @@ impl Api {
 
     pub async fn claim(&self, agent: &str, key: &str, wait: u64) -> Answer {
         let body = json!({ "agentId": agent, "wait": wait });
-        answer(self.agent_post("/jobs/claim").header("idempotency-key", key).json(&body)).await
+        let request =
+            self.client.post(format!("{}/jobs/claim", self.url)).bearer_auth(self.key_of(agent).await?);
+        let claimed = answer(request.header("idempotency-key", key).json(&body)).await?;
+        if let Some(lease) = claimed.1.pointer("/lease/id").and_then(Value::as_str) {
+            self.agents.leases.lock().unwrap().insert(lease.to_owned(), agent.to_owned());
+        }
+        Some(claimed)
     }
 
     pub async fn tell(&self, job: &str, lease: &str, body: &Value) -> Answer {
@@ -204,7 +241,8 @@ impl Api {
 
     pub async fn upload(&self, project: &str, job: &str, lease: &str, name: &str, bytes: Vec<u8>) -> Answer {
         let path = format!("/projects/{project}/artifacts?name={name}&jobId={job}");
-        answer(self.agent_post(&path).header("job-lease", lease).body(bytes)).await
+        let request = self.client.post(format!("{}{path}", self.url)).bearer_auth(self.key_of_holder(lease));
+        answer(request.header("job-lease", lease).body(bytes)).await
     }
 
     /// A job as it is.

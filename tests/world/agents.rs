@@ -22,7 +22,7 @@ pub struct Held {
 
 impl<'w> AgentAtWork<'w> {
     pub fn new(world: &'w World, name: &str) -> Self {
-        Self { caller: world.any_agent(), name: name.to_owned() }
+        Self { caller: Caller::of_agent(world, name), name: name.to_owned() }
     }
 
     /// Claims a job that must be there.

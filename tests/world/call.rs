@@ -1,7 +1,12 @@
 //! A caller, its calls, and their answers. Each answer is checked against the API's document, so every story is a test of it.
 
+use std::collections::HashMap;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::Arc;
+
+use mrx::http::auth::SESSION_COOKIE;
+use mrx::identity::token::OPERATOR_TOKEN;
 
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -11,16 +16,56 @@ use serde_json::Value;
 use super::World;
 use crate::openapi;
 
-/// Somebody with a token, or without.
+/// Somebody with a credential, or without.
 #[derive(Clone)]
 pub struct Caller<'w> {
     world: &'w World,
-    token: Option<String>,
+    credential: Credential,
+}
+
+#[derive(Clone)]
+enum Credential {
+    None,
+    Token(String),
+    Cookie {
+        cookie: String,
+        csrf: String,
+    },
+    /// An agent's key, which the operator asks for when the agent first calls.
+    Agent(AgentRegistration),
+}
+
+/// The keys of the agents that have called.
+pub type AgentKeys = Arc<tokio::sync::Mutex<HashMap<String, String>>>;
+
+#[derive(Clone)]
+struct AgentRegistration {
+    name: String,
+    keys: AgentKeys,
+    http: reqwest::Client,
+    url: String,
+    operator: String,
+}
+
+impl AgentRegistration {
+    async fn key(&self) -> String {
+        let mut keys = self.keys.lock().await;
+        if let Some(key) = keys.get(&self.name) {
+            return key.clone();
+        }
+        let body = serde_json::json!({ "agentId": self.name });
+        let answer = self.http.post(&self.url).bearer_auth(&self.operator).json(&body).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        let key = answer["key"].as_str().unwrap_or_else(|| panic!("no key: {answer}")).to_owned();
+        keys.insert(self.name.clone(), key.clone());
+        key
+    }
 }
 
 /// A call in the making; await it.
 pub struct Call {
     request: reqwest::RequestBuilder,
+    agent: Option<AgentRegistration>,
     method: Method,
     path: String,
 }
@@ -34,11 +79,35 @@ pub struct Answer {
 
 impl<'w> Caller<'w> {
     pub fn with_token(world: &'w World, token: &str) -> Self {
-        Self { world, token: Some(token.to_owned()) }
+        Self { world, credential: Credential::Token(token.to_owned()) }
     }
 
     pub fn without_token(world: &'w World) -> Self {
-        Self { world, token: None }
+        Self { world, credential: Credential::None }
+    }
+
+    pub fn with_cookie(world: &'w World, cookie: &str, csrf: &str) -> Self {
+        let credential = Credential::Cookie { cookie: cookie.to_owned(), csrf: csrf.to_owned() };
+        Self { world, credential }
+    }
+
+    pub fn of_agent(world: &'w World, name: &str) -> Self {
+        let registration = AgentRegistration {
+            name: name.to_owned(),
+            keys: world.keys.clone(),
+            http: world.http.clone(),
+            url: format!("{}/admin/agents", world.address()),
+            operator: world.token(OPERATOR_TOKEN),
+        };
+        Self { world, credential: Credential::Agent(registration) }
+    }
+
+    /// The token itself.
+    pub fn token(&self) -> String {
+        match &self.credential {
+            Credential::Token(token) => token.clone(),
+            _ => panic!("this caller has no token"),
+        }
     }
 
     pub fn get(&self, path: &str) -> Call {
@@ -53,12 +122,27 @@ impl<'w> Caller<'w> {
         self.call(Method::PATCH, path)
     }
 
+    pub fn put(&self, path: &str) -> Call {
+        self.call(Method::PUT, path)
+    }
+
+    pub fn delete(&self, path: &str) -> Call {
+        self.call(Method::DELETE, path)
+    }
+
     pub fn call(&self, method: Method, path: &str) -> Call {
         let mut request = self.world.http.request(method.clone(), format!("{}{path}", self.world.address()));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
+        let mut agent = None;
+        match &self.credential {
+            Credential::None => {}
+            Credential::Token(token) => request = request.bearer_auth(token),
+            Credential::Cookie { cookie, csrf } => {
+                request =
+                    request.header("cookie", format!("{SESSION_COOKIE}={cookie}")).header("mrx-csrf", csrf);
+            }
+            Credential::Agent(registration) => agent = Some(registration.clone()),
         }
-        Call { request, method, path: path.to_owned() }
+        Call { request, agent, method, path: path.to_owned() }
     }
 }
 
@@ -89,7 +173,11 @@ impl Call {
 
     /// The same, for a call that may break.
     pub async fn try_open(self) -> reqwest::Result<reqwest::Response> {
-        self.request.send().await
+        let request = match &self.agent {
+            Some(agent) => self.request.bearer_auth(agent.key().await),
+            None => self.request,
+        };
+        request.send().await
     }
 }
 

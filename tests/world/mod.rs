@@ -14,15 +14,16 @@ use std::time::Duration;
 use mrx::app::{App, AppOptions};
 use mrx::clock::{Clock, Time};
 use mrx::forge::local::LocalForge;
-use mrx::http::auth::{ADMIN_TOKEN, AGENT_TOKEN, Tokens};
 use mrx::http::{routes, server};
+use mrx::identity::accounts::{Policy, Registration};
+use mrx::identity::token::OPERATOR_TOKEN;
 use mrx::state::layout::DataFolder;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use agents::{AgentAtWork, Held, held};
-pub use call::{Answer, Call, Caller};
+pub use call::{AgentKeys, Answer, Call, Caller};
 pub use git::fingerprint;
 pub use listen::Listener;
 
@@ -41,6 +42,8 @@ pub struct World {
     pub http: reqwest::Client,
     folder: tempfile::TempDir,
     running: Option<Running>,
+    keys: AgentKeys,
+    registration: Registration,
 }
 
 /// A running daemon.
@@ -59,7 +62,14 @@ impl World {
         let start: Time = "2026-11-20T10:00:00.000Z".parse().unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let mut world = Self { clock: Clock::by_hand(start), http, folder, running: None };
+        let mut world = Self {
+            clock: Clock::by_hand(start),
+            http,
+            folder,
+            running: None,
+            keys: AgentKeys::default(),
+            registration: Registration::Off,
+        };
         world.open().await;
         world.project(HELLO).await;
         world
@@ -69,12 +79,11 @@ impl World {
     pub async fn open(&mut self) {
         let app = self.open_app().await;
         app.read_open_jobs().await;
-        let tokens = Tokens::open(&self.data().keys()).unwrap();
         let listener = server::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(server::serve(listener, routes::router(app.clone(), tokens), stopped));
+        tasks.spawn(server::serve(listener, routes::router(app.clone()), stopped));
         self.running = Some(Running { app, address, stop, tasks });
     }
 
@@ -84,6 +93,7 @@ impl World {
             let options = AppOptions {
                 clock: self.clock.clone(),
                 journal_segment_bytes: SEGMENT_BYTES,
+                policy: Policy { registration: self.registration, ..Policy::default() },
                 on_failure: std::sync::Arc::new(|message| panic!("{message}")),
                 ..AppOptions::new(self.data())
             };
@@ -111,6 +121,12 @@ impl World {
         self.open().await;
     }
 
+    /// Starts it again with another rule of who may register.
+    pub async fn reopen_with_registration(&mut self, registration: Registration) {
+        self.registration = registration;
+        self.restart().await;
+    }
+
     /// The daemon's subjects.
     pub fn app(&self) -> &App {
         &self.running.as_ref().expect("the daemon runs").app
@@ -133,14 +149,14 @@ impl World {
         count(self.data().artifacts()) + count(self.data().artifacts().join("incoming"))
     }
 
-    /// Whoever has the admin's token.
+    /// The operator: an admin.
     pub fn admin(&self) -> Caller<'_> {
-        Caller::with_token(self, &self.token(ADMIN_TOKEN))
+        Caller::with_token(self, &self.token(OPERATOR_TOKEN))
     }
 
-    /// Whoever has the agents' token.
+    /// An agent, whichever: it is registered when it first calls.
     pub fn any_agent(&self) -> Caller<'_> {
-        Caller::with_token(self, &self.token(AGENT_TOKEN))
+        Caller::of_agent(self, "any-agent")
     }
 
     /// Whoever has none.
