@@ -16,6 +16,9 @@ use crate::job::queue::Queue;
 use crate::log::Logs;
 use crate::project::registry::Registered;
 use crate::project::{Projects, Registry};
+use crate::secret::keys::{KeyError, Keys};
+use crate::secret::known::{self, KnownSecrets};
+use crate::secret::{Scope, Secrets};
 use crate::state::disk::{Disk, RealDisk};
 use crate::state::edit::Projections;
 use crate::state::layout::{DataFolder, RepoName};
@@ -61,6 +64,9 @@ pub enum AppError {
     /// The artifact store.
     #[error(transparent)]
     Artifacts(#[from] StoreError),
+    /// The daemon's keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
 }
 
 /// Ends the process at once: after a failed fsync nobody knows what is on the disk, and only a restart finds out.
@@ -90,6 +96,8 @@ pub struct Subjects {
     pub artifacts: Artifacts,
     /// Agents.
     pub agents: Agents,
+    /// Secrets.
+    pub secrets: Secrets,
     ready: AtomicBool,
 }
 
@@ -105,8 +113,14 @@ impl App {
     pub async fn open(options: AppOptions) -> Result<(Self, Recovered), AppError> {
         let clock = options.clock;
         let (registry, queue, leases) = (Registry::default(), Queue::default(), Leases::new(clock.clone()));
-        let known_agents = KnownAgents::default();
-        let kinds = kinds(registry.clone(), known_agents.clone(), queue.clone(), leases.clone());
+        let (known_agents, known_secrets) = (KnownAgents::default(), KnownSecrets::default());
+        let kinds = kinds(
+            registry.clone(),
+            known_agents.clone(),
+            known_secrets.clone(),
+            queue.clone(),
+            leases.clone(),
+        );
         let (state, recovered) = State::open(Options {
             folder: options.folder,
             disk: options.disk,
@@ -116,14 +130,16 @@ impl App {
             on_failure: options.on_failure,
         })?;
         let projects = Projects::new(state.clone(), clock.clone(), registry.clone());
-        let jobs = Jobs::new(state.clone(), clock.clone(), registry, queue, leases);
+        let keys = Keys::open(&state.folder().keys())?;
+        let jobs = Jobs::new(state.clone(), clock.clone(), registry.clone(), queue, leases);
         let logs = Logs::new(state.clone(), clock.clone(), jobs.clone());
         let store = ArtifactStore::in_folder(&state.folder().artifacts())?;
         let artifacts = Artifacts::new(state.clone(), clock.clone(), store);
         let agents = Agents::new(state.clone(), clock.clone(), known_agents);
+        let secrets = Secrets::new(state.clone(), clock.clone(), jobs.clone(), registry, known_secrets, keys);
         projects.create_platform().await?;
         let ready = AtomicBool::new(false);
-        let subjects = Subjects { state, clock, projects, jobs, logs, artifacts, agents, ready };
+        let subjects = Subjects { state, clock, projects, jobs, logs, artifacts, agents, secrets, ready };
         Ok((Self(Arc::new(subjects)), recovered))
     }
 
@@ -147,13 +163,20 @@ impl App {
 }
 
 /// Which projections live in which repository: the one place where a subject is registered.
-fn kinds(registry: Registry, agents: KnownAgents, queue: Queue, leases: Leases) -> Kinds {
-    Arc::new(move |name: &RepoName| match name {
-        RepoName::Platform => {
-            Projections::default().with(Registered(registry.clone())).with(agents::Registered(agents.clone()))
-        }
-        RepoName::Project(id) => {
-            Projections::default().with(OpenJobs::new(id.clone(), queue.clone(), leases.clone()))
+fn kinds(
+    registry: Registry,
+    agents: KnownAgents,
+    secrets: KnownSecrets,
+    queue: Queue,
+    leases: Leases,
+) -> Kinds {
+    Arc::new(move |name: &RepoName| {
+        let all = Projections::default().with(known::Registered::new(Scope::of(name), secrets.clone()));
+        match name {
+            RepoName::Platform => {
+                all.with(Registered(registry.clone())).with(agents::Registered(agents.clone()))
+            }
+            RepoName::Project(id) => all.with(OpenJobs::new(id.clone(), queue.clone(), leases.clone())),
         }
     })
 }

@@ -81,6 +81,8 @@ pub fn files() -> Vec<(&'static str, Value)> {
         ("agent.json", of_file::<crate::agent::Agent>()),
         ("artifact.json", of_file::<crate::artifact::Artifact>()),
         ("job.json", of_file::<crate::job::Job>()),
+        ("recipients.json", of_file::<crate::secret::recipients::Recipients>()),
+        ("secret.json", of_file::<crate::secret::Secret>()),
         ("project.json", of_file::<crate::project::types::ProjectFile>()),
     ]
 }

@@ -14,6 +14,7 @@ mod log;
 mod openapi;
 mod project;
 mod quarantine;
+mod secret;
 mod template;
 mod tidy;
 mod world;

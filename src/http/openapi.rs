@@ -19,12 +19,12 @@ use super::answer::Ack;
 use super::auth::Who;
 use super::error::ErrorBody;
 use super::routes::{self, Route};
-use crate::id::{AgentId, ArtifactId, JobId, Label, LeaseId, ProjectId};
+use crate::id::{AgentId, ArtifactId, JobId, Label, LeaseId, ProjectId, SecretName};
 use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, job, log, project};
+use crate::{agent, artifact, job, log, project, secret};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -55,6 +55,12 @@ use crate::{agent, artifact, job, log, project};
         log::api::read,
         log::api::append,
         agent::api::list,
+        secret::api::store,
+        secret::api::list,
+        secret::api::rotate,
+        secret::api::remove,
+        secret::api::recipients,
+        secret::api::set_recipients,
     ),
     components(schemas(
         ErrorBody,
@@ -66,6 +72,7 @@ use crate::{agent, artifact, job, log, project};
         Label,
         LeaseId,
         ProjectId,
+        SecretName,
         Oid,
         JobType,
         RequestKey,
@@ -104,6 +111,8 @@ fn of_method<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Oper
         "GET" => item.get.as_mut(),
         "POST" => item.post.as_mut(),
         "PATCH" => item.patch.as_mut(),
+        "PUT" => item.put.as_mut(),
+        "DELETE" => item.delete.as_mut(),
         _ => None,
     }
 }
@@ -125,7 +134,7 @@ fn complete(operation: &mut Operation, route: &Route) {
     let is_write = route.method != Method::GET;
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
-        add_headers(response, is_write && matches!(status.as_str(), "200" | "201" | "202"));
+        add_headers(response, is_write && matches!(status.as_str(), "200" | "201" | "202" | "204"));
         if status.starts_with(['4', '5']) && response.content.is_empty() {
             let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
             response.content.insert("application/json".to_owned(), content.into());

@@ -145,13 +145,17 @@ pub struct QuarantinedFile {
 }
 
 /// What an agent gets with a job.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Claimed {
     job: Job,
     lease: LeaseView,
     /// Where the project's source is; null if it has none.
     code: Option<CodeView>,
+    /// With this as `Secrets-Token` the agent gets the values of the project's secrets, once and within five minutes, from
+    /// `GET /admin/secrets/{id}`. Absent if there are none, or they were handed over already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secrets_token: Option<String>,
 }
 
 /// The agent's hold on the job.
@@ -287,7 +291,9 @@ fn claimed(app: &App, job: &Job) -> Result<Claimed, ApiError> {
         url: project.repo.clone(),
         reference: job.payload.text("ref").unwrap_or(&project.default_branch).to_owned(),
     });
-    Ok(Claimed { job: job.shown(), lease: LeaseView { id, until, seconds: LEASE_PERIOD.as_secs() }, code })
+    let lease = LeaseView { id, until, seconds: LEASE_PERIOD.as_secs() };
+    let secrets_token = app.secrets.token_for(job).map(|token| token.reveal().to_owned());
+    Ok(Claimed { job: job.shown(), lease, code, secrets_token })
 }
 
 /// `GET /jobs/{id}`: one job, open or ended.

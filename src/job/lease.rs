@@ -93,6 +93,13 @@ impl Leases {
         held.by_job.get(job).map(|hold| (job.clone(), hold.project.clone()))
     }
 
+    /// The job of a project that this lease holds.
+    pub fn job_of(&self, project: &ProjectId, lease: &LeaseId) -> Option<JobId> {
+        let held = self.held.lock();
+        let mut all = held.by_job.iter();
+        all.find(|(_, hold)| hold.lease == *lease && hold.project == *project).map(|(job, _)| job.clone())
+    }
+
     /// The holds that are over, and why.
     pub fn over(&self) -> Vec<(JobId, ProjectId, LeaseId, Over)> {
         let now = self.clock.now();

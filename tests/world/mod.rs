@@ -69,6 +69,7 @@ impl World {
     pub async fn open(&mut self) {
         let app = self.open_app().await;
         app.read_open_jobs().await;
+        app.secrets.reseal_all().await;
         let tokens = Tokens::open(&self.data().keys()).unwrap();
         let listener = server::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
