@@ -11,8 +11,10 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::daemon_client::{Answer, CallError, Claim, DaemonClient};
+use super::secrets::JobSecrets;
 use super::spool::LogSum;
-use crate::id::{ArtifactId, JobId, LeaseId, ProjectId};
+use crate::id::{ArtifactId, JobId, LeaseId, ProjectId, SecretName};
+use crate::mask::SecretText;
 
 /// A report is small; one that takes longer is sent again.
 const REPORT_MAX: Duration = Duration::from_secs(10);
@@ -56,6 +58,8 @@ pub enum FailureCode {
     RecipeMissing,
     /// `mrx.yaml` is not as it must be.
     RecipeInvalid,
+    /// The project's secrets could not be fetched, or a step names one that there is not.
+    SecretsUnavailable,
     /// A step ended with an exit code other than 0, or by a signal.
     StepFailed,
     /// A step took longer than it may.
@@ -205,6 +209,34 @@ impl JobClient {
         let answer = self.send(request.body(tokio::fs::File::from_std(file)), ARTIFACT_MAX).await?;
         match answer.status.as_u16() {
             200 | 201 => answer.json::<Stored>().map(|stored| stored.artifact_id),
+            _ => Err(answer.refused()),
+        }
+    }
+
+    /// `GET /admin/secrets/{id}`: the values that the job may use. The token is spent by it.
+    pub async fn redeem_secrets(&self, token: &SecretText) -> Result<JobSecrets, CallError> {
+        #[derive(Deserialize)]
+        struct Opened {
+            name: SecretName,
+            value: SecretText,
+        }
+        #[derive(Deserialize)]
+        struct Redeemed {
+            secrets: Vec<Opened>,
+        }
+        let request = self.daemon.request(Method::GET, &format!("admin/secrets/{}", self.project));
+        let answer = self.send(request.header("Secrets-Token", token.reveal()), REPORT_MAX).await?;
+        match answer.status.as_u16() {
+            // What cannot be read may hold values, so the cause is not told.
+            200 => serde_json::from_slice::<Redeemed>(&answer.body)
+                .map(|redeemed| {
+                    redeemed.secrets.into_iter().map(|opened| (opened.name, opened.value)).collect()
+                })
+                .map_err(|_| CallError::Refused {
+                    status: 200,
+                    code: "answerNotUnderstood".to_owned(),
+                    message: "the answer with the secrets is not as it must be".to_owned(),
+                }),
             _ => Err(answer.refused()),
         }
     }
