@@ -163,7 +163,8 @@ async fn an_agent_gets_the_values_once_with_the_token_of_its_claim() {
     let about = format!("mrx: job {}: a spent token for secrets was sent again", held.id);
     let recorded = world.log_of("platform").await.iter().filter(|line| **line == about).count();
     assert_eq!(recorded, 1, "once for each attempt, however often it is tried");
-    let record = world.file("platform", &format!("security/reused/{}", reuse_file(&held.id))).await.unwrap();
+    let record =
+        world.file("platform", &format!("security/token-reused/{}", reuse_file(&held.id))).await.unwrap();
     assert!(record.contains("claimedBy: builder-1"), "{record}");
     let job = world.job(&held.id).await;
     assert!(job.get("lease").is_none() && !job.to_string().contains(token), "{job}");
@@ -354,4 +355,59 @@ async fn a_secret_whose_ciphertext_is_damaged_is_said_so_and_spends_no_token() {
     let answer = redeem(&world, &held, token).await.expect(200);
     assert_eq!(answer["secrets"][0]["value"], "stored-anew");
     world.pass(Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn a_value_is_hidden_in_a_log_also_after_a_restart_and_where_two_calls_meet() {
+    let mut world = World::start().await;
+    store(&world, json!(HELLO), "llm", VALUE).await;
+    let (held, claimed) = claim(&world, &world.agent("builder-1")).await;
+    redeem(&world, &held, claimed["secretsToken"].as_str().unwrap()).await.expect(200);
+    let text = format!("one {VALUE} two {VALUE} three");
+    let (first, rest) = text.as_bytes().split_at(4 + VALUE.len() + 5 + 4);
+    assert_eq!(world.agent("builder-1").write_log(&held, 0, first).await.status, 202);
+    world.restart().await;
+    let agent = world.agent("builder-1");
+    assert_eq!(agent.write_log(&held, first.len(), rest).await.status, 202);
+    assert_eq!(agent.write_log(&held, first.len(), rest).await.refused(416), "logGap");
+    let log =
+        world.admin().get(&format!("/jobs/{}/logs", held.id)).header("Accept", "application/octet-stream");
+    let stars = |count: usize| "*".repeat(count);
+    assert_eq!(
+        log.await.text(),
+        format!("one {} two ghp-{} three", stars(VALUE.len()), stars(VALUE.len() - 4)),
+        "the beginning was stored when the rest came"
+    );
+}
+
+#[tokio::test]
+async fn a_value_that_was_handed_over_stays_hidden_when_it_is_rotated_and_logs_without_one_keep_their_sum() {
+    let world = World::start().await;
+    store(&world, json!(HELLO), "llm", VALUE).await;
+    let agent = world.agent("builder-1");
+    let (held, claimed) = claim(&world, &agent).await;
+    redeem(&world, &held, claimed["secretsToken"].as_str().unwrap()).await.expect(200);
+    store(&world, json!(HELLO), "llm", "a-newer-value").await;
+    let progress = json!({ "progress": format!("with {VALUE}") });
+    assert_eq!(agent.say(&held, progress).await.expect(200)["progress"], "with [masked]");
+
+    let (clean, claimed) = claim(&world, &agent).await;
+    redeem(&world, &clean, claimed["secretsToken"].as_str().unwrap()).await.expect(200);
+    agent.write_log(&clean, 0, b"nothing secret").await;
+    let wrong = json!({ "state": "completed", "log": { "size": 14, "sha256": "0".repeat(64) } });
+    assert_eq!(agent.say(&clean, wrong).await.refused(412), "logIncomplete");
+}
+
+#[tokio::test]
+async fn a_job_that_got_no_secrets_may_print_what_it_likes() {
+    let world = World::start().await;
+    store(&world, json!(HELLO), "llm", VALUE).await;
+    let agent = world.agent("builder-1");
+    let (held, _) = claim(&world, &agent).await;
+    let progress = json!({ "progress": VALUE });
+    assert_eq!(
+        agent.say(&held, progress).await.expect(200)["progress"],
+        VALUE,
+        "it cannot know it from here"
+    );
 }

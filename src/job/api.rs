@@ -339,10 +339,11 @@ pub async fn tell(
     let lease = lease(&headers)?;
     let only_if = version(&headers, header::IF_MATCH).map(str::to_owned);
     let told = Told { only_if, ..told(body)? };
+    let mut told = app.secrets.hide_told(&id, &lease, told).await?;
     if let (Some(_), Some(log)) = (&told.outcome, &told.log) {
         let job = app.jobs.get(&id).await?;
         if !job.state.has_ended() {
-            app.logs.check(&job, &lease, log).await?;
+            told.log = Some(app.secrets.check_log(&app.logs, &job, &lease, log).await?);
         }
     }
     let done = app.jobs.tell(&id, &lease, told).await?;

@@ -33,6 +33,7 @@ struct Hold {
     project: ProjectId,
     lease: LeaseId,
     request: Option<(AgentId, RequestKey)>,
+    has_secrets: bool,
     until: Time,
     end: Time,
 }
@@ -68,7 +69,14 @@ impl Leases {
         if let Some(request) = &request {
             held.by_request.insert(request.clone(), job.job_id.clone());
         }
-        let hold = Hold { project: job.project_id.clone(), lease: lease.id.clone(), request, until, end };
+        let hold = Hold {
+            project: job.project_id.clone(),
+            lease: lease.id.clone(),
+            request,
+            has_secrets: lease.secrets_redeemed_at.is_some(),
+            until,
+            end,
+        };
         held.by_job.insert(job.job_id.clone(), hold);
     }
 
@@ -98,6 +106,11 @@ impl Leases {
         let held = self.held.lock();
         let mut all = held.by_job.iter();
         all.find(|(_, hold)| hold.lease == *lease && hold.project == *project).map(|(job, _)| job.clone())
+    }
+
+    /// Whether the holder of this lease has redeemed its token for secrets.
+    pub fn has_secrets(&self, job: &JobId, lease: &LeaseId) -> bool {
+        self.held.lock().by_job.get(job).is_some_and(|hold| hold.has_secrets && hold.lease == *lease)
     }
 
     /// The holds that are over, and why.

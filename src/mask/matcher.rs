@@ -11,6 +11,8 @@ use super::text::SecretText;
 /// very many long values are left out, and that is said.
 const NODES_MAX: usize = 4 << 20;
 const NONE: u32 = 0;
+/// What hides a byte, if no form has it: signs that a person takes for that, and at last one that no text has (SUB).
+const COVERS: [u8; 7] = [b'*', b'#', b'~', b'|', b'^', b'_', 0x1a];
 
 /// Where in the automaton a text is: 0 at its beginning.
 pub type Place = u32;
@@ -21,6 +23,8 @@ pub struct Matcher {
     nodes: Vec<Node>,
     /// The children of the root by their byte.
     first: Vec<u32>,
+    /// What hides a byte that must keep its place: one that is in no form, so that hiding a part of one breaks it.
+    cover: u8,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -43,7 +47,7 @@ impl std::fmt::Debug for Matcher {
 impl Matcher {
     /// Of these values.
     pub fn new<'a>(values: impl Iterator<Item = &'a SecretText> + Clone) -> Self {
-        let mut matcher = Self { nodes: vec![Node::default()], first: vec![NONE; 256] };
+        let mut matcher = Self { nodes: vec![Node::default()], first: vec![NONE; 256], cover: b'*' };
         for encoding in ENCODINGS {
             for form in values.clone().flat_map(|value| forms(value.reveal(), encoding)) {
                 if matcher.nodes.len() + form.len() > NODES_MAX {
@@ -57,12 +61,19 @@ impl Matcher {
             }
         }
         matcher.link();
+        let is_free = |cover: &u8| !matcher.nodes[1..].iter().any(|node| node.byte == *cover);
+        matcher.cover = COVERS.into_iter().find(is_free).unwrap_or(COVERS[0]);
         matcher
     }
 
     /// Whether there is nothing to find.
     pub fn is_empty(&self) -> bool {
         self.nodes.len() <= 1
+    }
+
+    /// What hides a byte that must keep its place.
+    pub fn cover(&self) -> u8 {
+        self.cover
     }
 
     /// How many bytes the longest form has at most.

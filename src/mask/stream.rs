@@ -81,7 +81,7 @@ fn hide(ranges: &mut Vec<(usize, usize)>, mut start: usize, end: usize) {
     ranges.push((start, end));
 }
 
-/// Hides values in a part of a text whose bytes must keep their places: each is replaced by `*`. What came before this
+/// Hides values in a part of a text whose bytes must keep their places: each is replaced by `*`, or by another sign if a value has that. What came before this
 /// part, of which `at` tells, cannot be changed any more. Tells where the text is then, and whether anything was hidden.
 pub fn hide_in_place(matcher: &Matcher, mut at: Place, part: &mut [u8]) -> (Place, bool) {
     let mut ranges = Vec::new();
@@ -96,7 +96,7 @@ pub fn hide_in_place(matcher: &Matcher, mut at: Place, part: &mut [u8]) -> (Plac
         }
     }
     for (start, end) in &ranges {
-        part[*start..*end].fill(b'*');
+        part[*start..*end].fill(matcher.cover());
     }
     (at, !ranges.is_empty())
 }
@@ -161,8 +161,19 @@ mod tests {
         let (at, hidden) = hide_in_place(&matcher, 0, &mut first);
         assert_eq!((&first, hidden), (b"1 ****** abc", true));
         let mut second = *b"def abc";
-        assert_eq!(hide_in_place(&matcher, at, &mut second).1, true);
+        assert!(hide_in_place(&matcher, at, &mut second).1);
         assert_eq!(&second, b"*** abc");
+    }
+
+    #[test]
+    fn in_place_a_value_is_not_hidden_by_its_own_signs() {
+        let matcher = matcher(&["******".to_owned(), "abcdef*".to_owned()]);
+        let mut text = *b"****** abcdef";
+        let (at, _) = hide_in_place(&matcher, 0, &mut text);
+        assert_eq!(&text, b"###### abcdef");
+        let mut rest = *b"*";
+        hide_in_place(&matcher, at, &mut rest);
+        assert_eq!(&rest, b"#");
     }
 
     proptest! {

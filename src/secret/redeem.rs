@@ -3,43 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
 use super::error::SecretError;
+use super::incident::What;
 use super::secrets::{Opened, Secrets};
 use super::token::{self, TokenRefusal};
 use super::types::Scope;
-use crate::clock::Time;
-use crate::id::{AgentId, JobId, LeaseId, ProjectId};
+use crate::id::{LeaseId, ProjectId};
 use crate::job::jobs::agent_of;
 use crate::job::open::OpenJobs;
 use crate::job::{Job, JobError};
 use crate::mask::SecretText;
-use crate::state::edit::{Actor, Change, Edit, Entity};
+use crate::state::edit::{Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::repo::{Decision, View};
 use crate::state::store::Done;
-
-/// The file of a spent token that somebody sent again: the first such call of each attempt of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TokenReuse {
-    /// Whose job.
-    pub project_id: ProjectId,
-    /// Which job.
-    pub job_id: JobId,
-    /// Which attempt.
-    pub attempt: u32,
-    /// Who had claimed it.
-    pub claimed_by: Option<AgentId>,
-    /// When the token came again.
-    pub at: Time,
-}
-
-impl Entity for TokenReuse {
-    const KIND: &'static str = "record of a reused token";
-}
 
 impl Secrets {
     /// The values for the job that this lease holds: the project's, and the platform's where the project has none of the
@@ -52,7 +29,7 @@ impl Secrets {
     ) -> Result<Done<Vec<Opened>>, SecretError> {
         let result = self.try_redeem(project, lease, given).await;
         if let Err((SecretError::Token(TokenRefusal::Spent), Some(job))) = &result {
-            self.record_reuse(job).await?;
+            self.record(What::TokenReused, job).await?;
         }
         result.map_err(|(error, _)| error)
     }
@@ -86,6 +63,7 @@ impl Secrets {
         };
         let done = self.state.change(&RepoName::Project(project.clone()), decide).await.map_err(failed)?;
         self.jobs.leases().renew(&job.job_id, lease);
+        self.hide_from(&job.job_id, lease, done.answer.clone()).await.map_err(failed)?;
         Ok(done)
     }
 
@@ -105,34 +83,5 @@ impl Secrets {
             values.extend(self.open(&scope).await?.into_iter().map(|opened| (opened.name.clone(), opened)));
         }
         Ok(values.into_values().collect())
-    }
-
-    /// Records once for each attempt that a spent token came again, so that a caller who insists does not fill the
-    /// history.
-    async fn record_reuse(&self, job: &Job) -> Result<(), SecretError> {
-        tracing::warn!(job = %job.job_id, project = %job.project_id, "a spent token for secrets was sent again");
-        let path = layout::token_reuse(&job.job_id, job.attempt);
-        let record = TokenReuse {
-            project_id: job.project_id.clone(),
-            job_id: job.job_id.clone(),
-            attempt: job.attempt,
-            claimed_by: job.claimed_by.clone(),
-            at: self.clock.now(),
-        };
-        let decide = |view: &mut View<'_>| -> Result<_, SecretError> {
-            if view.file(STATE_REF, &path)?.is_some() {
-                return Ok(Decision::nothing(()));
-            }
-            let change = Change {
-                branch: STATE_REF.into(),
-                subject: format!("job {}: a spent token for secrets was sent again", record.job_id),
-                event: "secret.tokenReused",
-                actor: Actor::daemon(),
-                request: None,
-                edits: vec![Edit::put(path.as_str(), Arc::new(record))],
-            };
-            Ok(Decision::commit(change, ()))
-        };
-        self.state.change(&RepoName::Platform, decide).await.map(|_| ())
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::error::SecretError;
+use super::hide::Hiding;
 use super::keys::Keys;
 use super::known::KnownSecrets;
 use super::open::{OpenError, seal};
@@ -15,6 +16,7 @@ use crate::clock::Clock;
 use crate::id::LeaseId;
 use crate::job::{Job, Jobs};
 use crate::mask::SecretText;
+use crate::mask::forms::CHARS_MIN;
 use crate::project::Registry;
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
@@ -24,7 +26,7 @@ use crate::state::store::{Done, EngineError, State};
 use crate::state::yaml;
 
 /// A shorter value stands in a log by chance, and hiding it would hide half the log.
-pub const VALUE_CHARS_MIN: usize = 6;
+pub const VALUE_CHARS_MIN: usize = CHARS_MIN;
 /// Room for the largest private key or service account; what is larger is no key.
 pub const VALUE_BYTES_MAX: usize = 64 << 10;
 /// More keys than a project can have use for; a redeemed token's answer has at most twice as many.
@@ -41,6 +43,7 @@ pub struct Secrets {
     pub(super) jobs: Jobs,
     pub(super) known: KnownSecrets,
     pub(super) keys: Arc<Keys>,
+    pub(super) hiding: Arc<Hiding>,
 }
 
 /// What is wanted of the secret that a value is for.
@@ -53,6 +56,7 @@ pub enum Put {
 }
 
 /// A secret's value.
+#[derive(Clone)]
 pub struct Opened {
     /// Its name.
     pub name: SecretName,
@@ -78,7 +82,7 @@ impl Secrets {
         known: KnownSecrets,
         keys: Keys,
     ) -> Self {
-        Self { state, clock, registry, jobs, known, keys: Arc::new(keys) }
+        Self { state, clock, registry, jobs, known, keys: Arc::new(keys), hiding: Arc::default() }
     }
 
     /// The token with which the holder of a job's lease gets its secrets; `None` if there are none, or it is spent.
@@ -288,7 +292,7 @@ fn change(name: &SecretName, what: &str, event: &'static str, actor: Actor, edit
 fn check_value(value: &SecretText) -> Result<(), SecretError> {
     match value.reveal() {
         text if text.len() > VALUE_BYTES_MAX => Err(SecretError::TooLong),
-        text if text.chars().count() < VALUE_CHARS_MIN => Err(SecretError::TooShort),
+        text if text.trim().chars().count() < VALUE_CHARS_MIN => Err(SecretError::TooShort),
         text if text.contains('\0') => Err(SecretError::ZeroByte),
         _ => Ok(()),
     }
@@ -311,6 +315,10 @@ mod tests {
         assert!(check("123456").is_ok() && check(&"x".repeat(VALUE_BYTES_MAX)).is_ok());
         assert!(matches!(check("12345"), Err(SecretError::TooShort)));
         assert!(matches!(check("ääää"), Err(SecretError::TooShort)), "eight bytes, four characters");
+        assert!(
+            matches!(check("  abc  \n"), Err(SecretError::TooShort)),
+            "white space around it does not count"
+        );
         assert!(matches!(check(&"x".repeat(VALUE_BYTES_MAX + 1)), Err(SecretError::TooLong)));
         assert!(matches!(check("123\x00456"), Err(SecretError::ZeroByte)));
     }

@@ -161,9 +161,9 @@ pub fn secret_name(path: &str) -> Option<SecretName> {
     path.strip_prefix(SECRETS)?.strip_prefix('/')?.strip_suffix(".yaml")?.parse().ok()
 }
 
-/// `security/reused/7/q/3/job-…-1.yaml`: a spent token came again, in the platform's repository.
-pub fn token_reuse(id: &JobId, attempt: u32) -> String {
-    format!("security/reused/{}-{attempt}.yaml", fanned(id.as_str()))
+/// `security/token-reused/7/q/3/job-…-1.yaml`: an incident of this kind, in the platform's repository.
+pub fn incident(kind: &str, id: &JobId, attempt: u32) -> String {
+    format!("security/{kind}/{}-{attempt}.yaml", fanned(id.as_str()))
 }
 
 /// `agents/builder-1.yaml`.

@@ -51,20 +51,21 @@ impl Job<'_> {
     /// Runs the job of `claim` to its end. Its folder is gone afterwards.
     pub async fn run(self, claim: Claim) -> JobEnd {
         let calls = Arc::new(JobClient::new(self.daemon.clone(), &claim));
-        let (folder, spool) = match self.prepare(&claim) {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                let text = format!("the agent's work folder cannot be used: {error}");
-                let report = failed(Failure::new(FailureCode::AgentFault, text));
-                return finish::finish(&calls, Log::None, report, self.stop, self.pace).await;
-            }
-        };
         let secrets = match secrets::fetch(&calls, claim.secrets_token.as_ref(), self.pace).await {
             Ok(secrets) => secrets,
             Err(CallError::Stale | CallError::Barred { .. }) => return given_up(*calls.standing().borrow()),
             Err(error) => {
                 let text = format!("the project's secrets could not be fetched: {error}");
                 let report = failed(Failure::new(FailureCode::SecretsUnavailable, text));
+                return finish::finish(&calls, Log::None, report, self.stop, self.pace).await;
+            }
+        };
+        calls.hide(secrets.matcher());
+        let (folder, spool) = match self.prepare(&claim, &secrets) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let text = format!("the agent's work folder cannot be used: {error}");
+                let report = failed(Failure::new(FailureCode::AgentFault, text));
                 return finish::finish(&calls, Log::None, report, self.stop, self.pace).await;
             }
         };
@@ -84,9 +85,9 @@ impl Job<'_> {
         finish::finish(&calls, log, report, self.stop, self.pace).await
     }
 
-    fn prepare(&self, claim: &Claim) -> io::Result<(JobFolder, Arc<Spool>)> {
+    fn prepare(&self, claim: &Claim, secrets: &JobSecrets) -> io::Result<(JobFolder, Arc<Spool>)> {
         let folder = self.work.job(&claim.job)?;
-        let spool = Spool::create(&folder.log())?;
+        let spool = Spool::create(&folder.log(), secrets.matcher())?;
         Ok((folder, Arc::new(spool)))
     }
 

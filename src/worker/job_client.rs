@@ -1,6 +1,6 @@
 //! The calls about one claimed job. Each carries the lease, and from each answer the job's standing is learnt.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,8 +14,10 @@ use super::daemon_client::{Answer, CallError, Claim, DaemonClient};
 use super::secrets::JobSecrets;
 use super::spool::LogSum;
 use crate::id::{ArtifactId, JobId, LeaseId, ProjectId, SecretName};
-use crate::mask::SecretText;
+use crate::mask::{Matcher, SecretText};
 
+/// The protocol's bound on a progress text.
+const PROGRESS_CHARS_MAX: usize = 200;
 /// A report is small; one that takes longer is sent again.
 const REPORT_MAX: Duration = Duration::from_secs(10);
 /// For 1 MiB of log over a slow line.
@@ -109,6 +111,29 @@ pub struct Report {
     pub log: Option<LogSum>,
 }
 
+impl Report {
+    /// The same without secrets, and with no longer a progress than the protocol takes: cut first, half a secret could be
+    /// left at its end.
+    fn hiding(&self, secrets: Option<&Matcher>) -> Self {
+        let mut report = self.clone();
+        if let Some(secrets) = secrets {
+            let hide = |text: &mut String| {
+                if let Some(hidden) = secrets.text(text) {
+                    *text = hidden;
+                }
+            };
+            report.progress.as_mut().map(hide);
+            report.result.as_mut().map(|result| secrets.json(result));
+            if let Some(failure) = &mut report.failure {
+                hide(&mut failure.message);
+                secrets.json(&mut failure.details);
+            }
+        }
+        report.progress = report.progress.map(|text| text.chars().take(PROGRESS_CHARS_MAX).collect());
+        report
+    }
+}
+
 /// What the daemon said to a report.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reported {
@@ -141,6 +166,7 @@ pub struct JobClient {
     project: ProjectId,
     lease: LeaseId,
     standing: watch::Sender<Standing>,
+    hidden: OnceLock<Arc<Matcher>>,
 }
 
 impl JobClient {
@@ -152,6 +178,7 @@ impl JobClient {
             project: claim.job.project_id.clone(),
             lease: claim.lease.id.clone(),
             standing: watch::Sender::new(Standing::Held),
+            hidden: OnceLock::new(),
         }
     }
 
@@ -160,9 +187,16 @@ impl JobClient {
         self.standing.subscribe()
     }
 
+    /// From now on these secrets are hidden in every report.
+    pub fn hide(&self, secrets: Arc<Matcher>) {
+        // A job fetches its secrets once, so there is nothing here before.
+        let _ = self.hidden.set(secrets);
+    }
+
     /// `PATCH /jobs/{id}`.
     pub async fn report(&self, report: &Report) -> Result<Reported, CallError> {
-        let request = self.daemon.request(Method::PATCH, &format!("jobs/{}", self.job)).json(report);
+        let report = report.hiding(self.hidden.get().map(Arc::as_ref));
+        let request = self.daemon.request(Method::PATCH, &format!("jobs/{}", self.job)).json(&report);
         let answer = self.send(request, REPORT_MAX).await?;
         match answer.status.as_u16() {
             200 => Ok(Reported::Accepted),

@@ -2,6 +2,7 @@
 //! them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,7 +11,7 @@ use super::backoff::{Backoff, Pace};
 use super::daemon_client::CallError;
 use super::job_client::JobClient;
 use crate::id::SecretName;
-use crate::mask::SecretText;
+use crate::mask::{Matcher, SecretText};
 
 /// What the variable of a secret begins with: `signing-key` is `MRX_SECRET_SIGNING_KEY`.
 pub const VARIABLE_PREFIX: &str = "MRX_SECRET_";
@@ -19,12 +20,20 @@ const FETCH_MAX: Duration = Duration::from_secs(60);
 
 /// A job's secrets.
 #[derive(Debug, Default)]
-pub struct JobSecrets(BTreeMap<SecretName, SecretText>);
+pub struct JobSecrets {
+    values: BTreeMap<SecretName, SecretText>,
+    matcher: Arc<Matcher>,
+}
 
 impl JobSecrets {
     /// The value under this name.
     pub fn get(&self, name: &SecretName) -> Option<&SecretText> {
-        self.0.get(name)
+        self.values.get(name)
+    }
+
+    /// What hides them in all that leaves the agent.
+    pub fn matcher(&self) -> Arc<Matcher> {
+        self.matcher.clone()
     }
 
     /// The variables of the environment for these; the first name that there is no secret for is refused.
@@ -39,7 +48,9 @@ impl JobSecrets {
 
 impl FromIterator<(SecretName, SecretText)> for JobSecrets {
     fn from_iter<I: IntoIterator<Item = (SecretName, SecretText)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().collect())
+        let values: BTreeMap<_, _> = pairs.into_iter().collect();
+        let matcher = Arc::new(Matcher::new(values.values()));
+        Self { values, matcher }
     }
 }
 

@@ -453,7 +453,7 @@ async fn a_daemon_that_claims_more_log_than_was_written_is_not_believed_for_ever
     let daemon = StandIn::start().await;
     daemon.seen.lock().log = vec![0; 100];
     let folder = tempfile::tempdir().unwrap();
-    let spool = Spool::create(&folder.path().join("log")).unwrap();
+    let spool = Spool::create(&folder.path().join("log"), Default::default()).unwrap();
     spool.write(b"short").unwrap();
     spool.close();
     let sent = upload(&spool, &daemon.job_client(), 0, hasty()).await;
@@ -488,6 +488,28 @@ async fn a_step_finds_the_secrets_it_names_in_its_environment_and_nowhere_else()
     assert!(log.contains("it is there\n0\n"), "in the environment, and in no argument list: {log}");
     assert!(log.contains("MRX_SECRET; true\"\n0\n"), "a step that names none has none: {log}");
     assert_eq!(world.daemon.seen.lock().redeemed, 1);
+}
+
+#[tokio::test]
+async fn a_value_is_hidden_in_all_that_an_agent_sends() {
+    let recipe = r#"
+build:
+  steps:
+    - name: print
+      run: [sh, -c, 'printf "canary-v"; sleep 0.1; printf "alue|"; printf %s "$MRX_SECRET_SIGNING_KEY" | base64; printf "user:%s" "$MRX_SECRET_SIGNING_KEY" | base64']
+      secrets: [signing-key]
+    - name: canary-value
+      run: ["false"]
+"#;
+    let (world, report) = with_secrets(recipe).await;
+    let log = world.daemon.log();
+    assert!(log.contains("[masked]|[masked]") && log.contains("== [masked]: exit 1"), "{log}");
+    assert_eq!(report["failure"]["message"], "step [masked] exited with 1");
+    assert_eq!(report["failure"]["details"]["step"], "[masked]");
+    let seen = format!("{log}{:?}", world.daemon.seen.lock().reports);
+    for form in ["canary-value", "Y2FuYXJ5LXZhbHVl", "bmFyeS12YWx1", "hbmFyeS12YWx1"] {
+        assert!(!seen.contains(form), "{form} in {seen}");
+    }
 }
 
 #[tokio::test]
@@ -531,7 +553,7 @@ proptest! {
             let daemon = StandIn::start().await;
             daemon.seen.lock().faults.extend(faults);
             let folder = tempfile::tempdir().unwrap();
-            let spool = Spool::create(&folder.path().join("log")).unwrap();
+            let spool = Spool::create(&folder.path().join("log"), Default::default()).unwrap();
             let client = daemon.job_client();
             let mut written = Vec::new();
             let write = async {

@@ -125,6 +125,11 @@ impl World {
         DataFolder::new(self.folder.path().join("data"))
     }
 
+    /// The folder that everything is in.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// The folder of artifact bytes.
     pub fn artifact_files(&self) -> usize {
         let count = |folder: PathBuf| {
