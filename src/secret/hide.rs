@@ -19,7 +19,7 @@ use crate::id::{JobId, LeaseId, ProjectId};
 use crate::job::jobs::Told;
 use crate::job::lifecycle::Outcome;
 use crate::job::{Job, LogSum};
-use crate::log::Logs;
+use crate::log::{LogError, Logs};
 use crate::mask::matcher::Place;
 use crate::mask::{Matcher, stream};
 use crate::state::object::Object;
@@ -113,7 +113,7 @@ impl Secrets {
         job: &Job,
         lease: &LeaseId,
         said: &LogSum,
-    ) -> Result<LogSum, crate::log::LogError> {
+    ) -> Result<LogSum, LogError> {
         let has_hidden = self.jobs.leases().has_secrets(&job.job_id, lease)
             && self.is_recorded(What::ValueSent, job).await.unwrap_or(false);
         if has_hidden {
@@ -174,21 +174,21 @@ impl Secrets {
 
 /// Where the log is at `start`, told by what is stored before it.
 async fn place_at(logs: &Logs, job: &Job, matcher: &Matcher, start: u64) -> Result<Place, SecretError> {
-    let first = start.saturating_sub(matcher.form_bytes_max() as u64);
-    if first == start {
-        return Ok(0);
+    let (mut at, mut place) = (start.saturating_sub(matcher.form_bytes_max() as u64), 0);
+    while at < start {
+        let parts = match logs.read(job, job.attempt, at).await {
+            Ok(parts) if !parts.is_empty() => parts,
+            Err(LogError::Job(error)) => return Err(error.into()),
+            // There is no such attempt or byte: the append itself will be refused.
+            Ok(_) | Err(_) => return Ok(0),
+        };
+        for part in parts {
+            let count = usize::try_from(start.saturating_sub(part.offset)).unwrap_or(usize::MAX);
+            place = part.bytes.iter().take(count).fold(place, |place, byte| matcher.step(place, *byte));
+            at = part.offset + part.bytes.len() as u64;
+        }
     }
-    let parts = match logs.read(job, job.attempt, first).await {
-        Ok(parts) => parts,
-        Err(crate::log::LogError::Job(error)) => return Err(error.into()),
-        // There is no such attempt or byte: the append itself will be refused.
-        Err(_) => return Ok(0),
-    };
-    let stored = parts.iter().flat_map(|part| {
-        let count = usize::try_from(start.saturating_sub(part.offset)).unwrap_or(usize::MAX);
-        part.bytes.iter().take(count)
-    });
-    Ok(stored.fold(0, |place, byte| matcher.step(place, *byte)))
+    Ok(place)
 }
 
 /// Hides values in all texts of a report; tells whether there was one.
