@@ -6,6 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use mrx::http::auth::AGENT_TOKEN;
+use mrx::worker::{self, AgentOptions, SandboxChoice, Stop};
+
 use crate::world::{AgentAtWork, Answer, HELLO, Held, World, held, seconds};
 
 const VALUE: &str = "ghp-canary-0123456789";
@@ -409,5 +412,51 @@ async fn a_job_that_got_no_secrets_may_print_what_it_likes() {
         agent.say(&held, progress).await.expect(200)["progress"],
         VALUE,
         "it cannot know it from here"
+    );
+}
+
+const RECIPE: &str = r#"
+build:
+  steps:
+    - name: use
+      run: [sh, -c, 'test ${#MRX_SECRET_SIGNING_KEY} = 21 && echo "it is $MRX_SECRET_SIGNING_KEY"']
+      secrets: [signing-key]
+"#;
+
+#[tokio::test]
+async fn the_agent_program_builds_with_a_secret_and_shows_it_nowhere() {
+    let world = World::start().await;
+    world.commit_code(HELLO, "mrx.yaml", RECIPE).await;
+    store(&world, json!(HELLO), "signing-key", VALUE).await;
+    let id = world.queue("build").await;
+    let work = tempfile::tempdir().unwrap();
+    let options = AgentOptions {
+        daemon: world.address().to_owned(),
+        token: world.token(AGENT_TOKEN).parse().unwrap(),
+        name: "builder-1".parse().unwrap(),
+        labels: Vec::new(),
+        work_dir: work.path().to_owned(),
+        sandbox: SandboxChoice::Bubblewrap,
+        wait_seconds: 1,
+        available_until: None,
+        proxy: None,
+    };
+    let (stop, stopped) = Stop::channel();
+    let ended = async {
+        let mut events = world.app().state.events().subscribe(None).live;
+        while !world.app().jobs.get(&id.parse().unwrap()).await.unwrap().state.has_ended() {
+            tokio::time::timeout(crate::world::SOON, events.recv()).await.expect("the job goes on").unwrap();
+        }
+        stop.signal();
+    };
+    let (agent, ()) = tokio::join!(worker::run(options, stopped), ended);
+    agent.unwrap();
+    let log = world.admin().get(&format!("/jobs/{id}/logs")).await.text();
+    assert_eq!(world.state(&id).await, "completed", "{log}");
+    assert!(log.contains("it is [masked]") && !log.contains(VALUE), "{log}");
+    let incidents = world.log_of("platform").await;
+    assert!(
+        !incidents.iter().any(|line| line.contains("was sent")),
+        "there was nothing left to hide: {incidents:?}"
     );
 }

@@ -117,7 +117,8 @@ impl World {
         &self.running.as_ref().expect("the daemon runs").app
     }
 
-    fn address(&self) -> &str {
+    /// Where the daemon listens.
+    pub fn address(&self) -> &str {
         &self.running.as_ref().expect("the daemon runs").address
     }
 
@@ -174,6 +175,18 @@ impl World {
     /// Takes the repository away again.
     pub async fn remove_code(&self, name: &str) {
         std::fs::remove_dir_all(self.code_of(name)).unwrap();
+        self.look_at_forge().await;
+    }
+
+    /// Puts a first commit with one file into a project's code.
+    #[expect(clippy::disallowed_methods, reason = "this is a repository of code, which MrX only reads")]
+    pub async fn commit_code(&self, name: &str, file: &str, text: &str) {
+        let repo = git2::Repository::open_bare(self.code_of(name)).unwrap();
+        let mut root = repo.treebuilder(None).unwrap();
+        root.insert(file, repo.blob(text.as_bytes()).unwrap(), 0o100_644).unwrap();
+        let tree = repo.find_tree(root.write().unwrap()).unwrap();
+        let author = git2::Signature::now("anna", "anna@example.org").unwrap();
+        repo.commit(Some("refs/heads/main"), &author, &author, "Begin", &tree, &[]).unwrap();
         self.look_at_forge().await;
     }
 
