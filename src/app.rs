@@ -13,16 +13,20 @@ use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::identity::accounts::{IdentityKeys, Policy};
 use crate::identity::issuer::Issuers;
-use crate::identity::known::{self, Known};
+use crate::identity::known;
 use crate::identity::rate::RateLimits;
-use crate::identity::token::{self, DerivingKey, OPERATOR_TOKEN, SIGNING_KEY, TokenFileError};
+use crate::identity::token::{self, DerivingKey, OPERATOR_TOKEN, SIGNING_KEY};
 use crate::job::Jobs;
 use crate::job::lease::Leases;
 use crate::job::open::OpenJobs;
 use crate::job::queue::Queue;
+use crate::key_file::KeyFileError;
 use crate::log::Logs;
 use crate::project::registry::Registered;
 use crate::project::{Projects, Registry};
+use crate::secret::keys::Keys;
+use crate::secret::known::KnownSecrets;
+use crate::secret::{self, Scope, Secrets};
 use crate::state::disk::{Disk, RealDisk};
 use crate::state::edit::Projections;
 use crate::state::layout::{DataFolder, RepoName};
@@ -86,9 +90,9 @@ pub enum AppError {
     /// The artifact store.
     #[error(transparent)]
     Artifacts(#[from] StoreError),
-    /// The tokens and keys of the data folder.
+    /// The daemon's keys and tokens.
     #[error(transparent)]
-    Keys(#[from] TokenFileError),
+    Keys(#[from] KeyFileError),
     /// The file of other issuers.
     #[error("the other issuers of tokens cannot be used: {0:#}")]
     Issuers(anyhow::Error),
@@ -127,6 +131,8 @@ pub struct Subjects {
     pub limits: RateLimits,
     /// How the HTTP side behaves.
     pub http: HttpOptions,
+    /// Secrets.
+    pub secrets: Secrets,
     ready: AtomicBool,
 }
 
@@ -142,9 +148,16 @@ impl App {
     pub async fn open(options: AppOptions) -> Result<(Self, Recovered), AppError> {
         let clock = options.clock;
         let (registry, queue, leases) = (Registry::default(), Queue::default(), Leases::new(clock.clone()));
-        let (known_agents, known) = (KnownAgents::default(), Known::default());
-        let kinds =
-            kinds(registry.clone(), known_agents.clone(), known.clone(), queue.clone(), leases.clone());
+        let (known_agents, known, known_secrets) =
+            (KnownAgents::default(), known::Known::default(), KnownSecrets::default());
+        let kinds = kinds(Memory {
+            registry: registry.clone(),
+            agents: known_agents.clone(),
+            identity: known.clone(),
+            secrets: known_secrets.clone(),
+            queue: queue.clone(),
+            leases: leases.clone(),
+        });
         let issuers = Issuers::read(options.issuers.as_deref(), clock.clone()).map_err(AppError::Issuers)?;
         let (state, recovered) = State::open(Options {
             folder: options.folder,
@@ -155,11 +168,13 @@ impl App {
             on_failure: options.on_failure,
         })?;
         let projects = Projects::new(state.clone(), clock.clone(), registry.clone());
-        let jobs = Jobs::new(state.clone(), clock.clone(), registry, queue, leases);
+        let keys = Keys::open(&state.folder().keys())?;
+        let jobs = Jobs::new(state.clone(), clock.clone(), registry.clone(), queue, leases);
         let logs = Logs::new(state.clone(), clock.clone(), jobs.clone());
         let store = ArtifactStore::in_folder(&state.folder().artifacts())?;
         let artifacts = Artifacts::new(state.clone(), clock.clone(), store);
         let agents = Agents::new(state.clone(), clock.clone(), known_agents);
+        let secrets = Secrets::new(state.clone(), clock.clone(), jobs.clone(), registry, known_secrets, keys);
         let keys = state.folder().keys();
         let keys = IdentityKeys {
             operator: token::read_or_make(&keys, OPERATOR_TOKEN)?.hash(),
@@ -169,8 +184,20 @@ impl App {
         let (limits, http) = (RateLimits::new(!options.http.is_unlimited), options.http);
         projects.create_platform().await?;
         let ready = AtomicBool::new(false);
-        let subjects =
-            Subjects { state, clock, projects, jobs, logs, artifacts, agents, identity, limits, http, ready };
+        let subjects = Subjects {
+            state,
+            clock,
+            projects,
+            jobs,
+            logs,
+            artifacts,
+            agents,
+            identity,
+            limits,
+            http,
+            secrets,
+            ready,
+        };
         Ok((Self(Arc::new(subjects)), recovered))
     }
 
@@ -193,15 +220,28 @@ impl App {
     }
 }
 
+/// What the projections fill.
+struct Memory {
+    registry: Registry,
+    agents: KnownAgents,
+    identity: known::Known,
+    secrets: KnownSecrets,
+    queue: Queue,
+    leases: Leases,
+}
+
 /// Which projections live in which repository: the one place where a subject is registered.
-fn kinds(registry: Registry, agents: KnownAgents, known: Known, queue: Queue, leases: Leases) -> Kinds {
-    Arc::new(move |name: &RepoName| match name {
-        RepoName::Platform => Projections::default()
-            .with(Registered(registry.clone()))
-            .with(agents::Registered(agents.clone()))
-            .with(known::Registered(known.clone())),
-        RepoName::Project(id) => {
-            Projections::default().with(OpenJobs::new(id.clone(), queue.clone(), leases.clone()))
+fn kinds(memory: Memory) -> Kinds {
+    let Memory { registry, agents, identity, secrets, queue, leases } = memory;
+    Arc::new(move |name: &RepoName| {
+        let all =
+            Projections::default().with(secret::known::Registered::new(Scope::of(name), secrets.clone()));
+        match name {
+            RepoName::Platform => all
+                .with(Registered(registry.clone()))
+                .with(agents::Registered(agents.clone()))
+                .with(known::Registered(identity.clone())),
+            RepoName::Project(id) => all.with(OpenJobs::new(id.clone(), queue.clone(), leases.clone())),
         }
     })
 }

@@ -90,6 +90,7 @@ impl Daemon {
         let work = async move {
             look_at_forge(&app, &forge).await;
             app.read_open_jobs().await;
+            app.secrets.reseal_all().await;
             follow_forge(app, forge).await;
         };
         self.tasks.spawn(until_stopped(stop, work));

@@ -103,6 +103,10 @@ text_type!(
     Label, "a label", NAME_GRAMMAR, NAME_PATTERN, is_name
 );
 text_type!(
+    /// A secret, by its name within a project or the platform: `github`, `signing-key`.
+    SecretName, "a secret's name", NAME_GRAMMAR, NAME_PATTERN, is_name
+);
+text_type!(
     /// A job: `job-01jd…`.
     JobId, "a job's id", ID_GRAMMAR, "^job-[0-9a-z]{26}$", |text| is_id(text, "job-")
 );

@@ -1,9 +1,9 @@
 //! MrX: a daemon that keeps a team's projects, jobs, logs and artifacts as commits in git.
 //!
 //! - [`state`] is the engine: every change is one commit, durable before the answer
-//! - [`project`], [`job`], [`log`], [`artifact`], [`agent`] are the subjects, a folder each   - [`forge`] is where projects come from
+//! - [`project`], [`job`], [`log`], [`artifact`], [`agent`], [`secret`] are the subjects, a folder each   - [`forge`] is where projects come from
 //! - [`http`] is the table of routes   - [`app`] holds the subjects together   - [`daemon`] starts and stops every task
-//! - [`git`] runs git as a program
+//! - [`git`] runs git as a program   - [`mask`] holds secret values
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
 //! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids   - [`schema`] describes types to others
 //! - [`mod@bench`], [`demo`], [`doctor`] are what the command line offers besides
@@ -24,8 +24,11 @@ pub mod http;
 pub mod id;
 pub mod identity;
 pub mod job;
+pub mod key_file;
 pub mod log;
+pub mod mask;
 pub mod project;
 pub mod schema;
+pub mod secret;
 pub mod state;
 pub mod worker;

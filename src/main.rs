@@ -12,6 +12,7 @@ use mrx::state::history::{Filter, History};
 use mrx::state::layout::{DataFolder, RepoName};
 use mrx::worker::{self, AgentOptions, AgentToken, Stop};
 use mrx::{admin, bench, demo};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tracing_subscriber::EnvFilter;
 
 /// A commit makes and drops some forty small values; this allocator does that in about half the time of the system's.
@@ -22,6 +23,10 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("MRX_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // The memory holds secrets: it is in no core dump, and no other process of this user can read it.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "a core dump of this process would hold secrets");
+    }
     // The engine keeps the trees it needs itself; libgit2's own cache of objects would hold them twice.
     git2::opts::enable_caching(false);
     // The one provider of TLS; it being there already is no error.

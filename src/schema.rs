@@ -84,6 +84,8 @@ pub fn files() -> Vec<(&'static str, Value)> {
         ("invite.json", of_file::<crate::identity::types::Invite>()),
         ("job.json", of_file::<crate::job::Job>()),
         ("key.json", of_file::<crate::identity::types::ApiKey>()),
+        ("recipients.json", of_file::<crate::secret::recipients::Recipients>()),
+        ("secret.json", of_file::<crate::secret::Secret>()),
         ("project.json", of_file::<crate::project::types::ProjectFile>()),
         ("session.json", of_file::<crate::identity::types::Session>()),
         ("throttle.json", of_file::<crate::identity::types::Throttle>()),

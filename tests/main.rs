@@ -5,6 +5,7 @@
 mod access;
 mod agent;
 mod artifact;
+mod canary;
 mod claim;
 mod docs;
 mod event;
@@ -16,6 +17,7 @@ mod matrix;
 mod openapi;
 mod project;
 mod quarantine;
+mod secret;
 mod template;
 mod tidy;
 mod world;

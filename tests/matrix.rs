@@ -45,6 +45,9 @@ fn expected(who: Who, kind: &Kind) -> bool {
         Who::Deliver => stands(Standing::Write) || (kind.is_agent && stands(Standing::Read)),
         Who::Write => kind.is_person && stands(Standing::Write),
         Who::Manage => kind.is_person && stands(Standing::Manage),
+        Who::Secrets => {
+            (kind.is_person && stands(Standing::Manage)) || (kind.is_agent && stands(Standing::Read))
+        }
     }
 }
 

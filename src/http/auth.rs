@@ -22,6 +22,7 @@ use crate::identity::token::{AGENT_PREFIX, Token};
 use crate::identity::{Right, Role};
 use crate::job::JobError;
 use crate::project::ProjectError;
+use crate::secret::Scope;
 
 pub use crate::identity::Principal;
 
@@ -61,6 +62,8 @@ pub enum Who {
     Write,
     /// People who manage the project of the path.
     Manage,
+    /// People who manage the project of the path, and agents with the token of their claim.
+    Secrets,
 }
 
 impl Who {
@@ -69,7 +72,7 @@ impl Who {
         match self {
             Who::Read => Some(Right::Read),
             Who::Deliver | Who::Write => Some(Right::Write),
-            Who::Manage => Some(Right::Admin),
+            Who::Manage | Who::Secrets => Some(Right::Admin),
             _ => None,
         }
     }
@@ -184,6 +187,10 @@ impl Place {
             ApiError::new(StatusCode::NOT_FOUND, "notFound", format!("no such path: {error}"))
         };
         match id {
+            Some(id) if path.starts_with("/admin/secrets/") => {
+                let scope: Scope = id.parse().map_err(nowhere)?;
+                Ok(scope.repo().project().cloned().map_or(Place::Platform, Place::Project))
+            }
             Some(id) if path.starts_with("/projects/") => id.parse().map(Place::Project).map_err(nowhere),
             Some(id) if path.starts_with("/jobs/") => id.parse().map(Place::Job).map_err(nowhere),
             _ => Ok(Place::Platform),
@@ -223,7 +230,7 @@ fn admit(app: &App, who: Who, caller: Option<&Principal>, place: &Place) -> Resu
         Who::Developer => role >= Some(Role::Developer),
         Who::Admin => role >= Some(Role::Admin),
         Who::AdminOrAgent => is_agent || role >= Some(Role::Admin),
-        Who::Read | Who::Deliver => caller.is_some(),
+        Who::Read | Who::Deliver | Who::Secrets => caller.is_some(),
         Who::Write | Who::Manage => role.is_some(),
     };
     let Some(caller) = caller else {
@@ -234,6 +241,10 @@ fn admit(app: &App, who: Who, caller: Option<&Principal>, place: &Place) -> Resu
     }
     check_lease_token(caller, place)?;
     if let (Some(wanted), false) = (who.right(), is_agent) {
+        // What is the platform's own is its admins'.
+        if matches!(place, Place::Platform) {
+            return if role == Some(Role::Admin) { Ok(()) } else { Err(forbidden(Who::Admin)) };
+        }
         demand(app, caller, wanted, place)?;
     } else if is_agent && !matches!(place, Place::Platform) {
         demand(app, caller, Right::Read, place)?;

@@ -18,6 +18,8 @@ use crate::job::JobError;
 use crate::job::lifecycle::MoveError;
 use crate::log::LogError;
 use crate::project::ProjectError;
+use crate::secret::SecretError;
+use crate::secret::token::TokenRefusal;
 use crate::state::store::EngineError;
 
 /// A refusal on its way out.
@@ -251,6 +253,33 @@ impl From<ArtifactError> for ApiError {
             ArtifactError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
             ArtifactError::Job(error) => error.into(),
             ArtifactError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<SecretError> for ApiError {
+    fn from(error: SecretError) -> Self {
+        let message = error.to_string();
+        let refused = |code| Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message.clone());
+        let forbidden = |code| Self::new(StatusCode::FORBIDDEN, code, message.clone());
+        let conflict = |code| Self::new(StatusCode::CONFLICT, code, message.clone());
+        match error {
+            SecretError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
+            SecretError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "secretUnknown", message),
+            SecretError::TooShort => refused("secretTooShort"),
+            SecretError::TooLong => refused("secretTooLong"),
+            SecretError::ZeroByte => refused("secretUnusable"),
+            SecretError::BadRecipients => refused("recipientsInvalid"),
+            SecretError::TooMany(_) => conflict("secretsTooMany"),
+            SecretError::RecipientsMoved => conflict("secretsBusy"),
+            SecretError::NoLease => conflict("jobLeaseStale"),
+            SecretError::NoCiphertext { .. } | SecretError::Open(_) => conflict("secretBroken"),
+            SecretError::Token(TokenRefusal::Wrong) => forbidden("secretsTokenInvalid"),
+            SecretError::Token(TokenRefusal::Late) => forbidden("secretsTokenExpired"),
+            SecretError::Token(TokenRefusal::Spent) => forbidden("secretsTokenSpent"),
+            SecretError::Seal(error) => Self::internal(&error),
+            SecretError::Job(error) => error.into(),
+            SecretError::Engine(error) => error.into(),
         }
     }
 }

@@ -16,17 +16,43 @@ pub struct Body<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let is_json = |value: &str| value.split(';').next().unwrap_or_default().trim() == "application/json";
-        if !content_type.is_some_and(is_json) {
-            let message = "send the body as Content-Type: application/json";
-            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "notJson", message));
-        }
-        let bytes = Raw::from_request(request, state).await?.0;
+        let bytes = json(request, state).await?;
         serde_json::from_slice(&bytes)
             .map(Body)
             .map_err(|error| ApiError::bad_request(format!("the body is not as it must be: {error}")))
     }
+}
+
+/// As [`Body`], for bodies with secrets: a refusal says where it went wrong, and repeats nothing of the body.
+pub struct QuietBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for QuietBody<T> {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = json(request, state).await?;
+        serde_json::from_slice(&bytes).map(QuietBody).map_err(|error| {
+            let what = if error.is_data() {
+                "a field is missing, unknown, there twice, or not of its type"
+            } else {
+                "it is no JSON"
+            };
+            let (line, column) = (error.line(), error.column());
+            ApiError::bad_request(format!(
+                "the body is not as it must be at line {line} column {column}: {what}; it holds secrets, so it is not shown"
+            ))
+        })
+    }
+}
+
+/// The bytes of a body that says that it is JSON.
+async fn json<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_json = |value: &str| value.split(';').next().unwrap_or_default().trim() == "application/json";
+    if !content_type.is_some_and(is_json) {
+        let message = "send the body as Content-Type: application/json";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "notJson", message));
+    }
+    Ok(Raw::from_request(request, state).await?.0)
 }
 
 /// A body of bytes, up to the limit of the route.

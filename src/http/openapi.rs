@@ -19,12 +19,14 @@ use super::answer::Ack;
 use super::auth::Who;
 use super::error::ErrorBody;
 use super::routes::{self, Route};
-use crate::id::{AgentId, ArtifactId, InviteId, JobId, KeyId, Label, LeaseId, ProjectId, UserName};
+use crate::id::{
+    AgentId, ArtifactId, InviteId, JobId, KeyId, Label, LeaseId, ProjectId, SecretName, UserName,
+};
 use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, identity, job, log, project};
+use crate::{agent, artifact, identity, job, log, project, secret};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -78,6 +80,12 @@ use crate::{agent, artifact, identity, job, log, project};
         log::api::read,
         log::api::append,
         agent::api::list,
+        secret::api::store,
+        secret::api::list,
+        secret::api::rotate,
+        secret::api::remove,
+        secret::api::recipients,
+        secret::api::set_recipients,
     ),
     components(schemas(
         ErrorBody,
@@ -92,6 +100,7 @@ use crate::{agent, artifact, identity, job, log, project};
         LeaseId,
         ProjectId,
         UserName,
+        SecretName,
         Oid,
         JobType,
         RequestKey,
@@ -153,7 +162,7 @@ fn complete(operation: &mut Operation, route: &Route) {
     let is_write = route.method != Method::GET;
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
-        add_headers(response, is_write && matches!(status.as_str(), "200" | "201" | "202"));
+        add_headers(response, is_write && matches!(status.as_str(), "200" | "201" | "202" | "204"));
         if status.starts_with(['4', '5']) && response.content.is_empty() {
             let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
             response.content.insert("application/json".to_owned(), content.into());
@@ -216,6 +225,9 @@ fn who_in_words(who: Who) -> &'static str {
         Who::Deliver => "people who may write to the project, and its agents",
         Who::Write => "people who may write to the project",
         Who::Manage => "people who manage the project",
+        Who::Secrets => {
+            "people who manage the project (what is known of them), agents with the token of their claim (values)"
+        }
     }
 }
 

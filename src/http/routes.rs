@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::{events, health, openapi, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
-use crate::{agent, artifact, job, log, project};
+use crate::{agent, artifact, job, log, project, secret};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -32,7 +32,7 @@ pub struct Route {
 #[rustfmt::skip]
 pub fn table() -> Vec<Route> {
     use routing::{delete, get, patch, post, put};
-    use Who::{Account, Admin, AdminOrAgent, Agent, Anyone, Claimer, Deliver, Known, Manage, Person, Read, Write};
+    use Who::{Account, Admin, AdminOrAgent, Agent, Anyone, Claimer, Deliver, Known, Manage, Person, Read, Secrets, Write};
     vec![
         route(Method::GET,   "/health",                                  Anyone, get(health::health)),
         route(Method::GET,   "/ready",                                   Anyone, get(health::ready)),
@@ -78,6 +78,12 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,  "/jobs/{id}/retry",                         Write,  post(job::api::retry)),
         route(Method::GET,   "/jobs/{id}/logs",                          Read,   get(log::api::read)),
         route(Method::PATCH, "/jobs/{id}/logs",                          Agent,  patch(log::api::append)),
+        route(Method::POST,  "/admin/secrets",                           Admin,  post(secret::api::store)),
+        route(Method::GET,   "/admin/secrets/{id}",                      Secrets, get(secret::api::list)),
+        route(Method::POST,  "/admin/secrets/{id}/{name}/rotate",        Manage, post(secret::api::rotate)),
+        route(Method::DELETE, "/admin/secrets/{id}/{name}",              Manage, delete(secret::api::remove)),
+        route(Method::GET,   "/admin/recipients",                        Admin,  get(secret::api::recipients)),
+        route(Method::PUT,   "/admin/recipients",                        Admin,  put(secret::api::set_recipients)),
         route(Method::GET,   "/agents",                                  Admin,  get(agent::api::list)),
     ]
 }

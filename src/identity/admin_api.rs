@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::clock::Time;
 use crate::http::answer::{AckQuery, with_commit, written};
 use crate::http::error::ApiResult;
-use crate::http::input::{Asked, Body, Named};
+use crate::http::input::{Asked, Body, Named, QuietBody};
 use crate::id::{InviteId, UserName};
 use crate::state::layout::RepoName;
 
@@ -130,7 +130,7 @@ pub async fn add_user(
     State(app): State<App>,
     caller: Principal,
     Asked(query): Asked<AckQuery>,
-    Body(body): Body<AddUserBody>,
+    QuietBody(body): QuietBody<AddUserBody>,
 ) -> ApiResult<Response> {
     let new = NewUser {
         name: body.name,
@@ -173,7 +173,7 @@ pub async fn reset_password(
     State(app): State<App>,
     caller: Principal,
     Named(name): Named<UserName>,
-    Body(body): Body<ResetPasswordBody>,
+    QuietBody(body): QuietBody<ResetPasswordBody>,
 ) -> ApiResult<Response> {
     let done = app.identity.reset_password(&name, body.password, caller.actor()).await?;
     Ok(with_commit(StatusCode::NO_CONTENT.into_response(), &done))

@@ -20,7 +20,7 @@ use crate::clock::Time;
 use crate::http::answer::{Ack, with_commit, written};
 use crate::http::auth::{ClientAddress, SESSION_COOKIE};
 use crate::http::error::{ApiError, ApiResult};
-use crate::http::input::Body;
+use crate::http::input::QuietBody;
 use crate::id::{AgentId, KeyId, ProjectId, UserName};
 use crate::state::layout::RepoName;
 
@@ -183,7 +183,7 @@ impl KeyView {
         (status = 403, description = "spentToken: the token is not valid, or no more"),
         (status = 409, description = "setUp: there is an admin already; nameTaken, nameReserved"),
     ))]
-pub async fn setup(State(app): State<App>, Body(body): Body<SetupBody>) -> ApiResult<Response> {
+pub async fn setup(State(app): State<App>, QuietBody(body): QuietBody<SetupBody>) -> ApiResult<Response> {
     let done = app.identity.set_up(&body.token, body.name, body.password).await?;
     written(
         &app,
@@ -203,7 +203,10 @@ pub async fn setup(State(app): State<App>, Body(body): Body<SetupBody>) -> ApiRe
         (status = 403, description = "registrationOff, inviteNeeded, spentToken"),
         (status = 409, description = "nameTaken, nameReserved"),
     ))]
-pub async fn register(State(app): State<App>, Body(body): Body<RegisterBody>) -> ApiResult<Response> {
+pub async fn register(
+    State(app): State<App>,
+    QuietBody(body): QuietBody<RegisterBody>,
+) -> ApiResult<Response> {
     let new = NewUser {
         name: body.name,
         role: Role::Viewer,
@@ -234,7 +237,7 @@ pub async fn register(State(app): State<App>, Body(body): Body<RegisterBody>) ->
 pub async fn login(
     State(app): State<App>,
     address: ClientAddress,
-    Body(body): Body<LoginBody>,
+    QuietBody(body): QuietBody<LoginBody>,
 ) -> ApiResult<Response> {
     let done = app.identity.log_in(&body.name, body.password, &address.0.to_string()).await?;
     let LoggedIn { user, session, token } = &done.answer;
@@ -314,7 +317,7 @@ pub async fn change_password(
     State(app): State<App>,
     caller: Principal,
     address: ClientAddress,
-    Body(body): Body<PasswordBody>,
+    QuietBody(body): QuietBody<PasswordBody>,
 ) -> ApiResult<Response> {
     let name = match (&caller, caller.session()) {
         (Principal::Person(person), Some(_)) => person.user.name.clone(),

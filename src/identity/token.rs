@@ -1,9 +1,7 @@
 //! Tokens: 256 random bits behind a word for their kind. What is stored is their SHA-256.
 
 use std::fmt;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -11,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::id::random_token;
+use crate::key_file::{self, KeyFileError};
 
 /// What an API key of a person begins with.
 pub const KEY_PREFIX: &str = "mrx_live_";
@@ -149,37 +148,21 @@ impl fmt::Debug for DerivingKey {
     }
 }
 
-/// A token's file could not be made or read.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use the token file {}: {source}", path.display())]
-pub struct TokenFileError {
-    path: PathBuf,
-    source: io::Error,
-}
-
 /// The file of the operator's token in the folder of keys: whoever can read it runs the daemon.
 pub const OPERATOR_TOKEN: &str = "admin.token";
 /// The file of the key that signs sessions.
 pub const SIGNING_KEY: &str = "session.key";
 
-/// Reads a token file, or makes one of mode 0600 that is durable before anybody can use the token.
-pub fn read_or_make(keys: &Path, name: &str) -> Result<Token, TokenFileError> {
-    let path = keys.join(name);
-    let failed = |source| TokenFileError { path: path.clone(), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(keys).map_err(failed)?;
-    match std::fs::read_to_string(&path) {
-        Ok(text) if text.trim().len() >= 32 => return Ok(Token(text.trim().to_owned())),
-        Ok(_) => return Err(failed(io::Error::other("it holds no token; remove it to have a new one made"))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
+/// The token in a file of the folder of keys, which is made if it is not there.
+pub fn read_or_make(keys: &Path, name: &str) -> Result<Token, KeyFileError> {
+    let text = key_file::read_or_make(keys, name, || random_token().into())?;
+    if text.reveal().len() < 32 {
+        return Err(KeyFileError::unusable(
+            keys.join(name),
+            "it holds no token; remove it to have a new one made",
+        ));
     }
-    let token = random_token();
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-    io::Write::write_all(&mut file, format!("{token}\n").as_bytes()).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    std::fs::File::open(keys).and_then(|folder| folder.sync_all()).map_err(failed)?;
-    Ok(Token(token))
+    Ok(Token(text.reveal().to_owned()))
 }
 
 #[cfg(test)]

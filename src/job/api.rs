@@ -23,7 +23,7 @@ use crate::http::answer::{AckQuery, page_length, with_etag, with_job_status, wri
 use crate::http::auth::{CallingAgent, MaybeAgent, Principal, lease_of, unauthorized};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::health::check_ready;
-use crate::http::input::{Asked, Body, Named, request_key, version};
+use crate::http::input::{Asked, Body, Named, QuietBody, request_key, version};
 use crate::id::{AgentId, JobId, Label, LeaseId, ProjectId};
 use crate::identity::Right;
 use crate::identity::principal::AgentCaller;
@@ -156,7 +156,7 @@ pub struct QuarantinedFile {
 }
 
 /// What an agent gets with a job.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Claimed {
     /// The job; null if none came for a claim with a one-time secret.
@@ -164,6 +164,10 @@ struct Claimed {
     lease: Option<LeaseView>,
     /// Where the project's source is; null if it has none.
     code: Option<CodeView>,
+    /// With this as `Secrets-Token` the agent gets the values of the project's secrets, once and within five minutes, from
+    /// `GET /admin/secrets/{id}`. Absent if there are none, or they were handed over already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secrets_token: Option<String>,
     /// To an agent without a key: the credential for this job's calls, and the secret of its next claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     credentials: Option<Credentials>,
@@ -290,7 +294,7 @@ pub async fn claim(
     MaybeAgent(caller): MaybeAgent,
     headers: HeaderMap,
     Asked(query): Asked<AckQuery>,
-    Body(body): Body<ClaimBody>,
+    QuietBody(body): QuietBody<ClaimBody>,
 ) -> ApiResult<Response> {
     check_ready(&app)?;
     let request = request_key(&headers)?;
@@ -313,6 +317,7 @@ pub async fn claim(
             job: None,
             lease: None,
             code: None,
+            secrets_token: None,
             credentials: Some(credentials(&app, &agent, None, next)),
         };
         return Ok(Json(none).into_response());
@@ -411,7 +416,8 @@ fn claimed(app: &App, job: &Job) -> Result<Claimed, ApiError> {
         reference: job.payload.text("ref").unwrap_or(&project.default_branch).to_owned(),
     });
     let lease = LeaseView { id, until, seconds: LEASE_PERIOD.as_secs() };
-    Ok(Claimed { job: Some(job.shown()), lease: Some(lease), code, credentials: None })
+    let secrets_token = app.secrets.token_for(job).map(|token| token.reveal().to_owned());
+    Ok(Claimed { job: Some(job.shown()), lease: Some(lease), code, secrets_token, credentials: None })
 }
 
 /// `GET /jobs/{id}`: one job, open or ended.
@@ -458,10 +464,11 @@ pub async fn tell(
     let lease = lease_of(&app, &caller, &id, &headers)?;
     let only_if = version(&headers, header::IF_MATCH).map(str::to_owned);
     let told = Told { only_if, ..told(body)? };
+    let mut told = app.secrets.hide_told(&id, &lease, told).await?;
     if let (Some(_), Some(log)) = (&told.outcome, &told.log) {
         let job = app.jobs.get(&id).await?;
         if !job.state.has_ended() {
-            app.logs.check(&job, &lease, log).await?;
+            told.log = Some(app.secrets.check_log(&app.logs, &job, &lease, log).await?);
         }
     }
     let done = app.jobs.tell(&id, &lease, told).await?;

@@ -257,7 +257,8 @@ impl Jobs {
     ) -> Result<Option<Done<Arc<Job>>>, JobError> {
         let now = self.clock.now();
         let (id, project) = (reservation.entry().job.clone(), reservation.entry().project.clone());
-        let lease = Lease { id: self.ids.lease(now), request: claim.request.clone() };
+        let lease =
+            Lease { id: self.ids.lease(now), request: claim.request.clone(), secrets_redeemed_at: None };
         let event = Event::Claimed { agent: claim.agent.clone(), lease };
         let actor = Actor { kind: "agent", name: claim.agent.as_str().into() };
         let decide = |view: &mut View<'_>| -> Result<_, JobError> {

@@ -34,6 +34,7 @@ struct Hold {
     agent: Option<AgentId>,
     lease: LeaseId,
     request: Option<(AgentId, RequestKey)>,
+    has_secrets: bool,
     until: Time,
     end: Time,
 }
@@ -74,6 +75,7 @@ impl Leases {
             agent: job.claimed_by.clone(),
             lease: lease.id.clone(),
             request,
+            has_secrets: lease.secrets_redeemed_at.is_some(),
             until,
             end,
         };
@@ -105,6 +107,18 @@ impl Leases {
         let held = self.held.lock();
         let job = held.by_request.get(&(agent.clone(), request.clone()))?;
         held.by_job.get(job).map(|hold| (job.clone(), hold.project.clone()))
+    }
+
+    /// The job of a project that this lease holds.
+    pub fn job_of(&self, project: &ProjectId, lease: &LeaseId) -> Option<JobId> {
+        let held = self.held.lock();
+        let mut all = held.by_job.iter();
+        all.find(|(_, hold)| hold.lease == *lease && hold.project == *project).map(|(job, _)| job.clone())
+    }
+
+    /// Whether the holder of this lease has redeemed its token for secrets.
+    pub fn has_secrets(&self, job: &JobId, lease: &LeaseId) -> bool {
+        self.held.lock().by_job.get(job).is_some_and(|hold| hold.has_secrets && hold.lease == *lease)
     }
 
     /// The holds that are over, and why.

@@ -244,7 +244,7 @@ mod tests {
     fn claim() -> Event {
         Event::Claimed {
             agent: "builder-1".parse().unwrap(),
-            lease: Lease { id: IdMaker::new().lease(at(1)), request: None },
+            lease: Lease { id: IdMaker::new().lease(at(1)), request: None, secrets_redeemed_at: None },
         }
     }
 

@@ -196,6 +196,9 @@ pub struct Lease {
     /// The idempotency key of the claim, so that a repeated claim finds the job again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestKey>,
+    /// When its token for secrets was redeemed, which it can be once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets_redeemed_at: Option<Time>,
 }
 
 /// Why a job failed, for programs and for people.

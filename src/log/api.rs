@@ -109,7 +109,9 @@ pub async fn append(
         return Err(ApiError::bad_request("there are no bytes to append"));
     }
     let start = content_range(&headers, body.len())?;
-    let done = app.logs.append(&id, &lease, start, body).await?;
+    let hidden = app.secrets.hide_log(&app.logs, (&id, &lease), start, body).await?;
+    let done = app.logs.append(&id, &lease, start, hidden.bytes).await?;
+    app.secrets.log_stored(hidden.after);
     let (size, job) = &done.answer;
     if query.ack == Ack::Published {
         app.state.published(&RepoName::Project(job.project_id.clone()), done.lsn).await?;

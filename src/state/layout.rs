@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::clock::Time;
-use crate::id::{AgentId, ArtifactId, InviteId, JobId, KeyId, ProjectId, SessionId, UserName};
+use crate::id::{AgentId, ArtifactId, InviteId, JobId, KeyId, ProjectId, SecretName, SessionId, UserName};
 
 /// The branch that holds everything but logs.
 pub const STATE_REF: &str = "refs/heads/state";
@@ -18,6 +18,10 @@ pub const OPEN_JOBS: &str = "jobs/open";
 pub const DONE_JOBS: &str = "jobs/done";
 /// The folder of artifact entries.
 pub const ARTIFACTS: &str = "artifacts";
+/// The folder of secrets, in a project's repository and in the platform's.
+pub const SECRETS: &str = "secrets";
+/// The file of whom secrets are encrypted to, in the platform's repository.
+pub const RECIPIENTS: &str = "recipients.yaml";
 /// The folder of agents, in the platform's repository.
 pub const AGENTS: &str = "agents";
 /// The folder of registered projects, in the platform's repository.
@@ -157,6 +161,26 @@ pub fn done_job_on(id: &JobId, day: &str) -> String {
 /// `artifacts/4/w/9/art-….yaml`.
 pub fn artifact(id: &ArtifactId) -> String {
     format!("{ARTIFACTS}/{}.yaml", fanned(id.as_str()))
+}
+
+/// `secrets/github.yaml`: all of a secret but its value.
+pub fn secret(name: &SecretName) -> String {
+    format!("{SECRETS}/{name}.yaml")
+}
+
+/// `secrets/github.age`: the value, encrypted.
+pub fn secret_ciphertext(name: &SecretName) -> String {
+    format!("{SECRETS}/{name}.age")
+}
+
+/// The secret whose file `secrets/….yaml` this is.
+pub fn secret_name(path: &str) -> Option<SecretName> {
+    path.strip_prefix(SECRETS)?.strip_prefix('/')?.strip_suffix(".yaml")?.parse().ok()
+}
+
+/// `security/token-reused/7/q/3/job-…-1.yaml`: an incident of this kind, in the platform's repository.
+pub fn incident(kind: &str, id: &JobId, attempt: u32) -> String {
+    format!("security/{kind}/{}-{attempt}.yaml", fanned(id.as_str()))
 }
 
 /// `agents/builder-1.yaml`.

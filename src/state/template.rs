@@ -13,6 +13,8 @@ pub const FILES: &[(&str, &str)] = &[
     (".mrx/schema/artifact.json", include_str!("../../state-template/.mrx/schema/artifact.json")),
     (".mrx/schema/job.json", include_str!("../../state-template/.mrx/schema/job.json")),
     (".mrx/schema/project.json", include_str!("../../state-template/.mrx/schema/project.json")),
+    (".mrx/schema/recipients.json", include_str!("../../state-template/.mrx/schema/recipients.json")),
+    (".mrx/schema/secret.json", include_str!("../../state-template/.mrx/schema/secret.json")),
 ];
 
 /// What the platform's own branch has besides.

@@ -17,6 +17,7 @@ use super::job_client::{Failure, FailureCode, JobClient};
 use super::recipe::{self, Recipe, Step};
 use super::run::{Ended, Exit};
 use super::sandbox::{Confined, Sandbox};
+use super::secrets::JobSecrets;
 use super::spool::{Spool, SpoolError};
 use super::step::{self, StepResult};
 
@@ -53,6 +54,8 @@ pub struct Build<'a> {
     pub folder: &'a JobFolder,
     pub spool: &'a Spool,
     pub calls: &'a JobClient,
+    /// What steps may name.
+    pub secrets: &'a JobSecrets,
     /// What a person sees of how far it is.
     pub progress: &'a watch::Sender<String>,
     /// Rings at the latest when the job's own time is over.
@@ -122,7 +125,13 @@ impl Build<'_> {
 
     async fn run_step(&self, recipe: &Recipe, step: &Step) -> Result<StepResult, BuildEnd> {
         let (code, etc) = (self.folder.code(), self.folder.etc());
-        let confined = Confined { code: &code, etc: &etc, environment: &recipe.environment, step };
+        let secrets = self.secrets.variables(&step.secrets).map_err(|name| {
+            let text =
+                format!("step {} names the secret {name}, and the project has none of that name", step.name);
+            failed(FailureCode::SecretsUnavailable, text)
+        })?;
+        let (environment, secrets) = (&recipe.environment, &secrets);
+        let confined = Confined { code: &code, etc: &etc, environment, step, secrets };
         match step::run(self.sandbox, confined, self.spool, self.alarm.clone()).await? {
             (Ended::Exited(Exit::Code(0)), seconds) => {
                 Ok(StepResult { name: step.name.clone(), exit_code: 0, seconds })

@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::options::{AgentOptions, AgentToken};
 use crate::clock::Time;
 use crate::id::{AgentId, JobId, Label, LeaseId, ProjectId};
+use crate::mask::SecretText;
 
-/// Longer than any answer of the protocol: a job with its payload is a few KiB.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Longer than any answer of the protocol. Most have a few KiB; the longest is that with a job's secrets: 64 of 64 KiB,
+/// each byte of which can be six in JSON.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// A daemon that cannot be connected to within this is away.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How much longer than its `wait` a claim may take.
@@ -122,6 +124,9 @@ pub struct Claim {
     /// Where the project's source is, if it has any.
     #[serde(default)]
     pub code: Option<Code>,
+    /// What the values of the project's secrets are fetched with, if it has any.
+    #[serde(default, rename = "secretsToken")]
+    pub secrets_token: Option<SecretText>,
 }
 
 /// What the agent needs to know of a job.

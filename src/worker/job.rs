@@ -10,13 +10,14 @@ use tokio::task::JoinSet;
 
 use super::backoff::Pace;
 use super::build::{Build, BuildEnd};
-use super::daemon_client::{Claim, DaemonClient};
+use super::daemon_client::{CallError, Claim, DaemonClient};
 use super::finish::{self, Log};
 use super::folder::{JobFolder, WorkFolder};
 use super::halt::{Alarm, Halt};
 use super::job_client::{Failure, FailureCode, JobClient, Report, Standing, State};
 use super::lease;
 use super::sandbox::Sandbox;
+use super::secrets::{self, JobSecrets};
 use super::spool::Spool;
 use super::stop::Stop;
 use super::upload::{UploadError, upload};
@@ -50,7 +51,17 @@ impl Job<'_> {
     /// Runs the job of `claim` to its end. Its folder is gone afterwards.
     pub async fn run(self, claim: Claim) -> JobEnd {
         let calls = Arc::new(JobClient::new(self.daemon.clone(), &claim));
-        let (folder, spool) = match self.prepare(&claim) {
+        let secrets = match secrets::fetch(&calls, claim.secrets_token.as_ref(), self.pace).await {
+            Ok(secrets) => secrets,
+            Err(CallError::Stale | CallError::Barred { .. }) => return given_up(*calls.standing().borrow()),
+            Err(error) => {
+                let text = format!("the project's secrets could not be fetched: {error}");
+                let report = failed(Failure::new(FailureCode::SecretsUnavailable, text));
+                return finish::finish(&calls, Log::None, report, self.stop, self.pace).await;
+            }
+        };
+        calls.hide(secrets.matcher());
+        let (folder, spool) = match self.prepare(&claim, &secrets) {
             Ok(prepared) => prepared,
             Err(error) => {
                 let text = format!("the agent's work folder cannot be used: {error}");
@@ -62,7 +73,7 @@ impl Job<'_> {
         let mut keeper = JoinSet::new();
         keeper.spawn(lease::keep(calls.clone(), news, claim.lease.seconds, self.pace));
         let mut uploader = uploader(spool.clone(), calls.clone(), self.pace);
-        let build = self.build(&claim, &folder, &spool, &calls, &progress);
+        let build = self.build(&claim, (&folder, &spool), &calls, &secrets, &progress);
         let (ended, log_is_whole) = tokio::select! {
             ended = build => (ended, true),
             Some(sent) = uploader.join_next() => (Err(log_ended(sent.unwrap_or(Ok(())))), false),
@@ -74,18 +85,18 @@ impl Job<'_> {
         finish::finish(&calls, log, report, self.stop, self.pace).await
     }
 
-    fn prepare(&self, claim: &Claim) -> io::Result<(JobFolder, Arc<Spool>)> {
+    fn prepare(&self, claim: &Claim, secrets: &JobSecrets) -> io::Result<(JobFolder, Arc<Spool>)> {
         let folder = self.work.job(&claim.job)?;
-        let spool = Spool::create(&folder.log())?;
+        let spool = Spool::create(&folder.log(), secrets.matcher())?;
         Ok((folder, Arc::new(spool)))
     }
 
     async fn build(
         &self,
         claim: &Claim,
-        folder: &JobFolder,
-        spool: &Spool,
+        (folder, spool): (&JobFolder, &Spool),
         calls: &JobClient,
+        secrets: &JobSecrets,
         progress: &watch::Sender<String>,
     ) -> Result<Value, BuildEnd> {
         if claim.job.kind != "build" {
@@ -97,9 +108,19 @@ impl Job<'_> {
             self.stop.clone(),
             Duration::from_secs(claim.job.timeout_seconds.min(JOB_SECONDS_MAX)),
         );
-        Build { claim, sandbox: self.sandbox, folder, spool, calls, progress, alarm, pace: self.pace }
-            .run()
-            .await
+        Build {
+            claim,
+            sandbox: self.sandbox,
+            folder,
+            spool,
+            calls,
+            secrets,
+            progress,
+            alarm,
+            pace: self.pace,
+        }
+        .run()
+        .await
     }
 }
 

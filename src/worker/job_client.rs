@@ -1,6 +1,6 @@
 //! The calls about one claimed job. Each carries the lease, and from each answer the job's standing is learnt.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,9 +11,13 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::daemon_client::{Answer, CallError, Claim, DaemonClient};
+use super::secrets::JobSecrets;
 use super::spool::LogSum;
-use crate::id::{ArtifactId, JobId, LeaseId, ProjectId};
+use crate::id::{ArtifactId, JobId, LeaseId, ProjectId, SecretName};
+use crate::mask::{Matcher, SecretText};
 
+/// The protocol's bound on a progress text.
+const PROGRESS_CHARS_MAX: usize = 200;
 /// A report is small; one that takes longer is sent again.
 const REPORT_MAX: Duration = Duration::from_secs(10);
 /// For 1 MiB of log over a slow line.
@@ -56,6 +60,8 @@ pub enum FailureCode {
     RecipeMissing,
     /// `mrx.yaml` is not as it must be.
     RecipeInvalid,
+    /// The project's secrets could not be fetched, or a step names one that there is not.
+    SecretsUnavailable,
     /// A step ended with an exit code other than 0, or by a signal.
     StepFailed,
     /// A step took longer than it may.
@@ -105,6 +111,29 @@ pub struct Report {
     pub log: Option<LogSum>,
 }
 
+impl Report {
+    /// The same without secrets, and with no longer a progress than the protocol takes: cut first, half a secret could be
+    /// left at its end.
+    fn hiding(&self, secrets: Option<&Matcher>) -> Self {
+        let mut report = self.clone();
+        if let Some(secrets) = secrets {
+            let hide = |text: &mut String| {
+                if let Some(hidden) = secrets.text(text) {
+                    *text = hidden;
+                }
+            };
+            report.progress.as_mut().map(hide);
+            report.result.as_mut().map(|result| secrets.json(result));
+            if let Some(failure) = &mut report.failure {
+                hide(&mut failure.message);
+                secrets.json(&mut failure.details);
+            }
+        }
+        report.progress = report.progress.map(|text| text.chars().take(PROGRESS_CHARS_MAX).collect());
+        report
+    }
+}
+
 /// What the daemon said to a report.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reported {
@@ -137,6 +166,7 @@ pub struct JobClient {
     project: ProjectId,
     lease: LeaseId,
     standing: watch::Sender<Standing>,
+    hidden: OnceLock<Arc<Matcher>>,
 }
 
 impl JobClient {
@@ -148,6 +178,7 @@ impl JobClient {
             project: claim.job.project_id.clone(),
             lease: claim.lease.id.clone(),
             standing: watch::Sender::new(Standing::Held),
+            hidden: OnceLock::new(),
         }
     }
 
@@ -156,9 +187,16 @@ impl JobClient {
         self.standing.subscribe()
     }
 
+    /// From now on these secrets are hidden in every report.
+    pub fn hide(&self, secrets: Arc<Matcher>) {
+        // A job fetches its secrets once, so there is nothing here before.
+        let _ = self.hidden.set(secrets);
+    }
+
     /// `PATCH /jobs/{id}`.
     pub async fn report(&self, report: &Report) -> Result<Reported, CallError> {
-        let request = self.daemon.request(Method::PATCH, &format!("jobs/{}", self.job)).json(report);
+        let report = report.hiding(self.hidden.get().map(Arc::as_ref));
+        let request = self.daemon.request(Method::PATCH, &format!("jobs/{}", self.job)).json(&report);
         let answer = self.send(request, REPORT_MAX).await?;
         match answer.status.as_u16() {
             200 => Ok(Reported::Accepted),
@@ -205,6 +243,34 @@ impl JobClient {
         let answer = self.send(request.body(tokio::fs::File::from_std(file)), ARTIFACT_MAX).await?;
         match answer.status.as_u16() {
             200 | 201 => answer.json::<Stored>().map(|stored| stored.artifact_id),
+            _ => Err(answer.refused()),
+        }
+    }
+
+    /// `GET /admin/secrets/{id}`: the values that the job may use. The token is spent by it.
+    pub async fn redeem_secrets(&self, token: &SecretText) -> Result<JobSecrets, CallError> {
+        #[derive(Deserialize)]
+        struct Opened {
+            name: SecretName,
+            value: SecretText,
+        }
+        #[derive(Deserialize)]
+        struct Redeemed {
+            secrets: Vec<Opened>,
+        }
+        let request = self.daemon.request(Method::GET, &format!("admin/secrets/{}", self.project));
+        let answer = self.send(request.header("Secrets-Token", token.reveal()), REPORT_MAX).await?;
+        match answer.status.as_u16() {
+            // What cannot be read may hold values, so the cause is not told.
+            200 => serde_json::from_slice::<Redeemed>(&answer.body)
+                .map(|redeemed| {
+                    redeemed.secrets.into_iter().map(|opened| (opened.name, opened.value)).collect()
+                })
+                .map_err(|_| CallError::Refused {
+                    status: 200,
+                    code: "answerNotUnderstood".to_owned(),
+                    message: "the answer with the secrets is not as it must be".to_owned(),
+                }),
             _ => Err(answer.refused()),
         }
     }

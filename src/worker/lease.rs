@@ -11,8 +11,6 @@ use super::backoff::{Backoff, Pace};
 use super::daemon_client::CallError;
 use super::job_client::{JobClient, Report, State};
 
-/// The protocol's bound on a progress text.
-const PROGRESS_CHARS_MAX: usize = 200;
 /// A shorter lease cannot be kept over a network; it is renewed as if it were this long.
 const LEASE_SECONDS_MIN: u64 = 3;
 
@@ -30,7 +28,7 @@ pub async fn keep(
     let mut backoff = Backoff::new(pace.retry_first.min(every), pace.job_retry_max.min(every * 5));
     let mut told: Option<String> = None;
     loop {
-        let text: String = progress.borrow_and_update().chars().take(PROGRESS_CHARS_MAX).collect();
+        let text = progress.borrow_and_update().clone();
         let report = news(told.as_deref(), &text);
         let wait = match job.report(&report).await {
             Ok(_) => {

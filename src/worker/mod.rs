@@ -7,7 +7,7 @@
 //! - `sandbox` what a step may see and touch   - `run` starts programs and ends them
 //! - `spool` the log on disk   - `upload` sends it   - `lease` renews the lease and learns of a cancel
 //! - `daemon_client` the daemon over HTTP   - `job_client` the calls that carry a lease   - `backoff` how long to wait
-//! - `folder` the folders it works in
+//! - `folder` the folders it works in   - `secrets` the values that a job may use
 //!
 //! Invariant: everything known of the daemon comes by `docs/agents.md`; no module of the daemon is used here.
 //! Invariant: a job that is no longer ours is stopped, and nothing is said about it.
@@ -29,6 +29,7 @@ mod options;
 mod recipe;
 mod run;
 pub mod sandbox;
+pub mod secrets;
 mod spool;
 mod step;
 mod stop;

@@ -6,6 +6,9 @@ use std::time::Duration;
 use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
 
+use super::secrets::VARIABLE_PREFIX;
+use crate::id::SecretName;
+
 /// The recipe's name in the root of the code.
 pub const FILE_NAME: &str = "mrx.yaml";
 /// A recipe is written by hand; a larger file is something else.
@@ -16,6 +19,8 @@ const STEPS_MAX: usize = 100;
 const ARGUMENTS_MAX: usize = 1000;
 /// Enough for every setting of a build.
 const VARIABLES_MAX: usize = 200;
+/// As many as a project and the platform can have together.
+const SECRETS_MAX: usize = 64;
 /// Enough for every kind of output.
 const GLOBS_MAX: usize = 100;
 /// Longer than any sensible name of a step, and short enough for a line of progress.
@@ -52,6 +57,8 @@ pub struct Step {
     pub network: Network,
     /// How long it may take, if less than the build.
     pub timeout: Option<Duration>,
+    /// The secrets that it finds in its environment.
+    pub secrets: Vec<SecretName>,
 }
 
 /// Whether a step reaches the network.
@@ -104,6 +111,8 @@ struct StepText {
     #[serde(default)]
     network: bool,
     timeout_seconds: Option<u64>,
+    #[serde(default)]
+    secrets: Vec<SecretName>,
 }
 
 impl Recipe {
@@ -142,6 +151,7 @@ fn step(text: StepText) -> Result<Step, RecipeError> {
         )
     })?;
     count(&format!("arguments of step {}", text.name), text.run.len(), 1, ARGUMENTS_MAX)?;
+    count(&format!("secrets of step {}", text.name), text.secrets.len(), 0, SECRETS_MAX)?;
     let whole = !text.run.iter().any(|argument| argument.contains('\0')) && !text.run[0].is_empty();
     ensure(whole, || format!("step {} has an empty program or a zero byte in an argument", text.name))?;
     let network = if text.network { Network::Host } else { Network::None };
@@ -150,6 +160,7 @@ fn step(text: StepText) -> Result<Step, RecipeError> {
         run: text.run,
         network,
         timeout: text.timeout_seconds.map(timeout).transpose()?,
+        secrets: text.secrets,
     })
 }
 
@@ -167,6 +178,9 @@ fn check_variable(name: &str, value: &str) -> Result<(), RecipeError> {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     ensure(well_named, || {
         format!("{name:?} is no name of an environment variable: use letters, digits and _")
+    })?;
+    ensure(!name.starts_with(VARIABLE_PREFIX), || {
+        format!("the environment variable {name} begins as those of secrets do; choose another name")
     })?;
     ensure(!value.contains('\0'), || format!("the environment variable {name} has a zero byte"))
 }

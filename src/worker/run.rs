@@ -18,6 +18,8 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use crate::mask::SecretText;
+
 /// As much of what a helper says as is worth keeping.
 pub const SAID_BYTES_MAX: usize = 4096;
 /// What a program has to end in good order before it is killed. A cancel is obeyed within 2 s.
@@ -34,6 +36,8 @@ pub struct Program {
     pub argv: Vec<OsString>,
     /// All of its environment.
     pub environment: Vec<(String, String)>,
+    /// And these, which are never shown.
+    pub secrets: Vec<(String, SecretText)>,
     pub folder: PathBuf,
     pub stop_by: StopBy,
     /// How much address space it may have.
@@ -134,7 +138,8 @@ fn start(program: &Program) -> io::Result<(Group, pipe::Receiver)> {
     command
         .args(&program.argv[1..])
         .env_clear()
-        .envs(program.environment.iter().map(|(name, value)| (name, value)));
+        .envs(program.environment.iter().map(|(name, value)| (name, value)))
+        .envs(program.secrets.iter().map(|(name, value)| (name, value.reveal())));
     command.current_dir(&program.folder).process_group(0).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let child = command.spawn()?;
@@ -232,6 +237,7 @@ mod tests {
         Program {
             argv: ["/bin/sh", "-c", script].map(OsString::from).to_vec(),
             environment: vec![("PATH".into(), super::super::sandbox::PATH.into())],
+            secrets: Vec::new(),
             folder: "/".into(),
             stop_by: StopBy::OwnGroup,
             memory_bytes_max: None,

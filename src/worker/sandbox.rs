@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::options::SandboxChoice;
 use super::recipe::{Network, Step};
 use super::run::{self, Ended, Exit, Program, StopBy};
+use crate::mask::SecretText;
 
 /// Where a step finds the code.
 pub const BUILD_FOLDER: &str = "/build";
@@ -82,6 +83,8 @@ pub struct Confined<'a> {
     pub environment: &'a std::collections::BTreeMap<String, String>,
     /// What to run.
     pub step: &'a Step,
+    /// The variables of the secrets that the step names.
+    pub secrets: &'a [(String, SecretText)],
 }
 
 impl Sandbox {
@@ -91,6 +94,7 @@ impl Sandbox {
             Self::Bubblewrap(bubblewrap) => Program {
                 argv: bubblewrap.arguments(confined),
                 environment: vec![("PATH".into(), PATH.into())],
+                secrets: confined.secrets.to_vec(),
                 folder: confined.code.to_owned(),
                 stop_by: StopBy::ChildrensGroups,
                 memory_bytes_max: None,
@@ -98,6 +102,7 @@ impl Sandbox {
             Self::Off => Program {
                 argv: confined.step.run.iter().map(OsString::from).collect(),
                 environment: environment(confined).collect(),
+                secrets: confined.secrets.to_vec(),
                 folder: confined.code.to_owned(),
                 stop_by: StopBy::OwnGroup,
                 memory_bytes_max: None,
@@ -119,7 +124,11 @@ impl Bubblewrap {
         let mut list = List(vec!["bwrap".into()]);
         self.namespaces(&mut list, confined.step.network);
         self.file_system(&mut list, confined);
-        list.add(["--clearenv"]);
+        // Every user of the machine sees arguments, so secrets come by inheritance: bubblewrap's own environment is PATH and
+        // they, whose names no library or program acts upon.
+        if confined.secrets.is_empty() {
+            list.add(["--clearenv"]);
+        }
         // By argument: in bubblewrap's own environment, an LD_PRELOAD of the recipe would work outside the sandbox.
         environment(confined).for_each(|(name, value)| list.add(["--setenv", &name, &value]));
         list.add(["--chdir", BUILD_FOLDER, "--"]);
@@ -218,9 +227,20 @@ pub async fn probe(choice: SandboxChoice) -> anyhow::Result<Sandbox> {
 async fn try_out(bubblewrap: &Bubblewrap) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     write_etc(folder.path()).map_err(|error| format!("no temporary folder: {error}"))?;
-    let step = Step { name: "probe".into(), run: vec!["true".into()], network: Network::None, timeout: None };
-    let confined =
-        Confined { code: folder.path(), etc: folder.path(), environment: &Default::default(), step: &step };
+    let step = Step {
+        name: "probe".into(),
+        run: vec!["true".into()],
+        network: Network::None,
+        timeout: None,
+        secrets: Vec::new(),
+    };
+    let confined = Confined {
+        code: folder.path(),
+        etc: folder.path(),
+        environment: &Default::default(),
+        step: &step,
+        secrets: &[],
+    };
     let program = Sandbox::Bubblewrap(bubblewrap.clone()).program(confined);
     let mut said = Vec::new();
     let mut hear = |bytes: &[u8]| {
@@ -260,7 +280,13 @@ mod tests {
 
     fn arguments(network: Network) -> Vec<String> {
         let environment = BTreeMap::from([("LD_PRELOAD".to_owned(), "/build/evil.so".to_owned())]);
-        let step = Step { name: "a".into(), run: vec!["--bind".into(), "x".into()], network, timeout: None };
+        let step = Step {
+            name: "a".into(),
+            run: vec!["--bind".into(), "x".into()],
+            network,
+            timeout: None,
+            secrets: Vec::new(),
+        };
         let folders =
             vec![SystemFolder::Link { target: "usr/bin".into(), at: "/bin" }, SystemFolder::Folder("/lib")];
         let sandbox = Sandbox::Bubblewrap(Bubblewrap { forbids_namespaces: true, system_folders: folders });
@@ -269,6 +295,7 @@ mod tests {
             etc: Path::new("/srv/agent/job-1/etc"),
             environment: &environment,
             step: &step,
+            secrets: &[],
         });
         assert_eq!(
             program.environment,
@@ -311,6 +338,30 @@ mod tests {
     fn a_step_that_asks_for_network_gets_it_and_names_of_hosts() {
         let text = arguments(Network::Host).join(" ");
         assert!(!text.contains("--unshare-net") && text.contains("/etc/resolv.conf"), "{text}");
+    }
+
+    #[test]
+    fn a_secret_is_inherited_and_in_no_argument_and_is_not_shown() {
+        let secrets = [("MRX_SECRET_LLM".to_owned(), SecretText::from("canary-value".to_owned()))];
+        let step = Step {
+            name: "a".into(),
+            run: vec!["true".into()],
+            network: Network::None,
+            timeout: None,
+            secrets: vec!["llm".parse().unwrap()],
+        };
+        for sandbox in [
+            Sandbox::Bubblewrap(Bubblewrap { forbids_namespaces: true, system_folders: Vec::new() }),
+            Sandbox::Off,
+        ] {
+            let (code, environment) = (Path::new("/srv/code"), BTreeMap::new());
+            let confined =
+                Confined { code, etc: code, environment: &environment, step: &step, secrets: &secrets };
+            let program = sandbox.program(confined);
+            assert_eq!(program.secrets[0].1.reveal(), "canary-value");
+            assert!(!format!("{program:?}").contains("canary"), "{program:?}");
+            assert!(!program.argv.iter().any(|argument| argument == "--clearenv"));
+        }
     }
 
     #[tokio::test]

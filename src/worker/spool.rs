@@ -1,4 +1,5 @@
-//! The log of one job on disk: written by the build, read by the uploader, summed as it grows.
+//! The log of one job on disk: written by the build, read by the uploader, summed as it grows. Secrets are hidden before
+//! anything is written, so offsets and the sum are those of what the daemon gets.
 //!
 //! It is kept whole until the job is reported, because the daemon may ask for any part of it again.
 
@@ -6,12 +7,15 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
+
+use crate::mask::{Matcher, Stream};
 
 /// A log that no person reads to its end; more would only fill the agent's disk.
 const LOG_BYTES_MAX: u64 = 1 << 30;
@@ -46,6 +50,7 @@ struct Tail {
     sum: Sha256,
     size: u64,
     last: u8,
+    stream: Stream,
 }
 
 /// A job's log.
@@ -53,27 +58,34 @@ struct Tail {
 pub struct Spool {
     file: File,
     tail: Mutex<Tail>,
+    matcher: Arc<Matcher>,
     length: watch::Sender<Length>,
 }
 
 impl Spool {
-    /// An empty log in a new file.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    /// An empty log in a new file, in which these secrets are hidden.
+    pub fn create(path: &Path, matcher: Arc<Matcher>) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        let tail = Tail { sum: Sha256::new(), size: 0, last: b'\n' };
-        Ok(Self { file, tail: Mutex::new(tail), length: watch::Sender::new(Length::default()) })
+        let tail = Tail { sum: Sha256::new(), size: 0, last: b'\n', stream: Stream::default() };
+        Ok(Self { file, tail: Mutex::new(tail), matcher, length: watch::Sender::new(Length::default()) })
     }
 
-    /// Adds bytes as they are. On an error nothing was added.
+    /// Adds bytes. What may be the beginning of a secret is held back until more comes or the log is closed. On an error
+    /// nothing was added.
     pub fn write(&self, bytes: &[u8]) -> Result<(), SpoolError> {
         let mut tail = self.tail.lock();
+        tail.last = bytes.last().copied().unwrap_or(tail.last);
+        let known = tail.stream.push(&self.matcher, bytes);
+        self.append(&mut tail, &known)
+    }
+
+    fn append(&self, tail: &mut Tail, bytes: &[u8]) -> Result<(), SpoolError> {
         if tail.size + bytes.len() as u64 > LOG_BYTES_MAX {
             return Err(SpoolError::TooLarge);
         }
         self.file.write_all_at(bytes, tail.size)?;
         tail.sum.update(bytes);
         tail.size += bytes.len() as u64;
-        tail.last = bytes.last().copied().unwrap_or(tail.last);
         self.length.send_modify(|length| length.bytes = tail.size);
         Ok(())
     }
@@ -86,6 +98,12 @@ impl Spool {
 
     /// Says that the log grows no more.
     pub fn close(&self) {
+        let mut tail = self.tail.lock();
+        let held = tail.stream.finish();
+        if let Err(error) = self.append(&mut tail, &held) {
+            tracing::warn!(%error, "the last bytes of a log were not written");
+        }
+        drop(tail);
         self.length.send_modify(|length| length.closed = true);
     }
 
@@ -116,7 +134,7 @@ mod tests {
 
     fn spool() -> (tempfile::TempDir, Spool) {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::create(&folder.path().join("log")).unwrap();
+        let spool = Spool::create(&folder.path().join("log"), Default::default()).unwrap();
         (folder, spool)
     }
 
@@ -130,6 +148,22 @@ mod tests {
         assert_eq!(spool.read(5, 10).unwrap().as_ref(), b"");
         let whole: String = Sha256::digest(b"a\xff\x00bc").iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(spool.sum(), LogSum { size: 5, sha256: whole });
+    }
+
+    #[test]
+    fn a_secret_is_hidden_before_it_is_on_the_disk_also_where_two_writes_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let values = [crate::mask::SecretText::from("canary".to_owned())];
+        let spool = Spool::create(&path, Arc::new(Matcher::new(values.iter()))).unwrap();
+        spool.write(b"a can").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"a ");
+        spool.write(b"ary and can").unwrap();
+        spool.line("== canary").unwrap();
+        spool.write(b"ca").unwrap();
+        spool.close();
+        assert_eq!(std::fs::read(&path).unwrap(), b"a [masked] and can\n== [masked]\nca");
+        assert_eq!(spool.sum().size, 33);
     }
 
     #[test]

@@ -114,8 +114,13 @@ mod tests {
 
     #[test]
     fn a_failure_tells_the_step_and_how_it_ended() {
-        let step =
-            Step { name: "compile".into(), run: vec!["make".into()], network: Network::None, timeout: None };
+        let step = Step {
+            name: "compile".into(),
+            run: vec!["make".into()],
+            network: Network::None,
+            timeout: None,
+            secrets: Vec::new(),
+        };
         let told = |exit| serde_json::to_value(failure(&step, exit)).unwrap();
         let expected = json!({"code": "stepFailed", "message": "step compile exited with 2", "details": {"step": "compile", "exitCode": 2}});
         assert_eq!(told(Exit::Code(2)), expected);

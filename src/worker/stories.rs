@@ -453,11 +453,82 @@ async fn a_daemon_that_claims_more_log_than_was_written_is_not_believed_for_ever
     let daemon = StandIn::start().await;
     daemon.seen.lock().log = vec![0; 100];
     let folder = tempfile::tempdir().unwrap();
-    let spool = Spool::create(&folder.path().join("log")).unwrap();
+    let spool = Spool::create(&folder.path().join("log"), Default::default()).unwrap();
     spool.write(b"short").unwrap();
     spool.close();
     let sent = upload(&spool, &daemon.job_client(), 0, hasty()).await;
     assert!(matches!(sent, Err(UploadError::Refused(_))), "{sent:?}");
+}
+
+/// A step that shows which secrets it has, and whether the list of processes shows them too. The text that is looked
+/// for is split, so that it does not stand in the log by the command itself.
+const SHOWS_SECRETS: &str = r#"
+build:
+  steps:
+    - name: with
+      run: [sh, -c, 'test "$MRX_SECRET_SIGNING_KEY" = "canary-va""lue" && test -z "$MRX_SECRET_LLM" && echo it is there; cat /proc/*/cmdline | tr "\0" " " | grep -c "canary-valu[e]"; true']
+      secrets: [signing-key]
+    - name: without
+      run: [sh, -c, 'env | grep -c MRX_SECRET; true']
+"#;
+
+async fn with_secrets(recipe: &str) -> (World, serde_json::Value) {
+    let world = World::start().await;
+    let secrets = [("signing-key", "canary-value"), ("llm", "canary-of-llm")];
+    world.daemon.seen.lock().secrets = secrets.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
+    let report = world.build(recipe).await;
+    (world, report)
+}
+
+#[tokio::test]
+async fn a_step_finds_the_secrets_it_names_in_its_environment_and_nowhere_else() {
+    let (world, report) = with_secrets(SHOWS_SECRETS).await;
+    assert_eq!(report["state"], "completed", "{report} {}", world.daemon.log());
+    let log = world.daemon.log();
+    assert!(log.contains("it is there\n0\n"), "in the environment, and in no argument list: {log}");
+    assert!(log.contains("MRX_SECRET; true\"\n0\n"), "a step that names none has none: {log}");
+    assert_eq!(world.daemon.seen.lock().redeemed, 1);
+}
+
+#[tokio::test]
+async fn a_value_is_hidden_in_all_that_an_agent_sends() {
+    let recipe = r#"
+build:
+  steps:
+    - name: print
+      run: [sh, -c, 'printf "canary-v"; sleep 0.1; printf "alue|"; printf %s "$MRX_SECRET_SIGNING_KEY" | base64; printf "user:%s" "$MRX_SECRET_SIGNING_KEY" | base64']
+      secrets: [signing-key]
+    - name: canary-value
+      run: ["false"]
+"#;
+    let (world, report) = with_secrets(recipe).await;
+    let log = world.daemon.log();
+    assert!(log.contains("[masked]|[masked]") && log.contains("== [masked]: exit 1"), "{log}");
+    assert_eq!(report["failure"]["message"], "step [masked] exited with 1");
+    assert_eq!(report["failure"]["details"]["step"], "[masked]");
+    let seen = format!("{log}{:?}", world.daemon.seen.lock().reports);
+    for form in ["canary-value", "Y2FuYXJ5LXZhbHVl", "bmFyeS12YWx1", "hbmFyeS12YWx1"] {
+        assert!(!seen.contains(form), "{form} in {seen}");
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_names_a_secret_that_is_not_there_fails_and_says_which() {
+    let recipe = "build:\n  steps:\n    - {name: a, run: [\"true\"], secrets: [no-such]}\n";
+    let (_world, report) = with_secrets(recipe).await;
+    assert_eq!(report["failure"]["code"], "secretsUnavailable", "{report}");
+    assert!(report["failure"]["message"].as_str().unwrap().contains("no-such"), "{report}");
+}
+
+#[tokio::test]
+async fn a_job_whose_token_is_spent_fails_before_anything_runs() {
+    let world = World::start().await;
+    world.daemon.seen.lock().secrets = vec![("llm".to_owned(), "canary-of-llm".to_owned())];
+    world.daemon.seen.lock().faults.push_back(Fault::Mute);
+    let report = world.build("build:\n  steps:\n    - {name: a, run: [\"true\"]}\n").await;
+    assert_eq!(report["failure"]["code"], "secretsUnavailable", "{report}");
+    assert!(report["failure"]["message"].as_str().unwrap().contains("secretsTokenSpent"), "{report}");
+    assert_eq!(world.daemon.log(), "");
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -482,7 +553,7 @@ proptest! {
             let daemon = StandIn::start().await;
             daemon.seen.lock().faults.extend(faults);
             let folder = tempfile::tempdir().unwrap();
-            let spool = Spool::create(&folder.path().join("log")).unwrap();
+            let spool = Spool::create(&folder.path().join("log"), Default::default()).unwrap();
             let client = daemon.job_client();
             let mut written = Vec::new();
             let write = async {

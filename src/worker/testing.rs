@@ -31,6 +31,7 @@ use super::stop::{Stop, StopSender};
 pub const JOB: &str = "job-01jdaaaaaaaaaaaaaaaaaaaaaa";
 pub const LEASE: &str = "lease-01jdaaaaaaaaaaaaaaaaaaaaaa";
 pub const TOKEN: &str = "canary-token-of-the-agent";
+pub const SECRETS_TOKEN: &str = "canary-token-of-the-secrets";
 /// Longer than anything here should take; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -72,6 +73,9 @@ pub struct Seen {
     pub ended: Option<String>,
     /// At the first final report, corrupt the stored log without changing its size.
     pub corrupt: bool,
+    /// The job's secrets, and how often they were asked for.
+    pub secrets: Vec<(String, String)>,
+    pub redeemed: usize,
 }
 
 type Shared = Arc<Mutex<Seen>>;
@@ -129,7 +133,12 @@ impl StandIn {
             "createdAt": "2026-11-20T18:30:00.000Z", "updatedAt": "2026-11-20T18:30:00.000Z",
         });
         let lease = json!({"id": LEASE, "until": "2026-11-20T18:31:30.000Z", "seconds": 90});
-        self.seen.lock().queue.push_back(json!({"job": job, "lease": lease, "code": code}));
+        let mut claim = json!({"job": job, "lease": lease, "code": code});
+        let mut seen = self.seen.lock();
+        if !seen.secrets.is_empty() {
+            claim["secretsToken"] = SECRETS_TOKEN.into();
+        }
+        seen.queue.push_back(claim);
     }
 
     /// Waits until `holds` of what was seen, looking after each call.
@@ -217,6 +226,7 @@ fn router(seen: Shared) -> Router {
         .route("/jobs/{id}", patch(report))
         .route("/jobs/{id}/logs", patch(append))
         .route("/projects/{id}/artifacts", post(artifact))
+        .route("/admin/secrets/{id}", axum::routing::get(secrets))
         .layer(axum::extract::DefaultBodyLimit::max(64 << 20))
         .with_state(seen)
 }
@@ -330,6 +340,22 @@ async fn append(State(seen): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     tell(&seen, 202, json!({}), true)
 }
 
+async fn secrets(State(seen): State<Shared>, headers: HeaderMap) -> Response {
+    let mut seen = seen.lock();
+    if let Some(refused) = refusal(&seen, &headers) {
+        return refused;
+    }
+    assert_eq!(headers["secrets-token"], SECRETS_TOKEN);
+    seen.redeemed += 1;
+    if seen.redeemed > 1 {
+        return refuse(403, "secretsTokenSpent");
+    }
+    let values = seen.secrets.iter();
+    let values: Vec<Value> =
+        values.map(|(name, value)| json!({"name": name, "kind": "named", "value": value})).collect();
+    tell(&seen, 200, json!({ "secrets": values }), false)
+}
+
 async fn artifact(
     State(seen): State<Shared>,
     Path(project): Path<String>,
@@ -383,6 +409,7 @@ pub async fn git(folder: &FilePath, arguments: &[&str]) -> String {
             .into_iter()
             .zip([super::sandbox::PATH, "/dev/null", "1"].map(str::to_owned))
             .collect(),
+        secrets: Vec::new(),
         folder: folder.to_owned(),
         stop_by: StopBy::OwnGroup,
         memory_bytes_max: None,

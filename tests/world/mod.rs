@@ -11,7 +11,7 @@ mod listen;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mrx::app::{App, AppOptions};
+use mrx::app::{App, AppOptions, HttpOptions};
 use mrx::clock::{Clock, Time};
 use mrx::forge::local::LocalForge;
 use mrx::http::{routes, server};
@@ -44,6 +44,7 @@ pub struct World {
     running: Option<Running>,
     keys: AgentKeys,
     registration: Registration,
+    is_limited: bool,
 }
 
 /// A running daemon.
@@ -69,6 +70,7 @@ impl World {
             running: None,
             keys: AgentKeys::default(),
             registration: Registration::Off,
+            is_limited: false,
         };
         world.open().await;
         world.project(HELLO).await;
@@ -79,6 +81,7 @@ impl World {
     pub async fn open(&mut self) {
         let app = self.open_app().await;
         app.read_open_jobs().await;
+        app.secrets.reseal_all().await;
         let listener = server::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = watch::channel(false);
@@ -93,6 +96,7 @@ impl World {
             let options = AppOptions {
                 clock: self.clock.clone(),
                 journal_segment_bytes: SEGMENT_BYTES,
+                http: HttpOptions { is_unlimited: !self.is_limited, ..HttpOptions::default() },
                 policy: Policy { registration: self.registration, ..Policy::default() },
                 on_failure: std::sync::Arc::new(|message| panic!("{message}")),
                 ..AppOptions::new(self.data())
@@ -127,17 +131,29 @@ impl World {
         self.restart().await;
     }
 
+    /// Starts it again with limits on how often each may call.
+    pub async fn reopen_with_limits(&mut self) {
+        self.is_limited = true;
+        self.restart().await;
+    }
+
     /// The daemon's subjects.
     pub fn app(&self) -> &App {
         &self.running.as_ref().expect("the daemon runs").app
     }
 
-    fn address(&self) -> &str {
+    /// Where the daemon listens.
+    pub fn address(&self) -> &str {
         &self.running.as_ref().expect("the daemon runs").address
     }
 
     fn data(&self) -> DataFolder {
         DataFolder::new(self.folder.path().join("data"))
+    }
+
+    /// The folder that everything is in.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// The folder of artifact bytes.
@@ -157,6 +173,17 @@ impl World {
     /// An agent, whichever: it is registered when it first calls.
     pub fn any_agent(&self) -> Caller<'_> {
         Caller::of_agent(self, "any-agent")
+    }
+
+    /// What an agent of this name calls, besides its work.
+    pub fn as_agent(&self, name: &str) -> Caller<'_> {
+        Caller::of_agent(self, name)
+    }
+
+    /// The key of an agent, which is registered first.
+    pub async fn key_of_agent(&self, name: &str) -> String {
+        let answer = self.admin().post("/admin/agents").json(&json!({ "agentId": name })).await;
+        answer.expect(201)["key"].as_str().unwrap().to_owned()
     }
 
     /// Whoever has none.
@@ -184,6 +211,18 @@ impl World {
     /// Takes the repository away again.
     pub async fn remove_code(&self, name: &str) {
         std::fs::remove_dir_all(self.code_of(name)).unwrap();
+        self.look_at_forge().await;
+    }
+
+    /// Puts a first commit with one file into a project's code.
+    #[expect(clippy::disallowed_methods, reason = "this is a repository of code, which MrX only reads")]
+    pub async fn commit_code(&self, name: &str, file: &str, text: &str) {
+        let repo = git2::Repository::open_bare(self.code_of(name)).unwrap();
+        let mut root = repo.treebuilder(None).unwrap();
+        root.insert(file, repo.blob(text.as_bytes()).unwrap(), 0o100_644).unwrap();
+        let tree = repo.find_tree(root.write().unwrap()).unwrap();
+        let author = git2::Signature::now("anna", "anna@example.org").unwrap();
+        repo.commit(Some("refs/heads/main"), &author, &author, "Begin", &tree, &[]).unwrap();
         self.look_at_forge().await;
     }
 
