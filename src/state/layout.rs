@@ -22,8 +22,12 @@ pub const ARTIFACTS: &str = "artifacts";
 pub const AGENTS: &str = "agents";
 /// The folder of registered projects, in the platform's repository.
 pub const PROJECTS: &str = "projects";
+/// The folder of what is left of removed projects, in the platform's repository.
+pub const REMOVED_PROJECTS: &str = "removed";
 /// The file about a project, in its own repository.
 pub const PROJECT_FILE: &str = "project.yaml";
+/// What the forge has told of a project's code, in the project's repository.
+pub const CODE_FILE: &str = "code.yaml";
 
 /// A repository of state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -111,6 +115,11 @@ impl DataFolder {
         self.0.join("repos")
     }
 
+    /// Repositories on their way out, and up to which record of the journal each is gone.
+    pub fn removed(&self) -> PathBuf {
+        self.repos().join("removed")
+    }
+
     /// A bare repository.
     pub fn repo(&self, name: &RepoName) -> PathBuf {
         self.repos().join(format!("{}.git", name.key()))
@@ -150,6 +159,11 @@ pub fn agent(id: &AgentId) -> String {
 /// `projects/mrx-weather.yaml`.
 pub fn project(id: &ProjectId) -> String {
     format!("{PROJECTS}/{id}.yaml")
+}
+
+/// `removed/mrx-weather.yaml`.
+pub fn removed(id: &ProjectId) -> String {
+    format!("{REMOVED_PROJECTS}/{id}.yaml")
 }
 
 /// The folder of one attempt's log segments, on a log branch: `7/q/3/job-…/1`.

@@ -322,6 +322,18 @@ impl Repo {
         inner.closed
     }
 
+    /// Takes the repository out of use for good; false while something of it is unpublished.
+    pub(super) fn close_for_good(&self) -> bool {
+        let Some(mut inner) = self.lock() else { return true };
+        let is_published = inner.draft.is_empty() && !inner.publishing;
+        if is_published {
+            self.objects.close_idle();
+            inner.projections.unload();
+            inner.closed = true;
+        }
+        is_published
+    }
+
     /// The branch as it is now, for readers that take their time.
     pub(super) fn branch_at(&self, inner: &mut Inner, ref_name: &str) -> Result<(Oid, Arc<Tree>), LoadError> {
         let branch = inner.branch(ref_name, &self.objects)?;

@@ -2,6 +2,7 @@
 
 mod error;
 mod read;
+mod remove;
 
 use std::collections::HashMap;
 use std::io;
@@ -286,6 +287,10 @@ impl State {
         let mut held = slot.lock();
         if let Some(repo) = held.as_ref() {
             return Ok(repo.clone());
+        }
+        // It may have been removed while this waited for its slot.
+        if !self.exists(&name) {
+            return Err(EngineError::NoRepo(name));
         }
         let objects = Objects::among(self.0.folder.repo(&name), self.0.handles.clone());
         let (projections, now) = ((self.0.kinds)(&name), self.0.clock.now());
