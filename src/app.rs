@@ -3,19 +3,24 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::agent::Agents;
 use crate::agent::agents::{self, KnownAgents};
 use crate::artifact::Artifacts;
 use crate::artifact::store::{ArtifactStore, StoreError};
 use crate::clock::Clock;
+use crate::forge::Forge;
+use crate::forge::local::{LocalForge, LocalForgeError};
+use crate::forge::secret::Secret;
+use crate::forge::webhook::Deliveries;
 use crate::job::Jobs;
 use crate::job::lease::Leases;
 use crate::job::open::OpenJobs;
 use crate::job::queue::Queue;
 use crate::log::Logs;
 use crate::project::registry::Registered;
-use crate::project::{Projects, Registry};
+use crate::project::{Project, Projects, Registry, Syncer};
 use crate::state::disk::{Disk, RealDisk};
 use crate::state::edit::Projections;
 use crate::state::layout::{DataFolder, RepoName};
@@ -30,6 +35,12 @@ pub struct AppOptions {
     pub clock: Clock,
     /// The file system.
     pub disk: Arc<dyn Disk>,
+    /// Where projects come from; a folder of repositories in the data folder if absent.
+    pub forge: Option<Forge>,
+    /// How often a forge is asked that cannot be watched.
+    pub forge_poll: Duration,
+    /// What GitHub signs its webhooks with.
+    pub webhook_secret: Option<Secret>,
     /// The size of a journal segment in bytes.
     pub journal_segment_bytes: u64,
     /// Called once when nothing can be acknowledged any more.
@@ -43,6 +54,9 @@ impl AppOptions {
             folder,
             clock: Clock::system(),
             disk: Arc::new(RealDisk),
+            forge: None,
+            forge_poll: Duration::from_secs(300),
+            webhook_secret: None,
             journal_segment_bytes: 32 << 20,
             on_failure: Arc::new(end_process),
         }
@@ -61,6 +75,9 @@ pub enum AppError {
     /// The artifact store.
     #[error(transparent)]
     Artifacts(#[from] StoreError),
+    /// The forge's folder.
+    #[error(transparent)]
+    Forge(#[from] LocalForgeError),
 }
 
 /// Ends the process at once: after a failed fsync nobody knows what is on the disk, and only a restart finds out.
@@ -82,6 +99,12 @@ pub struct Subjects {
     pub clock: Clock,
     /// Projects.
     pub projects: Projects,
+    /// Keeps them as the forge has them.
+    pub syncer: Syncer,
+    /// What GitHub signs its webhooks with.
+    pub webhook_secret: Option<Secret>,
+    /// GitHub's deliveries that were taken.
+    pub deliveries: Deliveries,
     /// Jobs.
     pub jobs: Jobs,
     /// Logs.
@@ -116,6 +139,11 @@ impl App {
             on_failure: options.on_failure,
         })?;
         let projects = Projects::new(state.clone(), clock.clone(), registry.clone());
+        let forge = match options.forge {
+            Some(forge) => forge,
+            None => Forge::Local(LocalForge::open(&state.folder().forge())?),
+        };
+        let syncer = Syncer::new(forge, projects.clone(), clock.clone(), options.forge_poll);
         let jobs = Jobs::new(state.clone(), clock.clone(), registry, queue, leases);
         let logs = Logs::new(state.clone(), clock.clone(), jobs.clone());
         let store = ArtifactStore::in_folder(&state.folder().artifacts())?;
@@ -123,7 +151,20 @@ impl App {
         let agents = Agents::new(state.clone(), clock.clone(), known_agents);
         projects.create_platform().await?;
         let ready = AtomicBool::new(false);
-        let subjects = Subjects { state, clock, projects, jobs, logs, artifacts, agents, ready };
+        let (webhook_secret, deliveries) = (options.webhook_secret, Deliveries::default());
+        let subjects = Subjects {
+            state,
+            clock,
+            projects,
+            syncer,
+            webhook_secret,
+            deliveries,
+            jobs,
+            logs,
+            artifacts,
+            agents,
+            ready,
+        };
         Ok((Self(Arc::new(subjects)), recovered))
     }
 
@@ -150,7 +191,12 @@ impl App {
 fn kinds(registry: Registry, agents: KnownAgents, queue: Queue, leases: Leases) -> Kinds {
     Arc::new(move |name: &RepoName| match name {
         RepoName::Platform => {
-            Projections::default().with(Registered(registry.clone())).with(agents::Registered(agents.clone()))
+            let lines = queue.clone();
+            let on_entry = Box::new(move |id: &_, project: Option<&Project>| {
+                lines.pause(id, !project.is_some_and(Project::is_worked_on));
+            });
+            let projects = Registered { registry: registry.clone(), on_entry };
+            Projections::default().with(projects).with(agents::Registered(agents.clone()))
         }
         RepoName::Project(id) => {
             Projections::default().with(OpenJobs::new(id.clone(), queue.clone(), leases.clone()))

@@ -80,6 +80,7 @@ pub fn files() -> Vec<(&'static str, Value)> {
     vec![
         ("agent.json", of_file::<crate::agent::Agent>()),
         ("artifact.json", of_file::<crate::artifact::Artifact>()),
+        ("code.json", of_file::<crate::project::types::CodeFile>()),
         ("job.json", of_file::<crate::job::Job>()),
         ("project.json", of_file::<crate::project::types::ProjectFile>()),
     ]

@@ -16,7 +16,8 @@ fn filled(template: &str) -> String {
 #[tokio::test]
 async fn every_route_admits_exactly_whom_the_table_says() {
     let world = World::start().await;
-    for route in routes::table() {
+    // A webhook's delivery proves by its signature who sends it; `webhook.rs` tells of that.
+    for route in routes::table().iter().filter(|route| route.path != "/webhooks/github") {
         for prefix in ["", "/api"] {
             let path = format!("{prefix}{}", filled(route.path));
             let answer = async |caller: Caller<'_>| {

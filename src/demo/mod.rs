@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use crate::config::{DemoArgs, ServeArgs};
+use crate::config::{DemoArgs, GitHubArgs, ServeArgs};
 use crate::daemon::{Daemon, stop_signal};
 use crate::http::auth::{ADMIN_TOKEN, AGENT_TOKEN};
 use crate::state::layout::{DataFolder, RepoName};
@@ -61,6 +61,7 @@ fn serve_args(args: &DemoArgs, data: &Path) -> ServeArgs {
         data: data.to_owned(),
         listen: args.listen,
         forge: None,
+        github: GitHubArgs::default(),
         keep_logs_days: 30,
         journal_segment_mib: 8,
     }

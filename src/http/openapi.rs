@@ -24,7 +24,7 @@ use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, job, log, project};
+use crate::{agent, artifact, forge, job, log, project};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -40,6 +40,12 @@ use crate::{agent, artifact, job, log, project};
         super::events::stream,
         project::api::list,
         project::api::get,
+        project::api::create,
+        project::api::edit,
+        project::api::trash,
+        project::api::restore,
+        project::api::sync,
+        forge::api::github,
         job::api::list,
         job::api::quarantine,
         artifact::api::list,
@@ -104,6 +110,7 @@ fn of_method<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Oper
         "GET" => item.get.as_mut(),
         "POST" => item.post.as_mut(),
         "PATCH" => item.patch.as_mut(),
+        "DELETE" => item.delete.as_mut(),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use super::auth::{Tokens, Who, guard};
 use super::error::ApiError;
 use super::{events, health, openapi, request_id};
 use crate::app::App;
-use crate::{agent, artifact, job, log, project};
+use crate::{agent, artifact, forge, job, log, project};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -30,8 +30,8 @@ pub struct Route {
 /// The table.
 #[rustfmt::skip]
 pub fn table() -> Vec<Route> {
-    use routing::{get, patch, post};
-    use Who::{Admin, Agent, Anyone, Deliver, Developer, Known, Read, Write};
+    use routing::{delete, get, patch, post};
+    use Who::{Admin, Agent, Anyone, Deliver, Developer, Known, Manage, Read, Write};
     vec![
         route(Method::GET,   "/health",                                  Anyone, get(health::health)),
         route(Method::GET,   "/ready",                                   Anyone, get(health::ready)),
@@ -39,7 +39,12 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/openapi.json",                            Anyone, get(openapi::document)),
         route(Method::GET,   "/events",                                  Admin,  get(events::stream)),
         route(Method::GET,   "/projects",                                Known,  get(project::api::list)),
+        route(Method::POST,  "/projects",                                Developer, post(project::api::create)),
         route(Method::GET,   "/projects/{id}",                           Read,   get(project::api::get)),
+        route(Method::PATCH, "/projects/{id}",                           Manage, patch(project::api::edit)),
+        route(Method::DELETE, "/projects/{id}",                          Manage, delete(project::api::trash)),
+        route(Method::POST,  "/projects/{id}/restore",                   Manage, post(project::api::restore)),
+        route(Method::POST,  "/projects/{id}/sync",                      Write,  post(project::api::sync)),
         route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::api::list)),
         route(Method::GET,   "/projects/{id}/quarantine",                Read,   get(job::api::quarantine)),
         route(Method::GET,   "/projects/{id}/artifacts",                 Read,   get(artifact::api::list)),
@@ -54,6 +59,7 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,  "/jobs/{id}/retry",                         Write,  post(job::api::retry)),
         route(Method::GET,   "/jobs/{id}/logs",                          Read,   get(log::api::read)),
         route(Method::PATCH, "/jobs/{id}/logs",                          Agent,  patch(log::api::append)),
+        route(Method::POST,  "/webhooks/github",                         Anyone, post(forge::api::github).layer(DefaultBodyLimit::max(forge::api::DELIVERY_BYTES_MAX))),
         route(Method::GET,   "/agents",                                  Admin,  get(agent::api::list)),
     ]
 }

@@ -53,6 +53,10 @@ impl<'w> Caller<'w> {
         self.call(Method::PATCH, path)
     }
 
+    pub fn delete(&self, path: &str) -> Call {
+        self.call(Method::DELETE, path)
+    }
+
     pub fn call(&self, method: Method, path: &str) -> Call {
         let mut request = self.world.http.request(method.clone(), format!("{}{path}", self.world.address()));
         if let Some(token) = &self.token {
