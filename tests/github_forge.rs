@@ -396,6 +396,45 @@ async fn no_answer_and_no_file_holds_the_credential() {
 }
 
 #[tokio::test]
+async fn an_owner_that_fails_leaves_the_others_repositories_to_be_found() {
+    let owners = |hub: &StandIn, clock: &mrx::clock::Clock| hub.with_token(clock, &[ACME, PERSON]);
+    let (world, hub) = world_of(&["mrx-a"], owners).await;
+    world.look_at_forge().await;
+    hub.hub(|hub| hub.add(PERSON, "mrx-annas"));
+    hub.fail("/orgs/acme", Fault::Status(403), 1);
+    assert!(world.app().syncer.sync().await.is_err());
+    assert_eq!(names(&world).await, ["mrx-a", "mrx-annas"]);
+    assert_eq!(project(&world, "mrx-a").await["state"], "active");
+}
+
+#[tokio::test]
+async fn github_is_asked_every_five_minutes_without_any_hint() {
+    let (world, hub) = world(&["mrx-a"]).await;
+    let (syncer, begun) = (world.app().syncer.clone(), world.clock.now());
+    let passing = async {
+        while names(&world).await.is_empty() {
+            world.clock.pass(seconds(10));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::select! { () = syncer.follow() => unreachable!("it follows for ever"), () = passing => {} }
+    assert!(world.clock.now().since(begun) >= seconds(270), "not before");
+    assert!(hub.log().len() >= 2);
+}
+
+#[tokio::test]
+async fn a_redirect_does_not_take_the_credential_elsewhere() {
+    let (world, hub) = world(&["mrx-a"]).await;
+    world.look_at_forge().await;
+    let thief = StandIn::start(world.clock.clone()).await;
+    hub.hub(|hub| hub.elsewhere = thief.address().to_owned());
+    hub.fail("/orgs/", Fault::Elsewhere, 1);
+    assert!(world.app().syncer.sync().await.is_err());
+    assert!(thief.log().is_empty(), "nobody called there");
+    assert_eq!(names(&world).await, ["mrx-a"]);
+}
+
+#[tokio::test]
 async fn a_sync_that_is_asked_for_shows_what_github_has_now() {
     let (world, hub) = world(&[]).await;
     let id = hub.add("mrx-a");

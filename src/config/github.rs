@@ -83,7 +83,7 @@ impl GitHubArgs {
         };
         let options = GitHubOptions {
             api_url: self.github_api_url.clone(),
-            owners: self.github_owners.clone(),
+            owners: self.github_owners.iter().filter(|owner| !owner.is_empty()).cloned().collect(),
             prefix: self.github_prefix.clone(),
             installation: self.github_installation_id,
             credential,
@@ -91,5 +91,43 @@ impl GitHubArgs {
             chance,
         };
         Ok(Some(GitHub::new(options).context("use GitHub")?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Cli, Command, ServeArgs};
+    use clap::Parser;
+
+    fn serve(args: &[&str]) -> Result<ServeArgs, clap::Error> {
+        match Cli::try_parse_from(["mrx", "serve"].iter().chain(args))?.command {
+            Command::Serve(args) => Ok(args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_app_needs_its_key_and_excludes_a_token() {
+        assert!(serve(&["--github-app-id", "1"]).is_err());
+        assert!(serve(&["--github-app-id", "1", "--github-app-key-file", "k"]).is_ok());
+        let both = ["--github-app-id", "1", "--github-app-key-file", "k", "--github-token-file", "t"];
+        assert!(serve(&both).is_err());
+        assert!(serve(&["--github-poll-seconds", "5"]).is_err(), "no hammering");
+    }
+
+    #[tokio::test]
+    async fn a_daemon_has_one_forge_and_its_credential_does_not_show() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "ghp_canary").unwrap();
+        let token = token.to_str().unwrap();
+        let args = serve(&["--github-token-file", token, "--github-owners", "acme,anna"]).unwrap();
+        let forge = args.forge().unwrap();
+        assert!(!format!("{forge:?} {args:?}").contains("ghp_canary"));
+        let both = serve(&["--github-token-file", token, "--forge", "/nowhere"]).unwrap();
+        assert!(both.forge().unwrap_err().to_string().contains("leave one of them out"));
+        let absent = serve(&["--github-token-file", "/nowhere/token"]).unwrap();
+        assert!(absent.forge().unwrap_err().to_string().contains("/nowhere/token"));
     }
 }

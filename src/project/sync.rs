@@ -14,12 +14,15 @@ use utoipa::ToSchema;
 
 use super::projects::{ProjectError, Projects};
 use crate::clock::{Clock, Time};
+use crate::forge::github::GitHubError;
 use crate::forge::local::LocalForge;
 use crate::forge::{Forge, ForgeError, ForgeKind, Listing};
 use crate::id::random_u64;
 
 /// How many repositories that a listing lacks are asked for one by one in a look; the others wait for the next.
 const ASKED_FOR_MAX: usize = 100;
+/// Hints come in flurries, which one look answers.
+const SETTLE: Duration = Duration::from_millis(200);
 /// How long the daemon waits before it looks at a folder again that it could not watch.
 const WATCH_RETRY: Duration = Duration::from_secs(5);
 
@@ -143,12 +146,19 @@ impl Syncer {
         gone: &mut BTreeSet<crate::id::ProjectId>,
     ) -> Result<(), ForgeError> {
         let most = if self.0.forge.kind() == ForgeKind::Local { usize::MAX } else { ASKED_FOR_MAX };
+        let mut failure = None;
         for project in lacking.into_iter().take(most) {
-            if self.0.forge.is_gone(&project.repo, project.forge.repository_id).await? {
-                gone.insert(project.project_id.clone());
+            match self.0.forge.is_gone(&project.repo, project.forge.repository_id).await {
+                Ok(true) => {
+                    gone.insert(project.project_id.clone());
+                }
+                Ok(false) => {}
+                // It says nothing of the others.
+                Err(error @ ForgeError::GitHub(GitHubError::Refused { .. })) => failure = Some(error),
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     fn tell_passed_over(&self, names: Vec<String>) {
@@ -179,7 +189,7 @@ impl Syncer {
             let next = self.0.clock.now().after(self.0.poll.mul_f64(spread));
             tokio::select! {
                 () = self.0.clock.sleep_until(next) => {}
-                () = self.0.hinted.notified() => {}
+                () = self.0.hinted.notified() => tokio::time::sleep(SETTLE).await,
             }
             self.try_sync().await;
         }

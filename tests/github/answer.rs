@@ -36,6 +36,10 @@ pub(super) fn answer(hub: &mut Hub, parts: &Parts, body: &[u8]) -> Response {
         let chunks = [Ok(Bytes::from_static(b"[{\"id\": 1")), Err(std::io::Error::other("broken"))];
         return Body::from_stream(futures_util::stream::iter(chunks)).into_response();
     }
+    if fault == Some(Fault::Elsewhere) {
+        let target = format!("{}{asked}", hub.elsewhere);
+        return (StatusCode::FOUND, [(header::LOCATION, target)]).into_response();
+    }
     let said = say(hub, parts, &asked, body, fault);
     let method = parts.method.as_str();
     let wrong = errors(method, said.template, said.status, &said.body);

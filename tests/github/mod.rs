@@ -55,6 +55,8 @@ pub enum Fault {
     Secondary(u64),
     /// By one that does not say it.
     SilentSecondary,
+    /// With a redirect to [`Hub::elsewhere`].
+    Elsewhere,
     /// Half of the answer comes, then the connection breaks.
     Half,
 }
@@ -67,6 +69,8 @@ pub struct Hub {
     pub minted: HashMap<String, u64>,
     pub remaining: u64,
     pub reset: u64,
+    /// Where redirects lead.
+    pub elsewhere: String,
     /// `METHOD path status` of every answer.
     pub log: Vec<String>,
     faults: Vec<(String, Fault, u32)>,
@@ -96,6 +100,7 @@ impl StandIn {
             minted: HashMap::new(),
             remaining: BUDGET,
             reset: clock.now().seconds() + 3600,
+            elsewhere: String::new(),
             log: Vec::new(),
             faults: Vec::new(),
             broken: Vec::new(),
@@ -133,6 +138,11 @@ impl StandIn {
             chance: || 0.5,
         };
         GitHub::new(options).unwrap()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Looks into it, or changes it.
