@@ -375,6 +375,9 @@ impl Engine {
         D: FnOnce(&mut View<'_>) -> Result<Decision<T>, E>,
     {
         let mut inner = repo.lock()?;
+        if inner.leaving {
+            return Some(Err(EngineError::NoRepo(repo.name.clone()).into()));
+        }
         let decide = decide.take().expect("a decision is taken once, from a repository that is open");
         let decision = match decide(&mut repo.view(&mut inner)) {
             Ok(decision) => decision,

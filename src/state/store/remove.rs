@@ -42,6 +42,7 @@ impl State {
             }
             tokio::time::sleep(PAUSE).await;
         }
+        self.0.stay(name);
         Err(failed(name, "it is in use all the time; try again later"))
     }
 }
@@ -52,6 +53,15 @@ fn failed(name: &RepoName, cause: &str) -> EngineError {
 }
 
 impl Engine {
+    /// Lets a repository be changed again that could not be removed.
+    fn stay(&self, name: &RepoName) {
+        let slot = self.repos.lock().get(name).cloned();
+        let repo = slot.and_then(|slot| slot.lock().clone());
+        if let Some(mut inner) = repo.as_ref().and_then(|repo| repo.lock()) {
+            inner.leaving = false;
+        }
+    }
+
     /// Tries once; false if something of the repository is under way.
     fn remove(&self, name: &RepoName) -> io::Result<bool> {
         let slot = self.repos.lock().entry(name.clone()).or_default().clone();

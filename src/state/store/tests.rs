@@ -185,3 +185,38 @@ async fn a_removed_repository_is_not_brought_back_from_the_journal() {
     assert!(state.exists(&name));
     state.close();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_in_use_is_removed_between_two_changes_and_is_not_made_again_by_them() {
+    let (folder, disk, clock) = (tempfile::tempdir().unwrap(), Losing::default(), Clock::system());
+    let name = RepoName::Project("mrx-a".parse().unwrap());
+    let (state, _) = State::open(options(folder.path(), &disk, &clock)).unwrap();
+    state.create(&RepoName::Platform, change("a")).await.unwrap();
+    state.create(&name, change("a")).await.unwrap();
+    // Writes until there is no repository any more; tells how often it did.
+    let write = async |writer: usize| {
+        for number in 0.. {
+            let file = format!("{writer}-{number}");
+            let decide = |_: &mut View<'_>| Ok(Decision::commit(change(&file), ()));
+            match state.change::<(), EngineError>(&name, decide).await {
+                Ok(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+                Err(EngineError::NoRepo(_)) => return number,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        0
+    };
+    let remove = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        state.remove(&name).await
+    };
+    let (one, two, three, removed) = tokio::join!(write(1), write(2), write(3), remove);
+    removed.unwrap();
+    assert!(one > 0 && two > 0 && three > 0);
+    assert!(!state.exists(&name) && put(&state, "b").await.is_ok(), "the others go on");
+    let killed = copy_of(folder.path());
+    state.close();
+    let (state, _) = State::open(options(killed.path(), &disk, &clock)).unwrap();
+    assert!(!state.exists(&name));
+    state.close();
+}
