@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Parser;
 use mrx::clock::Time;
 use serde_json::{Value, json};
 
@@ -420,6 +421,32 @@ async fn github_is_asked_every_five_minutes_without_any_hint() {
     tokio::select! { () = syncer.follow() => unreachable!("it follows for ever"), () = passing => {} }
     assert!(world.clock.now().since(begun) >= seconds(270), "not before");
     assert!(hub.log().len() >= 2);
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_configured_for_github_has_its_projects() {
+    let hub = StandIn::start(mrx::clock::Clock::system()).await;
+    hub.add("mrx-a");
+    let folder = tempfile::tempdir().unwrap();
+    let (data, token) = (folder.path().join("data"), folder.path().join("token"));
+    std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
+    let (data, token) = (data.to_str().unwrap(), token.to_str().unwrap());
+    let line = format!(
+        "mrx serve --data {data} --listen 127.0.0.1:0 --github-token-file {token} --github-owners acme"
+    );
+    let words = line.split(' ').chain(["--github-api-url", hub.address()]);
+    let mrx::config::Command::Serve(args) = mrx::config::Cli::parse_from(words).command else {
+        unreachable!()
+    };
+    let daemon = mrx::daemon::Daemon::start(&args).await.unwrap();
+    let seen = async {
+        while daemon.app.projects.registry().names().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(crate::world::SOON, seen).await.expect("the first look is soon");
+    assert_eq!(daemon.app.projects.registry().names()[0].as_str(), "mrx-a");
+    daemon.stop().await;
 }
 
 #[tokio::test]
