@@ -1,6 +1,6 @@
 //! GitHub as a forge: every repository of the configured owners whose name has the prefix is a project.
 //!
-//! - [`client`] makes the calls   - [`limit`] decides when they may be made   - [`shape`] is what answers look like
+//! - `client` makes the calls   - `limit` decides when they may be made   - `shape` is what answers look like
 //!
 //! With a token, an owner is the token's own account, an organization, or another account (of which only public repositories
 //! are shown). With an App, an owner is an account where the App is installed.
