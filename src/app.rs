@@ -4,12 +4,17 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::agent::Agents;
 use crate::agent::agents::{self, KnownAgents};
 use crate::artifact::Artifacts;
 use crate::artifact::store::{ArtifactStore, StoreError};
 use crate::clock::Clock;
+use crate::forge::Forge;
+use crate::forge::local::{LocalForge, LocalForgeError};
+use crate::forge::secret::Secret;
+use crate::forge::webhook::Deliveries;
 use crate::identity::Identity;
 use crate::identity::accounts::{IdentityKeys, Policy};
 use crate::identity::issuer::Issuers;
@@ -23,7 +28,7 @@ use crate::job::queue::Queue;
 use crate::key_file::KeyFileError;
 use crate::log::Logs;
 use crate::project::registry::Registered;
-use crate::project::{Projects, Registry};
+use crate::project::{Project, Projects, Registry, Syncer};
 use crate::secret::keys::Keys;
 use crate::secret::known::KnownSecrets;
 use crate::secret::{self, Scope, Secrets};
@@ -41,6 +46,12 @@ pub struct AppOptions {
     pub clock: Clock,
     /// The file system.
     pub disk: Arc<dyn Disk>,
+    /// Where projects come from; a folder of repositories in the data folder if absent.
+    pub forge: Option<Forge>,
+    /// How often a forge is asked that cannot be watched.
+    pub forge_poll: Duration,
+    /// What GitHub signs its webhooks with.
+    pub webhook_secret: Option<Secret>,
     /// The size of a journal segment in bytes.
     pub journal_segment_bytes: u64,
     /// What the operator decides about accounts.
@@ -60,6 +71,9 @@ impl AppOptions {
             folder,
             clock: Clock::system(),
             disk: Arc::new(RealDisk),
+            forge: None,
+            forge_poll: Duration::from_secs(300),
+            webhook_secret: None,
             journal_segment_bytes: 32 << 20,
             policy: Policy::default(),
             issuers: None,
@@ -96,6 +110,9 @@ pub enum AppError {
     /// The file of other issuers.
     #[error("the other issuers of tokens cannot be used: {0:#}")]
     Issuers(anyhow::Error),
+    /// The forge's folder.
+    #[error(transparent)]
+    Forge(#[from] LocalForgeError),
 }
 
 /// Ends the process at once: after a failed fsync nobody knows what is on the disk, and only a restart finds out.
@@ -117,6 +134,12 @@ pub struct Subjects {
     pub clock: Clock,
     /// Projects.
     pub projects: Projects,
+    /// Keeps them as the forge has them.
+    pub syncer: Syncer,
+    /// What GitHub signs its webhooks with.
+    pub webhook_secret: Option<Secret>,
+    /// GitHub's deliveries that were taken.
+    pub deliveries: Deliveries,
     /// Jobs.
     pub jobs: Jobs,
     /// Logs.
@@ -169,6 +192,11 @@ impl App {
         })?;
         let projects = Projects::new(state.clone(), clock.clone(), registry.clone());
         let keys = Keys::open(&state.folder().keys())?;
+        let forge = match options.forge {
+            Some(forge) => forge,
+            None => Forge::Local(LocalForge::open(&state.folder().forge())?),
+        };
+        let syncer = Syncer::new(forge, projects.clone(), clock.clone(), options.forge_poll);
         let jobs = Jobs::new(state.clone(), clock.clone(), registry.clone(), queue, leases);
         let logs = Logs::new(state.clone(), clock.clone(), jobs.clone());
         let store = ArtifactStore::in_folder(&state.folder().artifacts())?;
@@ -184,10 +212,14 @@ impl App {
         let (limits, http) = (RateLimits::new(!options.http.is_unlimited), options.http);
         projects.create_platform().await?;
         let ready = AtomicBool::new(false);
+        let (webhook_secret, deliveries) = (options.webhook_secret, Deliveries::default());
         let subjects = Subjects {
             state,
             clock,
             projects,
+            syncer,
+            webhook_secret,
+            deliveries,
             jobs,
             logs,
             artifacts,
@@ -237,10 +269,15 @@ fn kinds(memory: Memory) -> Kinds {
         let all =
             Projections::default().with(secret::known::Registered::new(Scope::of(name), secrets.clone()));
         match name {
-            RepoName::Platform => all
-                .with(Registered(registry.clone()))
-                .with(agents::Registered(agents.clone()))
-                .with(known::Registered(identity.clone())),
+            RepoName::Platform => {
+                let lines = queue.clone();
+                let on_entry = Box::new(move |id: &_, project: Option<&Project>| {
+                    lines.pause(id, !project.is_some_and(Project::is_worked_on));
+                });
+                all.with(Registered { registry: registry.clone(), on_entry })
+                    .with(agents::Registered(agents.clone()))
+                    .with(known::Registered(identity.clone()))
+            }
             RepoName::Project(id) => all.with(OpenJobs::new(id.clone(), queue.clone(), leases.clone())),
         }
     })

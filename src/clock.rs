@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::Notify;
 
 /// A moment, in whole milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -138,7 +139,14 @@ crate::schema::text_schema!(
 /// Where the time comes from: the machine, or a test's hand.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    moved_by_hand: Option<Arc<AtomicU64>>,
+    moved_by_hand: Option<Arc<Hand>>,
+}
+
+/// Where a test has put the time, and whoever sleeps until it is moved.
+#[derive(Debug)]
+struct Hand {
+    millis: AtomicU64,
+    moved: Notify,
 }
 
 impl Clock {
@@ -149,14 +157,14 @@ impl Clock {
 
     /// A clock that stands at `start` until [`Clock::pass`] moves it.
     pub fn by_hand(start: Time) -> Self {
-        Self { moved_by_hand: Some(Arc::new(AtomicU64::new(start.0))) }
+        Self { moved_by_hand: Some(Arc::new(Hand { millis: AtomicU64::new(start.0), moved: Notify::new() })) }
     }
 
     /// The present moment.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
     pub fn now(&self) -> Time {
         if let Some(hand) = &self.moved_by_hand {
-            return Time(hand.load(Ordering::Relaxed));
+            return Time(hand.millis.load(Ordering::Relaxed));
         }
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(MILLIS_MAX))
@@ -165,7 +173,25 @@ impl Clock {
     /// Moves a clock made by [`Clock::by_hand`]; the machine's clock stays as it is.
     pub fn pass(&self, span: Duration) {
         if let Some(hand) = &self.moved_by_hand {
-            hand.fetch_add(u64::try_from(span.as_millis()).unwrap_or(0), Ordering::Relaxed);
+            hand.millis.fetch_add(u64::try_from(span.as_millis()).unwrap_or(0), Ordering::Relaxed);
+            hand.moved.notify_waiters();
+        }
+    }
+
+    /// Waits until it is so late; with a clock made by [`Clock::by_hand`], until that is moved so far.
+    pub async fn sleep_until(&self, time: Time) {
+        let Some(hand) = &self.moved_by_hand else {
+            return tokio::time::sleep(time.since(self.now())).await;
+        };
+        loop {
+            let moved = hand.moved.notified();
+            tokio::pin!(moved);
+            // Listening comes before looking, so that no move between the two is missed.
+            moved.as_mut().enable();
+            if self.now() >= time {
+                return;
+            }
+            moved.await;
         }
     }
 }

@@ -1,14 +1,21 @@
 //! Every setting of the command line: its unit, default, bound, and why.
 
+mod github;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use github::GitHubArgs;
+
 use crate::clock::Time;
+use crate::forge::Forge;
+use crate::forge::local::LocalForge;
 use crate::id::{AgentId, Label};
 use crate::identity::accounts::{Policy, Registration};
+use crate::state::layout::DataFolder;
 use crate::worker::SandboxChoice;
 
 /// A daemon that keeps a team's projects, jobs, logs and artifacts as commits in git.
@@ -51,6 +58,9 @@ pub struct ServeArgs {
     /// The folder of bare repositories whose `mrx-*.git` are the projects; DATA/forge if absent.
     #[arg(long, env = "MRX_FORGE")]
     pub forge: Option<PathBuf>,
+    /// GitHub, instead of a folder.
+    #[command(flatten)]
+    pub github: GitHubArgs,
     /// How long logs are kept, in days: 1 to 3650. A day's logs are dropped together, and their room is freed.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub keep_logs_days: u16,
@@ -96,6 +106,20 @@ impl ServeArgs {
     pub fn policy(&self) -> Policy {
         let session_period = Duration::from_secs(u64::from(self.session_hours) * 3600);
         Policy { registration: self.registration, session_period }
+    }
+
+    /// Where projects come from: GitHub if a credential for it is configured, else the folder.
+    pub fn forge(&self) -> anyhow::Result<Forge> {
+        match self.github.open()? {
+            Some(_) if self.forge.is_some() => {
+                anyhow::bail!("--forge and a credential for GitHub are both set; leave one of them out")
+            }
+            Some(github) => Ok(Forge::GitHub(github)),
+            None => {
+                let folder = self.forge.clone().unwrap_or_else(|| DataFolder::new(&self.data).forge());
+                Ok(Forge::Local(LocalForge::open(&folder)?))
+            }
+        }
     }
 
     /// The size of a journal segment in bytes.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::{App, AppOptions, HttpOptions};
 use crate::config::ServeArgs;
-use crate::forge::local::LocalForge;
+use crate::forge::Forge;
 use crate::http::{routes, server};
 use crate::state::layout::DataFolder;
 use crate::state::recover::Recovered;
@@ -25,8 +25,8 @@ const MAINTENANCE_ROUND: Duration = Duration::from_secs(5);
 const LOGS_ROUND: Duration = Duration::from_secs(3600);
 /// How often sessions that are over are removed, and the last use of keys is written down.
 const IDENTITY_ROUND: Duration = Duration::from_secs(600);
-/// How long the daemon waits before it looks at a forge again that it could not read.
-const FORGE_RETRY: Duration = Duration::from_secs(5);
+/// How often the trash is looked at.
+const TRASH_ROUND: Duration = Duration::from_secs(3600);
 
 /// A running daemon.
 pub struct Daemon {
@@ -45,6 +45,9 @@ impl Daemon {
     pub async fn start(args: &ServeArgs) -> anyhow::Result<Self> {
         let folder = DataFolder::new(&args.data);
         let options = AppOptions {
+            forge: Some(args.forge().context("prepare the forge")?),
+            forge_poll: args.github.poll(),
+            webhook_secret: args.github.webhook_secret().context("prepare the webhook")?,
             journal_segment_bytes: args.journal_segment_bytes(),
             policy: args.policy(),
             issuers: args.issuers.clone(),
@@ -52,19 +55,17 @@ impl Daemon {
             ..AppOptions::new(folder.clone())
         };
         let (app, recovered) = App::open(options).await.context("open the data folder")?;
-        let forge =
-            LocalForge::open(args.forge.as_deref().unwrap_or(&folder.forge())).context("open the forge")?;
         let listener =
             server::listen(args.listen).await.with_context(|| format!("listen on {}", args.listen))?;
         let address = listener.local_addr().context("learn the address")?;
         std::fs::write(folder.address(), format!("http://{address}\n")).context("write down the address")?;
         let mut daemon =
             Self { app, address, recovered, stop: watch::channel(false).0, tasks: JoinSet::new() };
-        daemon.start_tasks(listener, forge, args.keep_logs());
+        daemon.start_tasks(listener, args.keep_logs());
         Ok(daemon)
     }
 
-    fn start_tasks(&mut self, listener: TcpListener, forge: LocalForge, keep_logs: Duration) {
+    fn start_tasks(&mut self, listener: TcpListener, keep_logs: Duration) {
         let router = routes::router(self.app.clone());
         self.tasks.spawn(server::serve(listener, router, self.stop.subscribe()));
         self.every(
@@ -86,12 +87,24 @@ impl Daemon {
             app.logs.drop_old(keep_logs).await;
             Ok(())
         });
+        self.every(TRASH_ROUND, |app| async move {
+            app.projects.empty_trash().await.map(drop).context("empty the trash")
+        });
         let (app, stop) = (self.app.clone(), self.stop.subscribe());
         let work = async move {
-            look_at_forge(&app, &forge).await;
-            app.read_open_jobs().await;
+            // A forge that asks to wait must not keep the jobs of known projects from their agents.
+            let (syncer, follower) = (app.syncer.clone(), app.syncer.clone());
+            match syncer.forge() {
+                Forge::Local(_) => {
+                    syncer.try_sync().await;
+                    app.read_open_jobs().await;
+                }
+                Forge::GitHub(_) => {
+                    tokio::join!(syncer.try_sync(), app.read_open_jobs());
+                }
+            }
             app.secrets.reseal_all().await;
-            follow_forge(app, forge).await;
+            follower.follow().await;
         };
         self.tasks.spawn(until_stopped(stop, work));
     }
@@ -134,37 +147,6 @@ async fn until_stopped(mut stop: watch::Receiver<bool>, work: impl Future<Output
         () = work => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
-}
-
-/// Takes in what the forge shows whenever it changes.
-async fn follow_forge(app: App, forge: LocalForge) {
-    loop {
-        let (changed, mut changes) = mpsc::channel(1);
-        let take_in = async {
-            while changes.recv().await.is_some() {
-                look_at_forge(&app, &forge).await;
-            }
-        };
-        let (watched, ()) = tokio::join!(forge.watch(changed), take_in);
-        if let Err(error) = watched {
-            tracing::error!(%error, "the forge's folder cannot be watched");
-        }
-        tokio::time::sleep(FORGE_RETRY).await;
-    }
-}
-
-/// Takes in what the forge shows; a failure is logged, and the projects stay as they were.
-async fn look_at_forge(app: &App, forge: &LocalForge) {
-    if let Err(error) = sync_forge(app, forge).await {
-        let error = format!("{error:#}");
-        tracing::error!(error, "the forge could not be read; the projects stay as they were");
-    }
-}
-
-async fn sync_forge(app: &App, forge: &LocalForge) -> anyhow::Result<()> {
-    let folder = forge.clone();
-    let found = tokio::task::spawn_blocking(move || folder.list()).await.context("list the forge")??;
-    app.projects.sync(&found).await.context("take in the forge's projects")
 }
 
 /// Waits for Ctrl-C or SIGTERM.

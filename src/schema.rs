@@ -82,6 +82,7 @@ pub fn files() -> Vec<(&'static str, Value)> {
         ("artifact.json", of_file::<crate::artifact::Artifact>()),
         ("claim-secret.json", of_file::<crate::identity::types::ClaimSecret>()),
         ("invite.json", of_file::<crate::identity::types::Invite>()),
+        ("code.json", of_file::<crate::project::types::CodeFile>()),
         ("job.json", of_file::<crate::job::Job>()),
         ("key.json", of_file::<crate::identity::types::ApiKey>()),
         ("recipients.json", of_file::<crate::secret::recipients::Recipients>()),

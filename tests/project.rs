@@ -49,7 +49,7 @@ async fn a_project_without_code_is_missing_and_keeps_its_jobs_until_the_code_is_
     let log = world.log_of("platform").await;
     let about: Vec<&str> =
         log.iter().filter_map(|line| line.strip_prefix("mrx: project mrx-hello: ")).collect();
-    assert_eq!(about, ["found", "no longer on the forge", "changed"]);
+    assert_eq!(about, ["found", "no longer on the forge", "on the forge again"]);
 }
 
 #[tokio::test]

@@ -26,7 +26,12 @@ async fn claim(world: &World, agent: &AgentAtWork<'_>) -> (Held, Value) {
 
 async fn redeem(world: &World, held: &Held, token: &str) -> Answer {
     let path = format!("/admin/secrets/{}", held.job["projectId"].as_str().unwrap());
-    world.as_agent("builder-1").get(&path).header("Job-Lease", &held.lease).header("Secrets-Token", token).await
+    world
+        .as_agent("builder-1")
+        .get(&path)
+        .header("Job-Lease", &held.lease)
+        .header("Secrets-Token", token)
+        .await
 }
 
 fn decrypted(ciphertext: &str, identity: &dyn age::Identity) -> Option<String> {
@@ -74,10 +79,10 @@ async fn a_secret_is_stored_encrypted_listed_rotated_and_removed_and_no_answer_h
     assert_eq!(
         log[1..],
         [
-            "admin: secret github: created",
-            "admin: secret llm: created",
-            "admin: secret github: rotated",
-            "admin: secret github: removed"
+            "operator: secret github: created",
+            "operator: secret llm: created",
+            "operator: secret github: rotated",
+            "operator: secret github: removed"
         ]
     );
 }

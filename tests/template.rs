@@ -44,6 +44,9 @@ fn fanned(folder: &str, id: &str) -> String {
 async fn the_files_that_are_written_are_as_their_schemas_say() {
     let world = World::start().await;
     check(&world, HELLO, "project.yaml", "project").await;
+    let (hello, projects) = (HELLO.parse().unwrap(), &world.app().projects);
+    projects.pushed(&hello, "main", &"a".repeat(40), "delivery-1").await.unwrap();
+    check(&world, HELLO, "code.yaml", "code").await;
     let id = world
         .queue_with(json!({ "jobType": "chat", "labels": ["gpu"], "payload": { "a": [1, null] } }))
         .await;

@@ -1,5 +1,6 @@
 //! The folders that benchmarks run on: one project, with as many pending and finished jobs as asked.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use anyhow::Context;
 
 use crate::app::{App, AppOptions};
 use crate::clock::Time;
-use crate::forge::Code;
+use crate::forge::{Code, ForgeKind};
 use crate::id::{IdMaker, ProjectId};
 use crate::job::jobs::{NewJob, pending as pending_of};
 use crate::job::{Job, JobState, JobType};
@@ -29,9 +30,8 @@ const SEED_BATCH: usize = 500;
 pub async fn open(folder: &Path) -> anyhow::Result<(App, ProjectId)> {
     let (app, _) = App::open(AppOptions::new(DataFolder::new(folder))).await?;
     let project: ProjectId = PROJECT.parse().context("name the project")?;
-    let code =
-        Code { project: project.clone(), url: "/nowhere".to_owned(), default_branch: "main".to_owned() };
-    app.projects.sync(&[code]).await?;
+    let code = Code::in_folder(project.clone(), "/nowhere", "main");
+    app.projects.sync(ForgeKind::Local, &[code], &BTreeSet::new()).await?;
     Ok((app, project))
 }
 

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use crate::agent::agents::AgentPatch;
-use crate::config::{DemoArgs, ServeArgs};
+use crate::config::{DemoArgs, GitHubArgs, ServeArgs};
 use crate::daemon::{Daemon, stop_signal};
 use crate::id::AgentId;
 use crate::identity::token::OPERATOR_TOKEN;
@@ -60,7 +60,12 @@ fn repo(name: &str) -> anyhow::Result<RepoName> {
 }
 
 fn serve_args(args: &DemoArgs, data: &Path) -> ServeArgs {
-    ServeArgs { journal_segment_mib: 8, forge: None, ..ServeArgs::usual(data, args.listen) }
+    ServeArgs {
+        journal_segment_mib: 8,
+        forge: None,
+        github: GitHubArgs::default(),
+        ..ServeArgs::usual(data, args.listen)
+    }
 }
 
 async fn agent_options(daemon: &Daemon, temporary: &Path) -> anyhow::Result<AgentOptions> {

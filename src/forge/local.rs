@@ -6,11 +6,9 @@ use std::time::Duration;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-use super::Code;
+use super::{Code, NewCode, PREFIX};
 use crate::id::ProjectId;
 
-/// What a project's repository is named by.
-pub const PREFIX: &str = "mrx-";
 /// A folder is looked at again this long after something changed in it: a repository is made in several steps.
 const SETTLE: Duration = Duration::from_millis(200);
 /// And at least this often, in case the kernel dropped a notice.
@@ -25,30 +23,30 @@ pub struct LocalForge {
 /// Why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use the forge's folder {}: {cause}", folder.display())]
-pub struct ForgeError {
+pub struct LocalForgeError {
     folder: PathBuf,
     cause: String,
 }
 
 impl LocalForge {
     /// The forge in this folder, which is made if it is not there.
-    pub fn open(folder: &Path) -> Result<Self, ForgeError> {
+    pub fn open(folder: &Path) -> Result<Self, LocalForgeError> {
         let failed =
-            |error: std::io::Error| ForgeError { folder: folder.to_owned(), cause: error.to_string() };
+            |error: std::io::Error| LocalForgeError { folder: folder.to_owned(), cause: error.to_string() };
         std::fs::create_dir_all(folder).map_err(failed)?;
         Ok(Self { folder: folder.canonicalize().map_err(failed)? })
     }
 
     /// The projects there are now, by name. A repository that cannot be read is passed over and said so.
-    pub fn list(&self) -> Result<Vec<Code>, ForgeError> {
+    pub fn list(&self) -> Result<Vec<Code>, LocalForgeError> {
         let entries = std::fs::read_dir(&self.folder).map_err(|error| self.error(&error.to_string()))?;
         let mut found: Vec<Code> = entries.filter_map(|entry| code_at(&entry.ok()?.path())).collect();
-        found.sort_by(|a, b| a.project.cmp(&b.project));
+        found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
     }
 
     /// Says `()` whenever the folder may have changed, and now and then anyway. Ends when nobody listens.
-    pub async fn watch(&self, changed: mpsc::Sender<()>) -> Result<(), ForgeError> {
+    pub async fn watch(&self, changed: mpsc::Sender<()>) -> Result<(), LocalForgeError> {
         let (notice, mut notices) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |_| {
             // A notice that waits already says the same.
@@ -69,8 +67,22 @@ impl LocalForge {
         }
     }
 
-    fn error(&self, cause: &str) -> ForgeError {
-        ForgeError { folder: self.folder.clone(), cause: cause.to_owned() }
+    /// Makes a repository, or shows the one of this name that is there.
+    pub fn create(&self, new: &NewCode) -> Result<Code, LocalForgeError> {
+        let path = self.folder.join(format!("{}.git", new.name));
+        if !path.exists() {
+            // Under another name first: who lists the folder meanwhile must not find half a repository.
+            let beside = self.folder.join(format!(".{}.new", new.name));
+            let mut options = git2::RepositoryInitOptions::new();
+            options.bare(true).initial_head("main").external_template(false);
+            git2::Repository::init_opts(&beside, &options).map_err(|error| self.error(error.message()))?;
+            std::fs::rename(&beside, &path).map_err(|error| self.error(&error.to_string()))?;
+        }
+        code_at(&path).ok_or_else(|| self.error(&format!("{} is no bare repository", path.display())))
+    }
+
+    fn error(&self, cause: &str) -> LocalForgeError {
+        LocalForgeError { folder: self.folder.clone(), cause: cause.to_owned() }
     }
 }
 
@@ -89,7 +101,7 @@ fn code_at(path: &Path) -> Option<Code> {
     let target = head.as_ref().and_then(|head| head.symbolic_target().ok().flatten());
     let default_branch =
         target.and_then(|name| name.strip_prefix("refs/heads/")).unwrap_or("main").to_owned();
-    Some(Code { project, url: path.to_str()?.to_owned(), default_branch })
+    Some(Code::in_folder(project, path.to_str()?, default_branch))
 }
 
 #[cfg(test)]
@@ -107,7 +119,7 @@ mod tests {
             .and_then(|forge| forge.list())
             .unwrap()
             .iter()
-            .map(|code| code.project.to_string())
+            .map(|code| code.name.to_string())
             .collect();
         assert_eq!(names, ["mrx-a", "mrx-b"]);
     }

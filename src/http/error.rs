@@ -13,11 +13,14 @@ use super::request_id;
 use crate::agent::AgentError;
 use crate::artifact::ArtifactError;
 use crate::artifact::store::StoreError;
+use crate::forge::ForgeError;
+use crate::forge::github::GitHubError;
 use crate::identity::IdentityError;
 use crate::job::JobError;
 use crate::job::lifecycle::MoveError;
 use crate::log::LogError;
 use crate::project::ProjectError;
+use crate::project::sync::SyncError;
 use crate::secret::SecretError;
 use crate::secret::token::TokenRefusal;
 use crate::state::store::EngineError;
@@ -110,6 +113,8 @@ impl IntoResponse for ApiError {
 const THROTTLED_RETRY_SECONDS: &str = "30";
 /// How long a client waits before it tries again what a full disk or a restart prevented, in seconds.
 const RETRY_AFTER_SECONDS: &str = "5";
+/// The same for what a forge's limit prevented: a secondary limit lasts a minute.
+const FORGE_RETRY_AFTER_SECONDS: &str = "60";
 
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
@@ -142,6 +147,8 @@ impl From<JobError> for ApiError {
         match error {
             JobError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "jobUnknown", message),
             JobError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
+            JobError::ProjectTrashed(_) => Self::new(StatusCode::CONFLICT, "projectTrashed", message),
+            JobError::ProjectArchived(_) => Self::new(StatusCode::CONFLICT, "projectArchived", message),
             JobError::LeaseStale { state, attempt } => {
                 Self::new(StatusCode::CONFLICT, "jobLeaseStale", message)
                     .with_details(json!({ "state": state, "attempt": attempt }))
@@ -185,9 +192,18 @@ impl From<LogError> for ApiError {
 
 impl From<ProjectError> for ApiError {
     fn from(error: ProjectError) -> Self {
+        let message = error.to_string();
         match error {
-            ProjectError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", error.to_string()),
-            ProjectError::TooManyMembers => Self::bad_request(error.to_string()),
+            ProjectError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
+            ProjectError::Exists(_) => Self::new(StatusCode::CONFLICT, "projectExists", message),
+            ProjectError::Trashed { .. } => Self::new(StatusCode::CONFLICT, "projectTrashed", message),
+            ProjectError::NotTrashed(_) => Self::new(StatusCode::CONFLICT, "projectNotTrashed", message),
+            ProjectError::Changed { found } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "projectChanged", message)
+                    .with_details(json!({ "version": found }))
+            }
+            ProjectError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
+            ProjectError::TooManyMembers => Self::bad_request(message),
             ProjectError::Engine(error) => error.into(),
         }
     }
@@ -231,6 +247,36 @@ impl From<AgentError> for ApiError {
             }
             AgentError::Disabled(_) => Self::new(StatusCode::FORBIDDEN, "agentDisabled", message),
             AgentError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<ForgeError> for ApiError {
+    fn from(error: ForgeError) -> Self {
+        let message = error.to_string();
+        match error {
+            ForgeError::Invalid(_) => Self::bad_request(message),
+            ForgeError::Stopping => EngineError::Unknown.into(),
+            ForgeError::GitHub(GitHubError::Limited(until)) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "forgeBusy", message)
+                    .with_details(json!({ "until": until }))
+                    .with_header(header::RETRY_AFTER, FORGE_RETRY_AFTER_SECONDS)
+            }
+            ForgeError::Local(_) => Self::internal(&error),
+            ForgeError::GitHub(_) => {
+                tracing::error!(request = request_id::current(), %error, "the forge failed");
+                Self::new(StatusCode::BAD_GATEWAY, "forgeFailed", message)
+                    .with_details(json!({ "problem": error.code() }))
+            }
+        }
+    }
+}
+
+impl From<SyncError> for ApiError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Forge(error) => error.into(),
+            SyncError::Project(error) => error.into(),
         }
     }
 }

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::error::{ApiError, ApiResult};
 use crate::app::App;
 use crate::bench::report::rss_mb;
+use crate::project::sync::ForgeStatus;
 
 /// That the process answers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -21,6 +22,8 @@ pub struct Health {
     status: &'static str,
     /// The program's version.
     version: &'static str,
+    /// How well the daemon knows its forge; what is wrong there does not stop jobs.
+    forge: ForgeStatus,
 }
 
 /// That jobs can be claimed.
@@ -32,8 +35,8 @@ pub struct Ready {
 
 /// `GET /health`: the process answers.
 #[utoipa::path(get, path = "/health", responses((status = 200, description = "It does", body = Health)))]
-pub async fn health() -> Json<Health> {
-    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+pub async fn health(State(app): State<App>) -> Json<Health> {
+    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), forge: app.syncer.status() })
 }
 
 /// `GET /ready`: the journal is recovered and every open job is in the queue.
@@ -81,6 +84,14 @@ pub async fn metrics(State(app): State<App>) -> ApiResult<Response> {
     gauge("jobs_held", "Jobs that an agent holds", count(app.jobs.leases().count()));
     gauge("claims_waiting", "Claims that wait for a job", count(waiting));
     gauge("projects", "Projects in the registry", count(app.projects.registry().names().len()));
+    let forge = app.syncer.status();
+    let seconds = forge.last_whole_sync.map_or(0, |time| count64(time.seconds()));
+    gauge(
+        "forge_last_whole_sync_seconds",
+        "When the forge was last seen whole, as seconds since 1970; 0 if never",
+        seconds,
+    );
+    gauge("forge_failing", "1 if the last look at the forge failed", i64::from(forge.problem.is_some()));
     gauge("repositories_open", "Repositories in memory", count(app.state.open_repositories()));
     gauge("resident_mebibytes", "Resident memory of the process", rss_mb() as i64);
     let mut text = String::new();

@@ -65,7 +65,7 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "tooLarge",
-                "the body is larger than this route takes: 1 MiB",
+                "the body is larger than this route takes",
             ),
             _ => ApiError::bad_request(format!("the body could not be read: {rejection}")),
         })

@@ -26,7 +26,7 @@ use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, identity, job, log, project, secret};
+use crate::{agent, artifact, forge, identity, job, log, project, secret};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -65,6 +65,12 @@ use crate::{agent, artifact, identity, job, log, project, secret};
         project::api::remove_member,
         project::api::list,
         project::api::get,
+        project::api::create,
+        project::api::edit,
+        project::api::trash,
+        project::api::restore,
+        project::api::sync,
+        forge::api::github,
         job::api::list,
         job::api::quarantine,
         artifact::api::list,

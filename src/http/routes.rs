@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::{events, health, openapi, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
-use crate::{agent, artifact, job, log, project, secret};
+use crate::{agent, artifact, forge, job, log, project, secret};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -32,7 +32,9 @@ pub struct Route {
 #[rustfmt::skip]
 pub fn table() -> Vec<Route> {
     use routing::{delete, get, patch, post, put};
-    use Who::{Account, Admin, AdminOrAgent, Agent, Anyone, Claimer, Deliver, Known, Manage, Person, Read, Secrets, Write};
+    use Who::{
+        Account, Admin, AdminOrAgent, Agent, Anyone, Claimer, Deliver, Developer, Known, Manage, Person, Read, Secrets, Write,
+    };
     vec![
         route(Method::GET,   "/health",                                  Anyone, get(health::health)),
         route(Method::GET,   "/ready",                                   Anyone, get(health::ready)),
@@ -63,7 +65,12 @@ pub fn table() -> Vec<Route> {
         route(Method::PUT,   "/projects/{id}/members/{user}",            Manage, put(project::api::set_member)),
         route(Method::DELETE, "/projects/{id}/members/{user}",           Manage, delete(project::api::remove_member)),
         route(Method::GET,   "/projects",                                Known,  get(project::api::list)),
+        route(Method::POST,  "/projects",                                Developer, post(project::api::create)),
         route(Method::GET,   "/projects/{id}",                           Read,   get(project::api::get)),
+        route(Method::PATCH, "/projects/{id}",                           Manage, patch(project::api::edit)),
+        route(Method::DELETE, "/projects/{id}",                          Manage, delete(project::api::trash)),
+        route(Method::POST,  "/projects/{id}/restore",                   Manage, post(project::api::restore)),
+        route(Method::POST,  "/projects/{id}/sync",                      Write,  post(project::api::sync)),
         route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::api::list)),
         route(Method::GET,   "/projects/{id}/quarantine",                Read,   get(job::api::quarantine)),
         route(Method::GET,   "/projects/{id}/artifacts",                 Read,   get(artifact::api::list)),
@@ -84,6 +91,7 @@ pub fn table() -> Vec<Route> {
         route(Method::DELETE, "/admin/secrets/{id}/{name}",              Manage, delete(secret::api::remove)),
         route(Method::GET,   "/admin/recipients",                        Admin,  get(secret::api::recipients)),
         route(Method::PUT,   "/admin/recipients",                        Admin,  put(secret::api::set_recipients)),
+        route(Method::POST,  "/webhooks/github",                         Anyone, post(forge::api::github).layer(DefaultBodyLimit::max(forge::api::DELIVERY_BYTES_MAX))),
         route(Method::GET,   "/agents",                                  Admin,  get(agent::api::list)),
     ]
 }

@@ -213,6 +213,7 @@ struct CodeView {
     responses(
         (status = 201, description = "It is queued, or was by the same request", body = Job),
         (status = 404, description = "projectUnknown"),
+        (status = 409, description = "projectArchived, projectTrashed: no jobs are made for it"),
         (status = 413, description = "tooLarge, jobTooLarge"),
     ))]
 pub async fn create(
@@ -412,7 +413,7 @@ fn claimed(app: &App, job: &Job) -> Result<Claimed, ApiError> {
         .ok_or_else(|| ApiError::new(StatusCode::CONFLICT, "jobState", "the job is not held any more"))?;
     let until = app.jobs.leases().renew(&job.job_id, &id).unwrap_or_else(|| app.clock.now());
     let code = app.projects.registry().find(&job.project_id).map(|project| CodeView {
-        url: project.repo.clone(),
+        url: project.clone_url(),
         reference: job.payload.text("ref").unwrap_or(&project.default_branch).to_owned(),
     });
     let lease = LeaseView { id, until, seconds: LEASE_PERIOD.as_secs() };

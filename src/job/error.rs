@@ -16,6 +16,16 @@ pub enum JobError {
     /// There is no such project.
     #[error("there is no project {0}; its repository must be one of the forge's, with the configured prefix")]
     UnknownProject(ProjectId),
+    /// The project is in the trash: no jobs are made for it.
+    #[error(
+        "the project {0} is in the trash, so no jobs are made for it; POST /projects/{0}/restore brings it back"
+    )]
+    ProjectTrashed(ProjectId),
+    /// The forge takes no more changes to the project's code.
+    #[error(
+        "the repository of {0} is archived on the forge, so no jobs are made for it; unarchive it there first"
+    )]
+    ProjectArchived(ProjectId),
     /// The caller's lease is not the job's: the job was given up or is another agent's now, and the caller must stop.
     #[error("the lease is not the job's any more: the job is {state}, attempt {attempt}; stop working on it")]
     LeaseStale {

@@ -115,8 +115,13 @@ impl Jobs {
         actor: Actor,
         request: Option<RequestKey>,
     ) -> Result<Done<Arc<Job>>, JobError> {
-        if self.registry.find(&new.project).is_none() {
-            return Err(JobError::UnknownProject(new.project));
+        match self.registry.find(&new.project) {
+            None => return Err(JobError::UnknownProject(new.project)),
+            Some(project) if project.trashed_at.is_some() => {
+                return Err(JobError::ProjectTrashed(new.project));
+            }
+            Some(project) if project.archived => return Err(JobError::ProjectArchived(new.project)),
+            Some(_) => {}
         }
         let now = self.clock.now();
         let repo = RepoName::Project(new.project.clone());
@@ -270,7 +275,8 @@ impl Jobs {
         };
         match self.state.change(&RepoName::Project(project), decide).await {
             Ok(done) => Ok(Some(done)),
-            Err(JobError::Move(_) | JobError::Unknown(_)) => {
+            // Also where its project was removed meanwhile.
+            Err(JobError::Move(_) | JobError::Unknown(_) | JobError::Engine(EngineError::NoRepo(_))) => {
                 self.queue.withdraw(&reservation.entry().job);
                 Ok(None)
             }
@@ -334,6 +340,8 @@ impl Jobs {
             match self.happen(id, event, Actor::daemon(), Some(lease)).await {
                 // The agent was quicker: it reported or lost the job meanwhile.
                 Ok(_) | Err(JobError::Move(_) | JobError::LeaseStale { .. } | JobError::Unknown(_)) => {}
+                // Its project was removed, and the lease with it.
+                Err(JobError::Engine(EngineError::NoRepo(_))) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -134,4 +134,10 @@ impl Projection for OpenJobs {
     fn is_busy(&self) -> bool {
         !self.jobs.is_empty()
     }
+
+    /// A repository with open jobs leaves memory only when it is removed, and its jobs with it.
+    fn unload(&mut self) {
+        let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
+        ids.iter().for_each(|id| self.drop_job(id));
+    }
 }

@@ -3,7 +3,7 @@
 //! The queue is memory only, fed by the files of pending jobs. A job taken from it is *reserved*: nobody else is
 //! offered it until it was claimed, or the reservation is dropped and it is offered again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -113,6 +113,8 @@ struct Lines {
     /// When a project was last served, counted in jobs handed out: the one that waited longest goes first.
     turns: HashMap<ProjectId, u64>,
     turn: u64,
+    /// Projects whose jobs are not handed out for now.
+    paused: HashSet<ProjectId>,
     waiting: Vec<Waiter>,
     next_waiter: u64,
 }
@@ -171,6 +173,16 @@ impl Queue {
     /// A job does not wait any more: it was claimed, ended, or is gone.
     pub fn withdraw(&self, job: &JobId) {
         self.0.lock().remove(job);
+    }
+
+    /// Keeps a project's jobs in the queue without handing them out, or hands them out again.
+    pub fn pause(&self, project: &ProjectId, is_paused: bool) {
+        let mut lines = self.0.lock();
+        if is_paused {
+            lines.paused.insert(project.clone());
+        } else if lines.paused.remove(project) {
+            lines.serve_waiting(self);
+        }
     }
 
     /// Takes the job that is next for such an agent.
@@ -238,7 +250,9 @@ impl Lines {
                 break;
             }
             if offer.meets(needs) {
-                let first = line.order.iter().find(|(_, _, project)| offer.may_work_for(project));
+                let is_open =
+                    |project: &ProjectId| offer.may_work_for(project) && !self.paused.contains(project);
+                let first = line.order.iter().find(|(_, _, project)| is_open(project));
                 let better = first.filter(|first| best.is_none_or(|(_, found)| *first < found));
                 best = better.map(|first| (priority.0, first)).or(best);
             }
@@ -406,6 +420,19 @@ mod tests {
         queue.withdraw(&reservation.entry().job);
         drop(reservation);
         assert!(queue.take(&Offer::default()).is_none(), "a claimed job does not come back");
+    }
+
+    #[test]
+    fn a_paused_projects_jobs_wait_and_then_go_to_whoever_waits() {
+        let (queue, mut made) = (Queue::default(), made());
+        let (held, other) = (made.entry("mrx-a", 9, &[]), made.entry("mrx-b", 0, &[]));
+        queue.pause(&held.project, true);
+        queue.offer(held.clone());
+        queue.offer(other.clone());
+        assert_eq!(taken(&queue, &Offer::default()), [other.job]);
+        let mut waits = queue.wait(Offer::default());
+        queue.pause(&held.project, false);
+        assert_eq!(waits.job.try_recv().unwrap().entry().job, held.job);
     }
 
     #[tokio::test]

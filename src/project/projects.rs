@@ -1,21 +1,22 @@
 //! Every change of projects: what the forge shows becomes commits of the registry and state repositories.
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::edit::ProjectEdit;
+use super::listing::{self, Step};
 use super::registry::Registry;
 use super::types::{Project, ProjectFile, ProjectState};
 use crate::clock::{Clock, Time};
-use crate::forge::Code;
-use crate::id::{ProjectId, UserName};
+use crate::forge::{Code, ForgeKind};
+use crate::id::ProjectId;
 use crate::identity::Member;
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::repo::{Decision, View};
 use crate::state::store::{Done, EngineError, State};
 use crate::state::template;
-
-/// Members of one project: its file stays small, and a team is smaller.
-const MEMBERS_MAX: usize = 500;
+use crate::state::yaml::BadFile;
 
 /// Why a project was not found or changed.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +25,31 @@ pub enum ProjectError {
     #[error("there is no project {0}; its repository must be one of the forge's, with the configured prefix")]
     Unknown(ProjectId),
     /// It has as many members as it may.
-    #[error("a project has at most {MEMBERS_MAX} members")]
+    #[error("a project has at most 500 members")]
     TooManyMembers,
+    /// There is one of this name already.
+    #[error("there is a project {0} already")]
+    Exists(ProjectId),
+    /// It is in the trash.
+    #[error("the project {id} is in the trash since {since}; POST /projects/{id}/restore brings it back")]
+    Trashed {
+        /// The project.
+        id: ProjectId,
+        /// Since when.
+        since: Time,
+    },
+    /// It is not in the trash.
+    #[error("the project {0} is not in the trash")]
+    NotTrashed(ProjectId),
+    /// The caller knows another version of the project than there is.
+    #[error("the project has changed: its version is {found}")]
+    Changed {
+        /// The version now.
+        found: String,
+    },
+    /// The file in the project's state is none.
+    #[error(transparent)]
+    Bad(#[from] BadFile),
     /// The engine did not make the change.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -34,15 +58,17 @@ pub enum ProjectError {
 /// The projects. A clone is the same.
 #[derive(Clone)]
 pub struct Projects {
-    state: State,
-    clock: Clock,
-    registry: Registry,
+    pub(super) state: State,
+    pub(super) clock: Clock,
+    pub(super) registry: Registry,
+    /// Held while a project is made or removed, so that no removal meets a new project of the same name.
+    pub(super) making: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Projects {
     /// Over this state; `registry` is filled by its projection.
     pub fn new(state: State, clock: Clock, registry: Registry) -> Self {
-        Self { state, clock, registry }
+        Self { state, clock, registry, making: Arc::default() }
     }
 
     /// The projects in memory.
@@ -61,39 +87,129 @@ impl Projects {
         self.state.create(&RepoName::Platform, first).await.map(|_| ())
     }
 
-    /// Takes in what the forge shows: new projects, changed ones, and those it no longer has.
-    pub async fn sync(&self, found: &[Code]) -> Result<(), ProjectError> {
-        for code in found {
-            self.take_in(code).await?;
+    /// Takes in what the forge shows: new projects and changed ones. If the listing is whole, what `is_gone` is marked as
+    /// missing; nothing is concluded from a listing that is not.
+    pub async fn sync(
+        &self,
+        kind: ForgeKind,
+        found: &[Code],
+        is_gone: &BTreeSet<ProjectId>,
+    ) -> Result<(), ProjectError> {
+        let (known, removed) = (self.registry.all(), self.registry.removed());
+        for (id, code) in listing::assign(kind, &known, &removed, found) {
+            self.take_in(kind, &id, code).await?;
         }
-        for id in self.registry.names() {
-            if !found.iter().any(|code| code.project == id) {
-                self.mark(&id, ProjectState::Missing).await?;
-            }
+        for id in is_gone {
+            self.commit_step(id, Actor::daemon(), |known, now| listing::miss(known?, now)).await?;
         }
         Ok(())
     }
 
+    /// The projects of this forge that a whole listing lacks.
+    pub fn lacking(&self, kind: ForgeKind, found: &[Code]) -> Vec<Arc<Project>> {
+        let numbers: HashSet<u64> = found.iter().filter_map(|code| code.repository_id).collect();
+        let names: HashSet<&ProjectId> = found.iter().map(|code| &code.name).collect();
+        let is_found = |project: &Project| match project.forge.repository_id {
+            Some(number) => numbers.contains(&number),
+            None => names.contains(&project.project_id),
+        };
+        let mut lacking = self.registry.all();
+        lacking.retain(|project| {
+            project.forge.kind == kind && project.state == ProjectState::Active && !is_found(project)
+        });
+        lacking
+    }
+
+    /// Makes a repository that was just created, or found by its name, a project; also one that was removed before. Who made
+    /// it is its owner.
+    pub async fn register(
+        &self,
+        kind: ForgeKind,
+        code: &Code,
+        owner: Option<Member>,
+        actor: Actor,
+    ) -> Result<Done<Arc<Project>>, ProjectError> {
+        let _alone = self.making.lock().await;
+        let removed: Vec<_> =
+            self.registry.removed().into_iter().filter(|removed| !listing::is_of(removed, code)).collect();
+        let assigned = listing::assign(kind, &self.registry.all(), &removed, std::slice::from_ref(code));
+        let Some((id, _)) = assigned.into_iter().next() else {
+            return Err(ProjectError::Exists(code.name.clone()));
+        };
+        if self.registry.find(&id).is_some() {
+            return Err(ProjectError::Exists(id));
+        }
+        self.finish_removal(&id).await?;
+        if !self.state.exists(&RepoName::Project(id.clone())) {
+            self.create_state(&id).await?;
+        }
+        let now = self.clock.now();
+        let decide = |_: &mut View<'_>| -> Result<_, ProjectError> {
+            let step = listing::take_in(kind, &id, code, self.registry.find(&id).as_deref(), now);
+            let Some(step) = step.filter(|step| step.event == "project.found") else {
+                return Err(ProjectError::Exists(id.clone()));
+            };
+            let project = Arc::new(Project { members: owner.into_iter().collect(), ..step.project });
+            let mut change =
+                registry_change(project.clone(), &format!("made for {}", code.url), "project.found", actor);
+            change.edits.extend(self.registry.find_removed(&id).map(|_| Edit::remove(layout::removed(&id))));
+            Ok(Decision::commit(change, project))
+        };
+        self.state.change(&RepoName::Platform, decide).await
+    }
+
+    /// Changes what people say of a project; `only_if` is the version that the caller knows.
+    pub async fn edit(
+        &self,
+        id: &ProjectId,
+        edit: &ProjectEdit,
+        only_if: Option<&str>,
+        actor: Actor,
+    ) -> Result<Done<Arc<Project>>, ProjectError> {
+        let now = self.clock.now();
+        let decide = |_: &mut View<'_>| -> Result<_, ProjectError> {
+            let known = self.get(id)?;
+            if let Some(trashed) = known.trashed_at {
+                return Err(ProjectError::Trashed { id: id.clone(), since: trashed });
+            }
+            check_version(&known, only_if)?;
+            let mut next = edit.applied_to(&known);
+            if next == *known {
+                return Ok(Decision::nothing(known));
+            }
+            next.updated_at = now;
+            let next = Arc::new(next);
+            Ok(Decision::commit(registry_change(next.clone(), "edited", "project.edited", actor), next))
+        };
+        self.state.change(&RepoName::Platform, decide).await
+    }
+
     /// The state repository comes first, so a project in the registry always has one.
-    async fn take_in(&self, code: &Code) -> Result<(), ProjectError> {
-        let id = &code.project;
+    async fn take_in(&self, kind: ForgeKind, id: &ProjectId, code: &Code) -> Result<(), ProjectError> {
+        let step = |known: Option<&Project>, now| listing::take_in(kind, id, code, known, now);
+        if step(self.registry.find(id).as_deref(), self.clock.now()).is_none() {
+            return Ok(());
+        }
         if !self.state.exists(&RepoName::Project(id.clone())) || self.registry.find(id).is_none() {
             self.create_state(id).await?;
         }
+        self.commit_step(id, Actor::daemon(), step).await
+    }
+
+    /// Decides on the entry as it is now, and commits what came of it.
+    async fn commit_step(
+        &self,
+        id: &ProjectId,
+        actor: Actor,
+        step: impl Fn(Option<&Project>, Time) -> Option<Step>,
+    ) -> Result<(), ProjectError> {
         let now = self.clock.now();
         let decide = |_: &mut View<'_>| -> Result<Decision<()>, EngineError> {
-            let known = self.registry.find(id);
-            let project = project_of(code, known.as_deref(), now);
-            let same = known.as_deref().is_some_and(|known| {
-                (&known.repo, &known.default_branch, known.state)
-                    == (&project.repo, &project.default_branch, project.state)
-            });
-            if same {
+            let Some(step) = step(self.registry.find(id).as_deref(), now) else {
                 return Ok(Decision::nothing(()));
-            }
-            let (what, event) =
-                if known.is_some() { ("changed", "project.changed") } else { ("found", "project.found") };
-            Ok(Decision::commit(registry_change(project, what, event), ()))
+            };
+            let change = registry_change(Arc::new(step.project), &step.what, step.event, actor);
+            Ok(Decision::commit(change, ()))
         };
         self.state.change(&RepoName::Platform, decide).await?;
         Ok(())
@@ -106,94 +222,28 @@ impl Projects {
         let first = change(&format!("project {id}: created"), "project.created", edits);
         self.state.create(&RepoName::Project(id.clone()), first).await.map(|_| ())
     }
+}
 
-    /// Gives somebody a right in the project; the first is its owner.
-    pub async fn set_member(
-        &self,
-        id: &ProjectId,
-        member: Member,
-        actor: Actor,
-    ) -> Result<Done<Arc<Project>>, ProjectError> {
-        let what = format!("{} may {}", member.user, member.right);
-        self.change_members(id, what, actor, |members| {
-            match members.iter_mut().find(|known| known.user == member.user) {
-                Some(known) => known.right = member.right,
-                None => members.push(member),
-            }
-        })
-        .await
-    }
-
-    /// Takes somebody's right in the project.
-    pub async fn remove_member(
-        &self,
-        id: &ProjectId,
-        user: &UserName,
-        actor: Actor,
-    ) -> Result<Done<Arc<Project>>, ProjectError> {
-        let what = format!("{user} is no member any more");
-        self.change_members(id, what, actor, |members| members.retain(|member| member.user != *user)).await
-    }
-
-    async fn change_members(
-        &self,
-        id: &ProjectId,
-        what: String,
-        actor: Actor,
-        change: impl FnOnce(&mut Vec<Member>),
-    ) -> Result<Done<Arc<Project>>, ProjectError> {
-        let now = self.clock.now();
-        let decide = |_: &mut View<'_>| -> Result<_, ProjectError> {
-            let known = self.get(id)?;
-            let mut project = (*known).clone();
-            change(&mut project.members);
-            if project.members == known.members {
-                return Ok(Decision::nothing(known));
-            }
-            if project.members.len() > MEMBERS_MAX {
-                return Err(ProjectError::TooManyMembers);
-            }
-            let project = Arc::new(Project { updated_at: now, ..project });
-            let change =
-                Change { actor, ..registry_change((*project).clone(), &what, "project.membersChanged") };
-            Ok(Decision::commit(change, project))
-        };
-        self.state.change(&RepoName::Platform, decide).await
-    }
-
-    async fn mark(&self, id: &ProjectId, state: ProjectState) -> Result<(), ProjectError> {
-        let now = self.clock.now();
-        let decide = |_: &mut View<'_>| -> Result<Decision<()>, EngineError> {
-            let Some(known) = self.registry.find(id).filter(|known| known.state != state) else {
-                return Ok(Decision::nothing(()));
-            };
-            let project = Project { state, updated_at: now, ..(*known).clone() };
-            Ok(Decision::commit(registry_change(project, "no longer on the forge", "project.missing"), ()))
-        };
-        self.state.change(&RepoName::Platform, decide).await?;
-        Ok(())
+pub(super) fn check_version(known: &Project, only_if: Option<&str>) -> Result<(), ProjectError> {
+    let found = known.version();
+    match only_if {
+        Some(wanted) if wanted != found => Err(ProjectError::Changed { found }),
+        _ => Ok(()),
     }
 }
 
-fn project_of(code: &Code, known: Option<&Project>, now: Time) -> Project {
-    Project {
-        project_id: code.project.clone(),
-        repo: code.url.clone(),
-        default_branch: code.default_branch.clone(),
-        state: ProjectState::Active,
-        members: known.map_or_else(Vec::new, |known| known.members.clone()),
-        created_at: known.map_or(now, |known| known.created_at),
-        updated_at: now,
-    }
-}
-
-fn registry_change(project: Project, what: &str, event: &'static str) -> Change {
+pub(super) fn registry_change(
+    project: Arc<Project>,
+    what: &str,
+    event: &'static str,
+    actor: Actor,
+) -> Change {
     let subject = format!("project {}: {what}", project.project_id);
     let path = layout::project(&project.project_id);
-    change(&subject, event, vec![Edit::put(path, Arc::new(project))])
+    Change { actor, ..change(&subject, event, vec![Edit::put(path, project)]) }
 }
 
-fn change(subject: &str, event: &'static str, edits: Vec<Edit>) -> Change {
+pub(super) fn change(subject: &str, event: &'static str, edits: Vec<Edit>) -> Change {
     Change {
         branch: STATE_REF.into(),
         subject: subject.to_owned(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::types::Project;
+use super::types::{Project, Removed};
+use crate::forge::ForgeKind;
 use crate::id::{ProjectId, ProjectTag};
 use crate::state::edit::{Edit, Projection};
 use crate::state::layout;
@@ -18,6 +19,7 @@ pub struct Registry(Arc<RwLock<Known>>);
 struct Known {
     projects: BTreeMap<ProjectId, Arc<Project>>,
     tags: HashMap<ProjectTag, Vec<ProjectId>>,
+    removed: BTreeMap<ProjectId, Arc<Removed>>,
 }
 
 impl Registry {
@@ -46,6 +48,30 @@ impl Registry {
             .collect()
     }
 
+    /// All projects.
+    pub fn all(&self) -> Vec<Arc<Project>> {
+        self.0.read().projects.values().cloned().collect()
+    }
+
+    /// The project of the forge's repository with this number.
+    pub fn of_repository(&self, kind: ForgeKind, number: u64) -> Option<ProjectId> {
+        let known = self.0.read();
+        let is_it = |project: &&Arc<Project>| {
+            project.forge.kind == kind && project.forge.repository_id == Some(number)
+        };
+        known.projects.values().find(is_it).map(|project| project.project_id.clone())
+    }
+
+    /// What is left of removed projects.
+    pub fn removed(&self) -> Vec<Arc<Removed>> {
+        self.0.read().removed.values().cloned().collect()
+    }
+
+    /// What is left of the removed project of this name.
+    pub fn find_removed(&self, id: &ProjectId) -> Option<Arc<Removed>> {
+        self.0.read().removed.get(id).cloned()
+    }
+
     /// All names.
     pub fn names(&self) -> Vec<ProjectId> {
         self.0.read().projects.keys().cloned().collect()
@@ -57,30 +83,48 @@ impl Registry {
     }
 }
 
-/// The projection that fills a [`Registry`].
-pub struct Registered(pub Registry);
+/// Called when an entry has changed: with the project, or `None` if it is no more.
+pub type OnEntry = Box<dyn Fn(&ProjectId, Option<&Project>) + Send>;
+
+/// The projection that fills a [`Registry`], and tells whoever must know of a changed entry.
+pub struct Registered {
+    /// What it fills.
+    pub registry: Registry,
+    /// Whom it tells.
+    pub on_entry: OnEntry,
+}
 
 impl Projection for Registered {
     fn lives_from(&self) -> &'static [&'static str] {
-        &[layout::PROJECTS]
+        &[layout::PROJECTS, layout::REMOVED_PROJECTS]
     }
 
     fn apply(&mut self, edit: &Edit) {
         let Ok(id) = layout::stem(edit.path()).parse::<ProjectId>() else { return };
-        let mut known = self.0.0.write();
+        if edit.path() == layout::removed(&id) {
+            return self.apply_removed(id, edit);
+        }
+        let mut known = self.registry.0.write();
         match edit.entity::<Project>() {
             Ok(Some(project)) if project.project_id == id => {
                 let tagged = known.tags.entry(id.tag()).or_default();
                 if !tagged.contains(&id) {
                     tagged.push(id.clone());
                 }
-                known.projects.insert(id, project);
+                known.projects.insert(id.clone(), project.clone());
+                drop(known);
+                (self.on_entry)(&id, Some(&project));
             }
             Ok(Some(project)) => {
                 tracing::error!(path = edit.path(), says = %project.project_id, "a project's file names another project and is passed over");
             }
             Ok(None) => {
                 known.projects.remove(&id);
+                if let Some(tagged) = known.tags.get_mut(&id.tag()) {
+                    tagged.retain(|known| *known != id);
+                }
+                drop(known);
+                (self.on_entry)(&id, None);
             }
             Err(bad) => tracing::error!(%bad, "a project's file is passed over"),
         }
@@ -88,5 +132,20 @@ impl Projection for Registered {
 
     fn is_busy(&self) -> bool {
         true
+    }
+}
+
+impl Registered {
+    fn apply_removed(&mut self, id: ProjectId, edit: &Edit) {
+        let mut known = self.registry.0.write();
+        match edit.entity::<Removed>() {
+            Ok(Some(removed)) => {
+                known.removed.insert(id, removed);
+            }
+            Ok(None) => {
+                known.removed.remove(&id);
+            }
+            Err(bad) => tracing::error!(%bad, "the file of a removed project is passed over"),
+        }
     }
 }

@@ -136,6 +136,6 @@ mod tests {
         assert_eq!(SecretKind::of(&"signing-key".parse().unwrap()), SecretKind::Named);
         assert_eq!("platform".parse(), Ok(Scope::Platform));
         assert_eq!("mrx-a".parse(), Ok(Scope::Project("mrx-a".parse().unwrap())));
-        assert!(!PLATFORM.starts_with(crate::forge::local::PREFIX), "the word cannot be a project's name");
+        assert!(!PLATFORM.starts_with(crate::forge::PREFIX), "the word cannot be a project's name");
     }
 }

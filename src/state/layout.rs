@@ -38,8 +38,12 @@ pub const INVITES: &str = "invites";
 pub const THROTTLES: &str = "throttles";
 /// The folder of claim secrets' hashes, in the platform's repository.
 pub const CLAIM_SECRETS: &str = "claim-secrets";
+/// The folder of what is left of removed projects, in the platform's repository.
+pub const REMOVED_PROJECTS: &str = "removed";
 /// The file about a project, in its own repository.
 pub const PROJECT_FILE: &str = "project.yaml";
+/// What the forge has told of a project's code, in the project's repository.
+pub const CODE_FILE: &str = "code.yaml";
 
 /// A repository of state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -132,6 +136,11 @@ impl DataFolder {
         self.0.join("repos")
     }
 
+    /// Repositories on their way out, and up to which record of the journal each is gone.
+    pub fn removed(&self) -> PathBuf {
+        self.repos().join("removed")
+    }
+
     /// A bare repository.
     pub fn repo(&self, name: &RepoName) -> PathBuf {
         self.repos().join(format!("{}.git", name.key()))
@@ -221,6 +230,11 @@ pub fn claim_secret(hash: &str) -> String {
 /// `projects/mrx-weather.yaml`.
 pub fn project(id: &ProjectId) -> String {
     format!("{PROJECTS}/{id}.yaml")
+}
+
+/// `removed/mrx-weather.yaml`.
+pub fn removed(id: &ProjectId) -> String {
+    format!("{REMOVED_PROJECTS}/{id}.yaml")
 }
 
 /// The folder of one attempt's log segments, on a log branch: `7/q/3/job-…/1`.

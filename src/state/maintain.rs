@@ -193,6 +193,18 @@ impl Upkeep {
         self.state.lock().known.entry(name.clone()).or_default().has_garbage = true;
     }
 
+    /// Forgets a repository that is to be removed; false while its packs are being folded or repacked.
+    pub(super) fn forget(&self, name: &RepoName) -> bool {
+        let Some(_tending) = self.tending.try_lock() else { return false };
+        let mut plan = self.state.lock();
+        if plan.known.get(name).is_some_and(|known| known.is_folding) {
+            return false;
+        }
+        plan.known.remove(name);
+        plan.queue.retain(|queued| queued != name);
+        true
+    }
+
     /// Whether publishing should wait for a fold that is on its way.
     pub(super) fn is_crowded(&self, name: &RepoName) -> bool {
         let plan = self.state.lock();

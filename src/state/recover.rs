@@ -3,6 +3,8 @@
 //! It needs nobody: leftovers of the killed process are removed, records already published are recognised by where
 //! their ref stands, the rest become packs again (indexed by libgit2, which checks every object), and the tips are verified.
 
+pub(super) mod removal;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
@@ -86,8 +88,13 @@ pub(super) fn replay(
 ) -> Result<Recovered, RecoverError> {
     let mut recovered = Recovered { tail: format!("{:?}", left.tail), ..Recovered::default() };
     let mut batches: BTreeMap<String, Batch> = BTreeMap::new();
+    let marks_failed = |source| RecoverError::Disk { path: folder.removed(), source };
+    let removed = removal::marks(folder).map_err(marks_failed)?;
     for record in left.records() {
         let record = record?;
+        if removed.get(&record.repo).is_some_and(|mark| record.lsn <= *mark) {
+            continue;
+        }
         recovered.records += 1;
         let full = if record.begins_pack { batches.remove(&record.repo) } else { None };
         if let Some(full) = full {
@@ -99,6 +106,7 @@ pub(super) fn replay(
         recovered.packs += u64::from(bring_in(folder, disk, clock, &repo, batch)?);
     }
     recovered.leftovers = remove_leftovers(folder)?;
+    removal::tidy(folder, &removed, left.released).map_err(marks_failed)?;
     journal.release_before(left.next_lsn);
     Ok(recovered)
 }

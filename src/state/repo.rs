@@ -86,6 +86,8 @@ pub(super) struct Inner {
     publishing: bool,
     next_publish: Instant,
     closed: bool,
+    /// It is to be removed: changes find no repository any more.
+    pub(super) leaving: bool,
     pub(super) used: Time,
 }
 
@@ -188,6 +190,7 @@ impl Repo {
             publishing: false,
             next_publish: Instant::now(),
             closed: false,
+            leaving: false,
             used: now,
         };
         inner.branch(STATE_REF, &objects)?;
@@ -320,6 +323,19 @@ impl Repo {
             inner.closed = true;
         }
         inner.closed
+    }
+
+    /// Takes the repository out of use for good; false while something of it is unpublished. From now on it takes no changes.
+    pub(super) fn close_for_good(&self) -> bool {
+        let Some(mut inner) = self.lock() else { return true };
+        inner.leaving = true;
+        let is_published = inner.draft.is_empty() && !inner.publishing;
+        if is_published {
+            self.objects.close_idle();
+            inner.projections.unload();
+            inner.closed = true;
+        }
+        is_published
     }
 
     /// The branch as it is now, for readers that take their time.

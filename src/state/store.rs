@@ -2,6 +2,7 @@
 
 mod error;
 mod read;
+mod remove;
 
 use std::collections::HashMap;
 use std::io;
@@ -287,6 +288,10 @@ impl State {
         if let Some(repo) = held.as_ref() {
             return Ok(repo.clone());
         }
+        // It may have been removed while this waited for its slot.
+        if !self.exists(&name) {
+            return Err(EngineError::NoRepo(name));
+        }
         let objects = Objects::among(self.0.folder.repo(&name), self.0.handles.clone());
         let (projections, now) = ((self.0.kinds)(&name), self.0.clock.now());
         let repo = Arc::new(Repo::load(name, objects, projections, now, self.0.journal.durable())?);
@@ -370,6 +375,9 @@ impl Engine {
         D: FnOnce(&mut View<'_>) -> Result<Decision<T>, E>,
     {
         let mut inner = repo.lock()?;
+        if inner.leaving {
+            return Some(Err(EngineError::NoRepo(repo.name.clone()).into()));
+        }
         let decide = decide.take().expect("a decision is taken once, from a repository that is open");
         let decision = match decide(&mut repo.view(&mut inner)) {
             Ok(decision) => decision,

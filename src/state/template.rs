@@ -11,6 +11,7 @@ pub const FILES: &[(&str, &str)] = &[
     (".mrx/version", include_str!("../../state-template/.mrx/version")),
     (".mrx/schema/agent.json", include_str!("../../state-template/.mrx/schema/agent.json")),
     (".mrx/schema/artifact.json", include_str!("../../state-template/.mrx/schema/artifact.json")),
+    (".mrx/schema/code.json", include_str!("../../state-template/.mrx/schema/code.json")),
     (".mrx/schema/job.json", include_str!("../../state-template/.mrx/schema/job.json")),
     (".mrx/schema/project.json", include_str!("../../state-template/.mrx/schema/project.json")),
     (".mrx/schema/recipients.json", include_str!("../../state-template/.mrx/schema/recipients.json")),

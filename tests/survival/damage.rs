@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mrx::app::{App, AppOptions};
-use mrx::forge::Code;
+use mrx::forge::{Code, ForgeKind};
 use mrx::job::JobType;
 use mrx::job::jobs::NewJob;
 use mrx::state::disk::{Disk, DiskFile, RealDisk};
@@ -68,12 +68,8 @@ async fn leave_behind(site: &Site, published: usize, journalled: usize) -> Vec<S
         ..AppOptions::new(DataFolder::new(folder.path()))
     };
     let (app, _) = App::open(options).await.unwrap();
-    let code = Code {
-        project: PROJECT.parse().unwrap(),
-        url: "/nowhere".to_owned(),
-        default_branch: "main".to_owned(),
-    };
-    app.projects.sync(&[code]).await.unwrap();
+    let code = Code::in_folder(PROJECT.parse().unwrap(), "/nowhere", "main");
+    app.projects.sync(ForgeKind::Local, &[code], &Default::default()).await.unwrap();
     let mut jobs = create(&app, published).await;
     disk.0.store(true, Ordering::SeqCst);
     jobs.extend(create(&app, journalled).await);

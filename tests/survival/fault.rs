@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mrx::app::{App, AppError, AppOptions};
-use mrx::forge::Code;
+use mrx::forge::{Code, ForgeKind};
 use mrx::id::{JobId, ProjectId};
 use mrx::job::jobs::{Claim, NewJob, Told};
 use mrx::job::lifecycle::{Outcome, Report};
@@ -116,15 +116,12 @@ fn full_project(error: &ProjectError) -> bool {
 }
 
 async fn find_projects(app: &App, answered: &Ledger) -> bool {
-    let code = |name: &str| Code {
-        project: name.parse().unwrap(),
-        url: format!("/{name}"),
-        default_branch: "main".to_owned(),
-    };
+    let code = |name: &str| Code::in_folder(name.parse().unwrap(), format!("/{name}"), "main");
     let found: Vec<Code> = PROJECTS.iter().map(|name| code(name)).collect();
-    let done = insist(full_project, || app.projects.sync(&found)).await.is_some();
+    let none = Default::default();
+    let done = insist(full_project, || app.projects.sync(ForgeKind::Local, &found, &none)).await.is_some();
     if done {
-        answered.lock().extend(found.into_iter().map(|code| Answered::Project(code.project)));
+        answered.lock().extend(found.into_iter().map(|code| Answered::Project(code.name)));
     }
     done
 }

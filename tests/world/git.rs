@@ -40,6 +40,21 @@ impl World {
         git2::Repository::open_bare(self.data().repo(&repo_name(project))).unwrap()
     }
 
+    /// Whether a project has a repository of state.
+    pub fn repository_is_there(&self, project: &str) -> bool {
+        self.data().repo(&repo_name(project)).exists()
+    }
+
+    /// Copies a project's repository into a folder, while the daemon is down.
+    pub fn copy_repository(&self, project: &str, to: &Path) {
+        copy(&self.data().repo(&repo_name(project)), to);
+    }
+
+    /// Puts it back.
+    pub fn put_repository(&self, project: &str, from: &Path) {
+        copy(from, &self.data().repo(&repo_name(project)));
+    }
+
     /// The branches of a project's repository.
     pub fn branches(&self, project: &str) -> Vec<String> {
         let repo = self.repository(project);
@@ -79,6 +94,18 @@ impl World {
         let entry = tree.get_path(Path::new(path)).ok()?;
         let blob = repo.find_blob(entry.id()).unwrap();
         Some(String::from_utf8(blob.content().to_vec()).unwrap())
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            std::fs::copy(&path, &to).unwrap();
+        }
     }
 }
 

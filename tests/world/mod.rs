@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use mrx::app::{App, AppOptions, HttpOptions};
 use mrx::clock::{Clock, Time};
+use mrx::forge::Forge;
+use mrx::forge::github::GitHub;
 use mrx::forge::local::LocalForge;
+use mrx::forge::secret::Secret;
 use mrx::http::{routes, server};
 use mrx::identity::accounts::{Policy, Registration};
 use mrx::identity::token::OPERATOR_TOKEN;
@@ -29,6 +32,8 @@ pub use listen::Listener;
 
 /// The project that stories speak of if they name none.
 pub const HELLO: &str = "mrx-hello";
+/// What GitHub signs webhooks with.
+pub const WEBHOOK_SECRET: &str = "a webhook's secret of the stories";
 /// Small segments, so that stories cross their borders; the largest append must fit into one.
 const SEGMENT_BYTES: u64 = 2 << 20;
 /// How long a world waits for what must come.
@@ -40,6 +45,9 @@ pub struct World {
     pub clock: Clock,
     /// A client for calls.
     pub http: reqwest::Client,
+    /// The forge, if it is not a folder.
+    github: Option<GitHub>,
+    webhook_secret: Option<Secret>,
     folder: tempfile::TempDir,
     running: Option<Running>,
     keys: AgentKeys,
@@ -58,23 +66,38 @@ struct Running {
 impl World {
     /// A world with one project, [`HELLO`], at ten o'clock on 20 November 2026.
     pub async fn start() -> Self {
+        let mut world = Self::prepare();
+        world.open().await;
+        world.project(HELLO).await;
+        world
+    }
+
+    /// A world whose forge is GitHub, with a secret for webhooks; both have this clock.
+    pub async fn with_github(clock: Clock, github: GitHub) -> Self {
+        let mut world = Self { clock, ..Self::prepare() };
+        world.github = Some(github);
+        world.webhook_secret = Some(Secret::from(WEBHOOK_SECRET.to_owned()));
+        world.open().await;
+        world
+    }
+
+    fn prepare() -> Self {
         // Every story installs it; the first one wins.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let start: Time = "2026-11-20T10:00:00.000Z".parse().unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let mut world = Self {
+        Self {
             clock: Clock::by_hand(start),
             http,
+            github: None,
+            webhook_secret: None,
             folder,
             running: None,
             keys: AgentKeys::default(),
             registration: Registration::Off,
             is_limited: false,
-        };
-        world.open().await;
-        world.project(HELLO).await;
-        world
+        }
     }
 
     /// Opens the data folder and serves it.
@@ -95,6 +118,8 @@ impl World {
         for _ in 0..500 {
             let options = AppOptions {
                 clock: self.clock.clone(),
+                forge: Some(self.forge()),
+                webhook_secret: self.webhook_secret.clone(),
                 journal_segment_bytes: SEGMENT_BYTES,
                 http: HttpOptions { is_unlimited: !self.is_limited, ..HttpOptions::default() },
                 policy: Policy { registration: self.registration, ..Policy::default() },
@@ -109,6 +134,11 @@ impl World {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("the folder stays locked");
+    }
+
+    fn forge(&self) -> Forge {
+        let folder = || LocalForge::open(&self.folder.path().join("forge")).unwrap();
+        self.github.clone().map_or_else(|| Forge::Local(folder()), Forge::GitHub)
     }
 
     /// Stops the daemon.
@@ -154,6 +184,17 @@ impl World {
     /// The folder that everything is in.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
+    }
+
+    /// Every file of the data folder.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let (mut folders, mut files) = (vec![self.folder.path().join("data")], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                if entry.path().is_dir() { folders.push(entry.path()) } else { files.push(entry.path()) }
+            }
+        }
+        files
     }
 
     /// The folder of artifact bytes.
@@ -226,14 +267,18 @@ impl World {
         self.look_at_forge().await;
     }
 
+    /// Whether the folder of the forge has a project's code.
+    pub fn code_is_there(&self, name: &str) -> bool {
+        self.code_of(name).join("HEAD").is_file()
+    }
+
     fn code_of(&self, name: &str) -> PathBuf {
         self.folder.path().join("forge").join(format!("{name}.git"))
     }
 
     /// Lets the daemon see what the forge has.
     pub async fn look_at_forge(&self) {
-        let forge = LocalForge::open(&self.folder.path().join("forge")).unwrap();
-        self.app().projects.sync(&forge.list().unwrap()).await.unwrap();
+        self.app().syncer.sync().await.unwrap();
     }
 
     /// Queues a job of this type for [`HELLO`]; tells its id.

@@ -136,3 +136,87 @@ async fn a_repository_that_somebody_is_about_to_open_keeps_its_place_when_it_is_
     state.close_idle();
     assert_eq!(state.open_repositories(), 0);
 }
+
+/// A copy of a data folder, as a kill at this moment would leave it.
+fn copy_of(from: &Path) -> tempfile::TempDir {
+    fn copy(from: &Path, to: &Path) {
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            let to = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                std::fs::create_dir(&to).unwrap();
+                copy(&entry.path(), &to);
+            } else {
+                std::fs::copy(entry.path(), &to).unwrap();
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    copy(from, folder.path());
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_repository_is_not_brought_back_from_the_journal() {
+    let (folder, disk, clock) = (tempfile::tempdir().unwrap(), Losing::default(), Clock::system());
+    let name = RepoName::Project("mrx-a".parse().unwrap());
+    let (state, _) = State::open(options(folder.path(), &disk, &clock)).unwrap();
+    state.create(&RepoName::Platform, change("a")).await.unwrap();
+    state.create(&name, change("a")).await.unwrap();
+    state.remove(&name).await.unwrap();
+    state.remove(&name).await.expect("one that is gone is gone");
+    let late = state.change(&name, |_: &mut View<'_>| Ok(Decision::commit(change("b"), ()))).await;
+    assert!(matches!(late, Err::<Done<()>, _>(EngineError::NoRepo(_))));
+    assert!(state.remove(&RepoName::Platform).await.is_err(), "the platform's stays");
+    let (killed, unmarked) = (copy_of(folder.path()), copy_of(folder.path()));
+    state.close();
+
+    let (state, _) = State::open(options(killed.path(), &disk, &clock)).unwrap();
+    assert!(!state.exists(&name) && state.exists(&RepoName::Platform));
+    let again = state.create(&name, change("b")).await.unwrap();
+    let killed_again = copy_of(killed.path());
+    state.close();
+    let (state, _) = State::open(options(killed_again.path(), &disk, &clock)).unwrap();
+    assert_eq!(state.read(&name, |view| view.tip()).await.unwrap(), again, "a new one of the name is whole");
+    state.close();
+
+    // The journal does hold it: without the mark it would be there again.
+    std::fs::remove_file(DataFolder::new(unmarked.path()).removed().join("mrx-a")).unwrap();
+    let (state, _) = State::open(options(unmarked.path(), &disk, &clock)).unwrap();
+    assert!(state.exists(&name));
+    state.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_in_use_is_removed_between_two_changes_and_is_not_made_again_by_them() {
+    let (folder, disk, clock) = (tempfile::tempdir().unwrap(), Losing::default(), Clock::system());
+    let name = RepoName::Project("mrx-a".parse().unwrap());
+    let (state, _) = State::open(options(folder.path(), &disk, &clock)).unwrap();
+    state.create(&RepoName::Platform, change("a")).await.unwrap();
+    state.create(&name, change("a")).await.unwrap();
+    // Writes until there is no repository any more; tells how often it did.
+    let write = async |writer: usize| {
+        for number in 0.. {
+            let file = format!("{writer}-{number}");
+            let decide = |_: &mut View<'_>| Ok(Decision::commit(change(&file), ()));
+            match state.change::<(), EngineError>(&name, decide).await {
+                Ok(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+                Err(EngineError::NoRepo(_)) => return number,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        0
+    };
+    let remove = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        state.remove(&name).await
+    };
+    let (one, two, three, removed) = tokio::join!(write(1), write(2), write(3), remove);
+    removed.unwrap();
+    assert!(one > 0 && two > 0 && three > 0);
+    assert!(!state.exists(&name) && put(&state, "b").await.is_ok(), "the others go on");
+    let killed = copy_of(folder.path());
+    state.close();
+    let (state, _) = State::open(options(killed.path(), &disk, &clock)).unwrap();
+    assert!(!state.exists(&name));
+    state.close();
+}

@@ -1,0 +1,134 @@
+//! What people may change of a project, and what comes of it. Decides only.
+
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
+
+use super::types::Project;
+use crate::forge::github::shape::is_branch;
+
+/// A title is a line.
+const TITLE_CHARS_MAX: usize = 100;
+/// A description is a few sentences.
+const DESCRIPTION_CHARS_MAX: usize = 2000;
+/// A system prompt is at most this long, so that the entry stays a small file.
+const PROMPT_CHARS_MAX: usize = 20_000;
+
+/// What is to be changed: a field that is absent stays, one that is null goes back to what it is by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProjectEdit {
+    /// What people call it, at most 100 characters.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    title: Option<Option<String>>,
+    /// What it is about, at most 2000 characters; null is what the forge says.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    description: Option<Option<String>>,
+    /// The branch that is built if a job names none; null is the forge's.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    default_branch: Option<Option<String>>,
+    /// What a chat about it begins with, at most 20,000 characters.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    system_prompt: Option<Option<String>>,
+}
+
+/// Tells null from absent.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Why a change is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadEdit {
+    /// A text is too long.
+    #[error("{field} has {found} characters, and at most {most} are kept")]
+    TooLong {
+        /// Which.
+        field: &'static str,
+        /// How long it is.
+        found: usize,
+        /// How long it may be.
+        most: usize,
+    },
+    /// A line with control characters.
+    #[error("{0} must be one line without control characters")]
+    NotALine(&'static str),
+    /// No branch.
+    #[error("{0:?} is no name of a branch")]
+    BadBranch(String),
+}
+
+impl ProjectEdit {
+    /// Refuses what no project may have.
+    pub fn check(&self) -> Result<(), BadEdit> {
+        let texts = [
+            ("title", &self.title, TITLE_CHARS_MAX),
+            ("description", &self.description, DESCRIPTION_CHARS_MAX),
+            ("systemPrompt", &self.system_prompt, PROMPT_CHARS_MAX),
+        ];
+        for (field, text, most) in texts {
+            let found = text.iter().flatten().map(|text| text.chars().count()).sum();
+            if found > most {
+                return Err(BadEdit::TooLong { field, found, most });
+            }
+        }
+        if self.title.iter().flatten().any(|title| title.chars().any(char::is_control)) {
+            return Err(BadEdit::NotALine("title"));
+        }
+        match self.default_branch.iter().flatten().find(|branch| !is_branch(branch)) {
+            Some(bad) => Err(BadEdit::BadBranch(bad.chars().take(80).collect())),
+            None => Ok(()),
+        }
+    }
+
+    /// The project as it is then.
+    pub fn applied_to(&self, known: &Project) -> Project {
+        let mut next = known.clone();
+        let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        if let Some(title) = &self.title {
+            next.title = text(title);
+        }
+        if let Some(description) = &self.description {
+            next.description = description.clone().or_else(|| known.forge.description.clone());
+        }
+        if let Some(branch) = &self.default_branch {
+            let forges = known.forge.default_branch.clone();
+            next.default_branch = branch.clone().or(forges).unwrap_or_else(|| known.default_branch.clone());
+        }
+        if let Some(prompt) = &self.system_prompt {
+            next.system_prompt = text(prompt);
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edit(json: &str) -> ProjectEdit {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn absent_is_not_null() {
+        assert_eq!(edit("{}"), ProjectEdit::default());
+        assert_eq!(edit(r#"{"title": null}"#).title, Some(None));
+        assert!(serde_json::from_str::<ProjectEdit>(r#"{"repo": "x"}"#).is_err());
+    }
+
+    #[test]
+    fn what_no_project_may_have_is_refused() {
+        assert_eq!(edit(r#"{"title": "a\nb"}"#).check(), Err(BadEdit::NotALine("title")));
+        let long = format!(r#"{{"title": "{}"}}"#, "x".repeat(101));
+        assert_eq!(edit(&long).check(), Err(BadEdit::TooLong { field: "title", found: 101, most: 100 }));
+        for bad in ["-x", "a..b", "a b", "", "x.lock"] {
+            let json = format!(r#"{{"defaultBranch": "{bad}"}}"#);
+            assert_eq!(edit(&json).check(), Err(BadEdit::BadBranch(bad.to_owned())));
+        }
+        assert_eq!(edit(r#"{"defaultBranch": "feature/x"}"#).check(), Ok(()));
+    }
+}
