@@ -23,7 +23,8 @@ use crate::identity::rate::RateLimits;
 use crate::identity::token::{self, DerivingKey, OPERATOR_TOKEN, SIGNING_KEY};
 use crate::job::Jobs;
 use crate::job::lease::Leases;
-use crate::job::open::OpenJobs;
+use crate::job::needs::Unsettled;
+use crate::job::open::{JobMemory, OpenJobs};
 use crate::job::queue::Queue;
 use crate::key_file::KeyFileError;
 use crate::log::Logs;
@@ -170,7 +171,12 @@ impl App {
     /// Opens the folder, recovering what a crash left.
     pub async fn open(options: AppOptions) -> Result<(Self, Recovered), AppError> {
         let clock = options.clock;
-        let (registry, queue, leases) = (Registry::default(), Queue::default(), Leases::new(clock.clone()));
+        let registry = Registry::default();
+        let job_memory = JobMemory {
+            queue: Queue::default(),
+            leases: Leases::new(clock.clone()),
+            unsettled: Unsettled::default(),
+        };
         let (known_agents, known, known_secrets) =
             (KnownAgents::default(), known::Known::default(), KnownSecrets::default());
         let kinds = kinds(Memory {
@@ -178,8 +184,7 @@ impl App {
             agents: known_agents.clone(),
             identity: known.clone(),
             secrets: known_secrets.clone(),
-            queue: queue.clone(),
-            leases: leases.clone(),
+            jobs: job_memory.clone(),
         });
         let issuers = Issuers::read(options.issuers.as_deref(), clock.clone()).map_err(AppError::Issuers)?;
         let (state, recovered) = State::open(Options {
@@ -197,7 +202,7 @@ impl App {
             None => Forge::Local(LocalForge::open(&state.folder().forge())?),
         };
         let syncer = Syncer::new(forge, projects.clone(), clock.clone(), options.forge_poll);
-        let jobs = Jobs::new(state.clone(), clock.clone(), registry.clone(), queue, leases);
+        let jobs = Jobs::new(state.clone(), clock.clone(), registry.clone(), job_memory);
         let logs = Logs::new(state.clone(), clock.clone(), jobs.clone());
         let store = ArtifactStore::in_folder(&state.folder().artifacts())?;
         let artifacts = Artifacts::new(state.clone(), clock.clone(), store);
@@ -243,6 +248,9 @@ impl App {
             }
             self.state.let_go(&repo);
         }
+        if let Err(error) = self.jobs.settle(usize::MAX).await {
+            tracing::error!(%error, "a job that needs others waits for the next round");
+        }
         self.ready.store(true, Ordering::Release);
     }
 
@@ -258,27 +266,27 @@ struct Memory {
     agents: KnownAgents,
     identity: known::Known,
     secrets: KnownSecrets,
-    queue: Queue,
-    leases: Leases,
+    jobs: JobMemory,
 }
 
 /// Which projections live in which repository: the one place where a subject is registered.
 fn kinds(memory: Memory) -> Kinds {
-    let Memory { registry, agents, identity, secrets, queue, leases } = memory;
+    let Memory { registry, agents, identity, secrets, jobs } = memory;
     Arc::new(move |name: &RepoName| {
         let all =
             Projections::default().with(secret::known::Registered::new(Scope::of(name), secrets.clone()));
         match name {
             RepoName::Platform => {
-                let lines = queue.clone();
+                let lines = jobs.queue.clone();
                 let on_entry = Box::new(move |id: &_, project: Option<&Project>| {
                     lines.pause(id, !project.is_some_and(Project::is_worked_on));
+                    lines.limit(id, project.and_then(|project| project.concurrency).map(usize::from));
                 });
                 all.with(Registered { registry: registry.clone(), on_entry })
                     .with(agents::Registered(agents.clone()))
                     .with(known::Registered(identity.clone()))
             }
-            RepoName::Project(id) => all.with(OpenJobs::new(id.clone(), queue.clone(), leases.clone())),
+            RepoName::Project(id) => all.with(OpenJobs::new(id.clone(), jobs.clone())),
         }
     })
 }

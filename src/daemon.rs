@@ -17,6 +17,8 @@ use crate::state::recover::Recovered;
 
 /// How often leases are looked at: a silent agent's job is given up within a second of its time.
 const EXPIRY_ROUND: Duration = Duration::from_secs(1);
+/// How often jobs are seen to whose needs have ended, if that was not done with the end itself.
+const SETTLE_ROUND: Duration = Duration::from_secs(1);
 /// How often repositories that nobody uses are closed.
 const IDLE_ROUND: Duration = Duration::from_secs(60);
 /// How often packs are folded and repositories are repacked, if that is due.
@@ -72,6 +74,9 @@ impl Daemon {
             EXPIRY_ROUND,
             |app| async move { app.jobs.expire().await.map(drop).context("expire leases") },
         );
+        self.every(SETTLE_ROUND, |app| async move {
+            app.jobs.settle(usize::MAX).await.context("look at jobs that need others")
+        });
         self.every(IDLE_ROUND, |app| async move {
             app.state.close_idle();
             Ok(())

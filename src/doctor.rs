@@ -12,7 +12,8 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::git::child::{Program, ProgramError};
 use crate::job::lease::Leases;
-use crate::job::open::OpenJobs;
+use crate::job::needs::Unsettled;
+use crate::job::open::{JobMemory, OpenJobs};
 use crate::job::queue::Queue;
 use crate::state::disk::{Disk, DiskFile};
 use crate::state::edit::{Edit, Projection};
@@ -317,7 +318,14 @@ fn rejected(name: &RepoName, repo: &Path) -> Option<Finding> {
 /// Files of open jobs that are none.
 fn quarantined(name: &RepoName, repo: &Path) -> Option<Finding> {
     let project = name.project()?;
-    let mut jobs = OpenJobs::new(project.clone(), Queue::default(), Leases::new(Clock::system()));
+    let mut jobs = OpenJobs::new(
+        project.clone(),
+        JobMemory {
+            queue: Queue::default(),
+            leases: Leases::new(Clock::system()),
+            unsettled: Unsettled::default(),
+        },
+    );
     let read = |repo: &git2::Repository| {
         let tree = repo.find_reference(STATE_REF)?.peel_to_tree()?;
         let Ok(open) = tree.get_path(Path::new(OPEN_JOBS)) else { return Ok(()) };

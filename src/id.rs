@@ -103,6 +103,10 @@ text_type!(
     Label, "a label", NAME_GRAMMAR, NAME_PATTERN, is_name
 );
 text_type!(
+    /// A group of jobs of which one is held at a time: `deploy`.
+    GroupName, "a concurrency group's name", NAME_GRAMMAR, NAME_PATTERN, is_name
+);
+text_type!(
     /// A secret, by its name within a project or the platform: `github`, `signing-key`.
     SecretName, "a secret's name", NAME_GRAMMAR, NAME_PATTERN, is_name
 );

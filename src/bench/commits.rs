@@ -10,7 +10,7 @@ use super::seed;
 use crate::app::App;
 use crate::git::child::Program;
 use crate::id::AgentId;
-use crate::job::jobs::Claim;
+use crate::job::claim::Claim;
 use crate::job::queue::Offer;
 use crate::state::layout::RepoName;
 

@@ -10,7 +10,8 @@ use super::seed;
 use super::server::Server;
 use crate::app::App;
 use crate::id::AgentId;
-use crate::job::jobs::{Claim, Told};
+use crate::job::claim::Claim;
+use crate::job::jobs::Told;
 use crate::job::lifecycle::Outcome;
 use crate::job::queue::Offer;
 

@@ -14,7 +14,7 @@ use super::seed;
 use super::server::Server;
 use crate::app::App;
 use crate::id::{AgentId, ProjectId};
-use crate::job::jobs::Claim;
+use crate::job::claim::Claim;
 use crate::job::queue::Offer;
 use crate::state::layout::{RepoName, STATE_REF};
 

@@ -11,8 +11,8 @@ use crate::app::{App, AppOptions};
 use crate::clock::Time;
 use crate::forge::{Code, ForgeKind};
 use crate::id::{IdMaker, ProjectId};
-use crate::job::jobs::{NewJob, pending as pending_of};
 use crate::job::{Job, JobState, JobType};
+use crate::job::{NewJob, pending as pending_of};
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, DataFolder, RepoName, STATE_REF};
 use crate::state::object::Object;
@@ -44,6 +44,8 @@ pub fn pending_job(ids: &IdMaker, project: &ProjectId, now: Time) -> Job {
         priority: 0,
         labels: Vec::new(),
         timeout_seconds: 3600,
+        needs: Vec::new(),
+        concurrency_group: None,
     };
     pending_of(new, ids, now)
 }

@@ -147,6 +147,7 @@ impl From<JobError> for ApiError {
         match error {
             JobError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "jobUnknown", message),
             JobError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
+            JobError::UnknownNeed(_) => Self::new(StatusCode::NOT_FOUND, "needUnknown", message),
             JobError::ProjectTrashed(_) => Self::new(StatusCode::CONFLICT, "projectTrashed", message),
             JobError::ProjectArchived(_) => Self::new(StatusCode::CONFLICT, "projectArchived", message),
             JobError::LeaseStale { state, attempt } => {
@@ -156,9 +157,16 @@ impl From<JobError> for ApiError {
             JobError::Move(MoveError::Ended(state)) => {
                 Self::new(StatusCode::CONFLICT, "jobEnded", message).with_details(json!({ "state": state }))
             }
+            JobError::Move(MoveError::Blocked) => Self::new(StatusCode::CONFLICT, "jobState", message)
+                .with_details(json!({ "state": "pending" })),
+            JobError::Move(MoveError::NotBlocked(state)) => {
+                Self::new(StatusCode::CONFLICT, "jobState", message).with_details(json!({ "state": state }))
+            }
             JobError::Move(
                 MoveError::NotPending(state) | MoveError::NotHeld(state) | MoveError::NotEnded(state),
             ) => Self::new(StatusCode::CONFLICT, "jobState", message).with_details(json!({ "state": state })),
+            // A claim takes the next job then, so nobody hears of it.
+            JobError::NoRoom => Self::new(StatusCode::CONFLICT, "jobState", message),
             JobError::Invalid(_) => Self::bad_request(message),
             JobError::CursorGone => Self::bad_request(message),
             JobError::Changed { found } => Self::new(StatusCode::PRECONDITION_FAILED, "jobChanged", message)

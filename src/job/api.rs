@@ -11,9 +11,11 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::jobs::{Claim, NewJob, Told};
+use super::claim::Claim;
+use super::jobs::Told;
 use super::lease::LEASE_PERIOD;
 use super::lifecycle::{Outcome, Report};
+use super::new::{LABELS_MAX, NewJob, TIMEOUT_SECONDS_DEFAULT, check};
 use super::queue::Offer;
 use super::types::{Failure, Job, JobState, JobType, LogSum, RequestKey};
 use crate::agent::{Agent, AgentError};
@@ -24,7 +26,7 @@ use crate::http::auth::{CallingAgent, MaybeAgent, Principal, lease_of, unauthori
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::health::check_ready;
 use crate::http::input::{Asked, Body, Named, QuietBody, request_key, version};
-use crate::id::{AgentId, JobId, Label, LeaseId, ProjectId};
+use crate::id::{AgentId, GroupName, JobId, Label, LeaseId, ProjectId};
 use crate::identity::Right;
 use crate::identity::principal::AgentCaller;
 use crate::identity::token::Token;
@@ -32,13 +34,8 @@ use crate::state::layout::RepoName;
 use crate::state::object::Object;
 use crate::state::yaml::BadFile;
 
-/// How long a job may run if nobody says, and at most, in seconds.
-const TIMEOUT_SECONDS_DEFAULT: u32 = 3600;
-const TIMEOUT_SECONDS_MAX: u32 = 7 * 24 * 3600;
 /// The longest wait of one claim, in seconds: below the idle limit of common proxies.
 const WAIT_SECONDS_MAX: u64 = 60;
-/// Labels of a job or an agent.
-const LABELS_MAX: usize = 32;
 /// How much longer than its job an agent's token lasts, so that it can report the end.
 const JOB_TOKEN_GRACE: Duration = Duration::from_secs(600);
 /// What an agent says of how far it is.
@@ -63,6 +60,11 @@ pub struct CreateBody {
     labels: Vec<Label>,
     /// How long it may run: 1 to 604800; 3600 if absent.
     timeout_seconds: Option<u32>,
+    /// Jobs of the project that must complete before it is handed out; at most 16. If one fails or is cancelled, so does it.
+    #[serde(default)]
+    needs: Vec<JobId>,
+    /// Of the project's jobs with the same group one is claimed or running at a time.
+    concurrency_group: Option<GroupName>,
 }
 
 /// The body of `POST /jobs/claim`.
@@ -212,7 +214,7 @@ struct CodeView {
 #[utoipa::path(post, path = "/jobs/create", params(AckQuery, ("Idempotency-Key" = Option<RequestKey>, Header)), request_body = CreateBody,
     responses(
         (status = 201, description = "It is queued, or was by the same request", body = Job),
-        (status = 404, description = "projectUnknown"),
+        (status = 404, description = "projectUnknown; needUnknown: the project has no such job"),
         (status = 409, description = "projectArchived, projectTrashed: no jobs are made for it"),
         (status = 413, description = "tooLarge, jobTooLarge"),
     ))]
@@ -231,53 +233,18 @@ pub async fn create(
 }
 
 fn new_job(body: CreateBody) -> Result<NewJob, ApiError> {
-    let timeout_seconds = body.timeout_seconds.unwrap_or(TIMEOUT_SECONDS_DEFAULT);
-    if !(1..=TIMEOUT_SECONDS_MAX).contains(&timeout_seconds) {
-        return Err(ApiError::bad_request(format!(
-            "timeoutSeconds is {timeout_seconds}; it can be 1 to {TIMEOUT_SECONDS_MAX}"
-        )));
-    }
-    if body.labels.len() > LABELS_MAX {
-        return Err(ApiError::bad_request(format!("a job has at most {LABELS_MAX} labels")));
-    }
-    check_payload(body.job_type, &body.payload)?;
-    Ok(NewJob {
+    let new = NewJob {
         project: body.project_id,
         kind: body.job_type,
         payload: body.payload,
         priority: body.priority,
         labels: body.labels,
-        timeout_seconds,
-    })
-}
-
-/// A build says at most which ref to build; a ref is a branch, a tag or a commit, never an option or a path.
-fn check_payload(kind: JobType, payload: &Object) -> Result<(), ApiError> {
-    if kind != JobType::Build {
-        return Ok(());
-    }
-    for name in payload.names() {
-        if !matches!(name, "ref" | "buildNumber") {
-            return Err(ApiError::bad_request(format!(
-                "the payload of a build has ref and buildNumber, not {name:?}"
-            )));
-        }
-        if payload.text(name).is_none() {
-            return Err(ApiError::bad_request(format!("{name} must be text")));
-        }
-    }
-    match payload.text("ref") {
-        Some(reference) if !is_ref(reference) => {
-            Err(ApiError::bad_request(format!("{reference:?} is no branch, tag or commit")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn is_ref(text: &str) -> bool {
-    (1..=200).contains(&text.len())
-        && !text.starts_with('-')
-        && git2::Reference::is_valid_name(&format!("refs/heads/{text}"))
+        timeout_seconds: body.timeout_seconds.unwrap_or(TIMEOUT_SECONDS_DEFAULT),
+        needs: body.needs,
+        concurrency_group: body.concurrency_group,
+    };
+    check(&new)?;
+    Ok(new)
 }
 
 /// `POST /jobs/claim`: hands an agent the next job, waiting for one if it asks to.

@@ -16,6 +16,12 @@ pub enum JobError {
     /// There is no such project.
     #[error("there is no project {0}; its repository must be one of the forge's, with the configured prefix")]
     UnknownProject(ProjectId),
+    /// A job that is needed is not there, or is another project's.
+    #[error("needs names {0}, and the project has no such job")]
+    UnknownNeed(JobId),
+    /// As many jobs as may be are held, of the project or of the job's group.
+    #[error("as many jobs of the project, or of the job's concurrencyGroup, are held as may be at once")]
+    NoRoom,
     /// The project is in the trash: no jobs are made for it.
     #[error(
         "the project {0} is in the trash, so no jobs are made for it; POST /projects/{0}/restore brings it back"

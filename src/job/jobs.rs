@@ -1,18 +1,18 @@
 //! Every change of a job: decided by [`super::lifecycle`], committed once through [`crate::state`].
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::error::JobError;
 use super::lease::{Leases, Over};
 use super::lifecycle::{self, Event, Outcome, Report};
 use super::list::{Cursor, Page, Place};
-use super::open::OpenJobs;
-use super::queue::{Offer, Queue, Reservation};
+use super::needs::Unsettled;
+use super::open::{JobMemory, OpenJobs};
+use super::queue::Queue;
 use super::turns::Turns;
-use super::types::{Job, JobState, JobType, Lease, LogSum, RequestKey};
-use crate::clock::{Clock, Time};
-use crate::id::{AgentId, IdMaker, JobId, Label, LeaseId, ProjectId};
+use super::types::{Job, JobState, LogSum};
+use crate::clock::Clock;
+use crate::id::{AgentId, IdMaker, JobId, LeaseId, ProjectId};
 use crate::project::Registry;
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
@@ -22,47 +22,17 @@ use crate::state::store::{Done, EngineError, State};
 use crate::state::tree::Entry;
 use crate::state::yaml::{self, BadFile};
 
-/// A waiting claim looks at the whole queue again at least this often, so that no missed wake-up is for ever.
-const LOOK_AGAIN: Duration = Duration::from_secs(20);
-
 /// The jobs of all projects. A clone is the same.
 #[derive(Clone)]
 pub struct Jobs {
-    state: State,
-    clock: Clock,
-    ids: Arc<IdMaker>,
-    registry: Registry,
-    queue: Queue,
-    leases: Leases,
-    turns: Turns,
-}
-
-/// A job to be made.
-pub struct NewJob {
-    /// Whose.
-    pub project: ProjectId,
-    /// What kind.
-    pub kind: JobType,
-    /// What to do.
-    pub payload: crate::state::object::Object,
-    /// Higher goes first.
-    pub priority: i8,
-    /// What its agent must offer.
-    pub labels: Vec<Label>,
-    /// How long it may run.
-    pub timeout_seconds: u32,
-}
-
-/// A claim.
-pub struct Claim {
-    /// Who claims.
-    pub agent: AgentId,
-    /// What it offers.
-    pub offer: Offer,
-    /// How long it waits for a job.
-    pub wait: Duration,
-    /// The key by which a repeated claim is known.
-    pub request: Option<RequestKey>,
+    pub(super) state: State,
+    pub(super) clock: Clock,
+    pub(super) ids: Arc<IdMaker>,
+    pub(super) registry: Registry,
+    pub(super) queue: Queue,
+    pub(super) leases: Leases,
+    pub(super) turns: Turns,
+    pub(super) unsettled: Unsettled,
 }
 
 /// A job, and where it was found.
@@ -72,6 +42,14 @@ pub struct Finding {
     pub job: Arc<Job>,
     /// Its file.
     path: String,
+}
+
+impl Finding {
+    /// An open job, which is where open jobs are.
+    pub(super) fn open(job: Arc<Job>) -> Self {
+        let path = layout::open_job(&job.job_id);
+        Self { job, path }
+    }
 }
 
 /// What an agent says in one call.
@@ -88,9 +66,11 @@ pub struct Told {
 }
 
 impl Jobs {
-    /// Over this state; `queue` and `leases` are filled by the projection [`OpenJobs`].
-    pub fn new(state: State, clock: Clock, registry: Registry, queue: Queue, leases: Leases) -> Self {
-        Self { state, clock, ids: Arc::new(IdMaker::new()), registry, queue, leases, turns: Turns::default() }
+    /// Over this state; `memory` is filled by the projection [`OpenJobs`].
+    pub fn new(state: State, clock: Clock, registry: Registry, memory: JobMemory) -> Self {
+        let (ids, turns) = (Arc::new(IdMaker::new()), Turns::default());
+        let JobMemory { queue, leases, unsettled } = memory;
+        Self { state, clock, ids, registry, queue, leases, turns, unsettled }
     }
 
     /// The names of all projects.
@@ -106,42 +86,6 @@ impl Jobs {
     /// The leases.
     pub fn leases(&self) -> &Leases {
         &self.leases
-    }
-
-    /// Makes a job that waits. The same request makes it once.
-    pub async fn create(
-        &self,
-        new: NewJob,
-        actor: Actor,
-        request: Option<RequestKey>,
-    ) -> Result<Done<Arc<Job>>, JobError> {
-        match self.registry.find(&new.project) {
-            None => return Err(JobError::UnknownProject(new.project)),
-            Some(project) if project.trashed_at.is_some() => {
-                return Err(JobError::ProjectTrashed(new.project));
-            }
-            Some(project) if project.archived => return Err(JobError::ProjectArchived(new.project)),
-            Some(_) => {}
-        }
-        let now = self.clock.now();
-        let repo = RepoName::Project(new.project.clone());
-        let job = Arc::new(pending(new, self.ids.as_ref(), now));
-        check_size(&job)?;
-        let decide = |view: &mut View<'_>| -> Result<_, JobError> {
-            let known = request.as_ref().and_then(|key| view.request(&actor.name, key.as_str()));
-            if let Some(id) = known.and_then(job_of_subject) {
-                return find(view, &id)?
-                    .ok_or(JobError::Unknown(id))
-                    .map(|found| Decision::nothing(found.job));
-            }
-            let subject = format!("job {}: pending {}", job.job_id, job.kind.word());
-            let edits = vec![Edit::put(layout::open_job(&job.job_id), job.clone())];
-            let request = request.as_ref().map(|key| key.as_str().to_owned());
-            let change =
-                Change { branch: STATE_REF.into(), subject, event: "job.created", actor, request, edits };
-            Ok(Decision::commit(change, job))
-        };
-        self.state.change(&repo, decide).await
     }
 
     /// The job with this id.
@@ -209,81 +153,6 @@ impl Jobs {
         Ok(self.state.read(&RepoName::Project(project.clone()), ask).await?)
     }
 
-    /// Hands the agent the next job it may have, waiting for one if it asked to; `None` if none came.
-    pub async fn claim(&self, claim: Claim) -> Result<Option<Done<Arc<Job>>>, JobError> {
-        let _turn = match &claim.request {
-            Some(key) => Some(self.turns.take(&claim.agent, key).await),
-            None => None,
-        };
-        if let Some(again) = self.claimed_before(&claim).await? {
-            return Ok(Some(again));
-        }
-        if let Some(job) = self.claim_ready(&claim).await? {
-            return Ok(Some(job));
-        }
-        let end = tokio::time::Instant::now() + claim.wait;
-        while tokio::time::Instant::now() < end {
-            let mut wait = self.queue.wait(claim.offer.clone());
-            let until = end.min(tokio::time::Instant::now() + LOOK_AGAIN);
-            let Ok(Ok(reservation)) = tokio::time::timeout_at(until, &mut wait.job).await else { continue };
-            if let Some(job) = self.claim_reserved(&claim, reservation).await? {
-                return Ok(Some(job));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn claimed_before(&self, claim: &Claim) -> Result<Option<Done<Arc<Job>>>, JobError> {
-        let known = claim.request.as_ref().and_then(|key| self.leases.find(&claim.agent, key));
-        let Some((id, project)) = known else { return Ok(None) };
-        let decide = |view: &mut View<'_>| -> Result<_, JobError> {
-            let is_it =
-                |job: &&Arc<Job>| job.lease.as_ref().is_some_and(|lease| lease.request == claim.request);
-            Ok(Decision::nothing(view.get::<OpenJobs>().find(&id).filter(is_it).cloned()))
-        };
-        let done = self.state.change(&RepoName::Project(project), decide).await?;
-        Ok(done.answer.map(|job| Done { answer: job, commit: done.commit, lsn: done.lsn }))
-    }
-
-    async fn claim_ready(&self, claim: &Claim) -> Result<Option<Done<Arc<Job>>>, JobError> {
-        while let Some(reservation) = self.queue.take(&claim.offer) {
-            if let Some(job) = self.claim_reserved(claim, reservation).await? {
-                return Ok(Some(job));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Claims a reserved job; `None` if it does not wait any more.
-    async fn claim_reserved(
-        &self,
-        claim: &Claim,
-        reservation: Reservation,
-    ) -> Result<Option<Done<Arc<Job>>>, JobError> {
-        let now = self.clock.now();
-        let (id, project) = (reservation.entry().job.clone(), reservation.entry().project.clone());
-        let lease =
-            Lease { id: self.ids.lease(now), request: claim.request.clone(), secrets_redeemed_at: None };
-        let event = Event::Claimed { agent: claim.agent.clone(), lease };
-        let actor = Actor { kind: "agent", name: claim.agent.as_str().into() };
-        let decide = |view: &mut View<'_>| -> Result<_, JobError> {
-            let job =
-                view.get::<OpenJobs>().find(&id).cloned().ok_or_else(|| JobError::Unknown(id.clone()))?;
-            let next = Arc::new(lifecycle::next(&job, event, now)?);
-            let path = layout::open_job(&id);
-            Ok(Decision::commit(change_of(&Finding { job, path }, &next, actor, None), next))
-        };
-        match self.state.change(&RepoName::Project(project), decide).await {
-            Ok(done) => Ok(Some(done)),
-            // Also where its project was removed meanwhile.
-            Err(JobError::Move(_) | JobError::Unknown(_) | JobError::Engine(EngineError::NoRepo(_))) => {
-                self.queue.withdraw(&reservation.entry().job);
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     /// Takes in what the agent with this lease says; tells the job as it is then. `{}` just renews the lease.
     pub async fn tell(&self, id: &JobId, lease: &LeaseId, told: Told) -> Result<Done<Arc<Job>>, JobError> {
         let now = self.clock.now();
@@ -316,6 +185,7 @@ impl Jobs {
         let project = self.project_of(id).await?;
         let done = self.state.change(&RepoName::Project(project), decide).await?;
         self.leases.renew(id, lease);
+        self.settle_some().await;
         Ok(done)
     }
 
@@ -365,7 +235,9 @@ impl Jobs {
             Ok(Decision::commit(change_of(&found, &next, actor, None), next))
         };
         let project = self.project_of(id).await?;
-        self.state.change(&RepoName::Project(project), decide).await
+        let done = self.state.change(&RepoName::Project(project), decide).await?;
+        self.settle_some().await;
+        Ok(done)
     }
 
     /// The project of a job: told by the tag in its id, and by looking where two projects share a tag.
@@ -379,36 +251,8 @@ impl Jobs {
     }
 }
 
-/// A job in its first moment.
-pub(crate) fn pending(new: NewJob, ids: &IdMaker, now: Time) -> Job {
-    Job {
-        job_id: ids.job(&new.project, now),
-        project_id: new.project,
-        kind: new.kind,
-        state: JobState::Pending,
-        priority: new.priority,
-        labels: new.labels,
-        payload: new.payload,
-        attempt: 1,
-        earlier: Vec::new(),
-        timeout_seconds: new.timeout_seconds,
-        claimed_by: None,
-        lease: None,
-        cancel_requested: false,
-        progress: None,
-        result: None,
-        failure: None,
-        log: None,
-        created_at: now,
-        updated_at: now,
-        claimed_at: None,
-        started_at: None,
-        ended_at: None,
-    }
-}
-
 /// Refuses a job whose file could not be read back: it would be lost to the queue at the next start.
-fn check_size(job: &Job) -> Result<(), JobError> {
+pub(super) fn check_size(job: &Job) -> Result<(), JobError> {
     if job.payload.is_empty() && job.result.is_none() && job.failure.is_none() {
         return Ok(());
     }
@@ -454,7 +298,7 @@ pub(crate) fn agent_of(job: &Job) -> Actor {
 }
 
 /// The commit that takes a job from one version to the next, moving its file when it ends or waits again.
-fn change_of(from: &Finding, to: &Arc<Job>, actor: Actor, request: Option<String>) -> Change {
+pub(super) fn change_of(from: &Finding, to: &Arc<Job>, actor: Actor, request: Option<String>) -> Change {
     let path = match to.ended_at {
         Some(ended) if to.state.has_ended() => layout::done_job(&to.job_id, ended),
         _ => layout::open_job(&to.job_id),
@@ -473,6 +317,7 @@ fn change_of(from: &Finding, to: &Arc<Job>, actor: Actor, request: Option<String
 fn story(from: &Job, to: &Job, actor: &Actor) -> (String, &'static str) {
     let event = match (from.state, to.state) {
         (_, JobState::Claimed) if from.state != to.state => "job.claimed",
+        (JobState::Pending, JobState::Pending) if to.needs_met_at != from.needs_met_at => "job.ready",
         (_, JobState::Pending) => "job.requeued",
         (_, JobState::Running) if from.state != to.state => "job.started",
         (_, JobState::Completed) => "job.completed",
@@ -487,6 +332,7 @@ fn story(from: &Job, to: &Job, actor: &Actor) -> (String, &'static str) {
         return (format!("{} -> {} by {}{why}", from.state, to.state, actor.name), event);
     }
     let what = match &to.progress {
+        _ if event == "job.ready" => "ready: all jobs it needs have completed".to_owned(),
         _ if event == "job.cancelRequested" => format!("cancel asked for by {}", actor.name),
         Some(progress) if to.progress != from.progress => one_line(progress),
         _ => "details changed".to_owned(),
@@ -500,14 +346,14 @@ fn one_line(text: &str) -> String {
 }
 
 /// The job that a commit's first line speaks of.
-fn job_of_subject(subject: &str) -> Option<JobId> {
+pub(super) fn job_of_subject(subject: &str) -> Option<JobId> {
     subject.strip_prefix("job ")?.split_once(':')?.0.parse().ok()
 }
 
 /// The job and its file, open or done, as the writer sees them.
 pub(crate) fn find(view: &mut View<'_>, id: &JobId) -> Result<Option<Finding>, JobError> {
     if let Some(job) = find_open(view, id)? {
-        return Ok(Some(Finding { job, path: layout::open_job(id) }));
+        return Ok(Some(Finding::open(job)));
     }
     for day in days_since(view.list(STATE_REF, layout::DONE_JOBS)?, id) {
         let path = layout::done_job_on(id, &day);

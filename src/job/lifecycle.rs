@@ -20,6 +20,10 @@ pub enum Event {
         /// With which lease.
         lease: Lease,
     },
+    /// All the jobs it needs have completed.
+    NeedsMet,
+    /// A job it needs has failed, or is gone.
+    NeedFailed(Failure),
     /// Its agent begins, or says how far it is.
     Reported(Report),
     /// Its agent ends it.
@@ -71,6 +75,12 @@ pub enum MoveError {
     /// Only a job that waits can be claimed.
     #[error("the job is {0}, and only a pending job can be claimed")]
     NotPending(JobState),
+    /// It waits for the jobs that it needs.
+    #[error("the job waits for jobs that it needs, and can be claimed when they have completed")]
+    Blocked,
+    /// It does not wait for other jobs.
+    #[error("the job is {0} and waits for no other job")]
+    NotBlocked(JobState),
     /// Nobody has the job, so nobody can report on it.
     #[error("the job is {0}: no agent holds it")]
     NotHeld(JobState),
@@ -87,7 +97,11 @@ pub fn next(job: &Job, event: Event, now: Time) -> Result<Job, MoveError> {
     use JobState::{Cancelled, Claimed, Completed, Failed, Pending, Running};
     let state = job.state;
     let next = match (state, event) {
+        (Pending, Event::Claimed { .. }) if job.is_blocked() => return Err(MoveError::Blocked),
         (Pending, Event::Claimed { agent, lease }) => claimed(job, agent, lease, now),
+        (Pending, Event::NeedsMet) if job.is_blocked() => Job { needs_met_at: Some(now), ..job.clone() },
+        (Pending, Event::NeedFailed(why)) if job.is_blocked() => ended(job, Failed, Some(why), now),
+        (_, Event::NeedsMet | Event::NeedFailed(_)) => return Err(MoveError::NotBlocked(state)),
         (_, Event::Claimed { .. }) => return Err(MoveError::NotPending(state)),
 
         (Claimed | Running, Event::Reported(report)) => reported(job, report, now),
@@ -222,6 +236,9 @@ mod tests {
             state: JobState::Pending,
             priority: 0,
             labels: Vec::new(),
+            needs: Vec::new(),
+            needs_met_at: None,
+            concurrency_group: None,
             payload: Object::default(),
             attempt: 1,
             earlier: Vec::new(),
@@ -321,6 +338,24 @@ mod tests {
         }
         let again = next(&ended, Event::Retried, at(4)).unwrap();
         assert_eq!((again.state, again.attempt, again.ended_at), (JobState::Pending, 2, None));
+    }
+
+    #[test]
+    fn a_job_with_needs_is_claimed_only_when_they_are_met_and_ends_when_one_fails() {
+        let need = IdMaker::new().job(&"mrx-a".parse().unwrap(), at(0));
+        let blocked = Job { needs: vec![need], ..pending(JobType::Build) };
+        assert_eq!(next(&blocked, claim(), at(1)), Err(MoveError::Blocked));
+        let ready = next(&blocked, Event::NeedsMet, at(1)).unwrap();
+        assert_eq!((ready.state, ready.needs_met_at), (JobState::Pending, Some(at(1))));
+        assert_eq!(next(&ready, claim(), at(2)).unwrap().state, JobState::Claimed);
+        let why = Failure { code: "needFailed".into(), message: "x".into(), details: Object::default() };
+        let failed = next(&blocked, Event::NeedFailed(why.clone()), at(1)).unwrap();
+        assert_eq!((failed.state, failed.failure.clone()), (JobState::Failed, Some(why.clone())));
+        assert!(next(&failed, Event::Retried, at(2)).unwrap().is_blocked(), "its needs are looked at again");
+        assert_eq!(
+            next(&ready, Event::NeedFailed(why), at(2)),
+            Err(MoveError::NotBlocked(JobState::Pending))
+        );
     }
 
     #[test]

@@ -1,19 +1,23 @@
 //! Jobs: work that is queued, leased to one agent, and recorded.
 //!
 //! - [`types`] says what a job is, and so what its file holds   - [`lifecycle`] decides what an event does to a job
-//! - [`queue`] decides which agent gets which job   - `turns` lets a repeated claim wait for the first   - [`lease`] knows until when a job is held
+//! - [`queue`] decides which agent gets which job   - [`claim`] hands it over   - `turns` lets a repeated claim wait for the first   - [`lease`] knows until when a job is held
 //! - [`open`] keeps a project's open jobs in memory   - [`jobs`] makes every change of a job, through [`crate::state`]
+//! - `new` makes a job   - [`needs`] decides when a job that needs others goes on
 //! - [`list`] pages through them   - [`error`] says why something was refused   - [`api`] is the HTTP side
 //!
 //! Invariant: a job has at most one lease, only a claimed or running job has one, and a lease id is never used again.
 //! Invariant: a job's file and its place in the queue agree, because the queue learns of jobs only from their files.
 
 pub mod api;
+pub mod claim;
 pub mod error;
 pub mod jobs;
 pub mod lease;
 pub mod lifecycle;
 pub mod list;
+pub mod needs;
+mod new;
 pub mod open;
 pub mod queue;
 mod turns;
@@ -21,4 +25,6 @@ pub mod types;
 
 pub use error::JobError;
 pub use jobs::{Finding, Jobs};
+pub use new::NewJob;
+pub(crate) use new::pending;
 pub use types::{Earlier, Failure, Job, JobState, JobType, LogSum};

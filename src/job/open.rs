@@ -1,29 +1,57 @@
 //! A project's open jobs in memory: what `jobs/open/` holds, handed on to the queue and the leases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::lease::Leases;
+use super::needs::Unsettled;
 use super::queue::{Entry, Queue};
 use super::types::{Job, JobState};
-use crate::id::{JobId, ProjectId};
+use crate::id::{GroupName, JobId, ProjectId};
 use crate::state::edit::{Edit, Projection};
 use crate::state::layout;
 use crate::state::yaml::BadFile;
+
+/// What the open jobs of all projects fill together. A clone is the same memory.
+#[derive(Clone)]
+pub struct JobMemory {
+    /// Those that wait for an agent.
+    pub queue: Queue,
+    /// Those that an agent has.
+    pub leases: Leases,
+    /// Those that wait for other jobs, where one of these is not open any more.
+    pub unsettled: Unsettled,
+}
 
 /// The open jobs of one project.
 pub struct OpenJobs {
     project: ProjectId,
     jobs: BTreeMap<JobId, Arc<Job>>,
     quarantined: BTreeMap<String, BadFile>,
-    queue: Queue,
-    leases: Leases,
+    /// Blocked jobs, by each of their needs.
+    dependents: HashMap<JobId, BTreeSet<JobId>>,
+    /// Held jobs, and the group of each.
+    held: HashMap<JobId, Option<GroupName>>,
+    memory: JobMemory,
 }
 
 impl OpenJobs {
     /// None yet; they arrive as edits.
-    pub fn new(project: ProjectId, queue: Queue, leases: Leases) -> Self {
-        Self { project, jobs: BTreeMap::new(), quarantined: BTreeMap::new(), queue, leases }
+    pub fn new(project: ProjectId, memory: JobMemory) -> Self {
+        Self {
+            project,
+            jobs: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
+            dependents: HashMap::new(),
+            held: HashMap::new(),
+            memory,
+        }
+    }
+
+    /// Whether one more job of this group may be held, where the project has this limit.
+    pub fn has_room(&self, limit: Option<u16>, group: Option<&GroupName>) -> bool {
+        limit.is_none_or(|limit| self.held.len() < usize::from(limit))
+            && group.is_none_or(|group| !self.held.values().any(|held| held.as_ref() == Some(group)))
     }
 
     /// The open job with this id.
@@ -57,20 +85,55 @@ impl OpenJobs {
     }
 
     fn take_in(&mut self, job: Arc<Job>) {
-        if job.state == JobState::Pending {
-            self.leases.forget(&job.job_id);
-            self.queue.offer(Entry::of(&job));
-        } else {
-            self.queue.withdraw(&job.job_id);
-            self.leases.note(&job);
+        self.unlink(&job.job_id);
+        let id = job.job_id.clone();
+        self.jobs.insert(id.clone(), job.clone());
+        if job.state != JobState::Pending {
+            self.held.insert(id, job.concurrency_group.clone());
+            self.memory.queue.hold(Entry::of(&job));
+            return self.memory.leases.note(&job);
         }
-        self.jobs.insert(job.job_id.clone(), job);
+        self.memory.leases.forget(&id);
+        if job.is_blocked() {
+            self.memory.queue.withdraw(&id);
+            self.link(&job);
+        } else {
+            self.memory.queue.offer(Entry::of(&job));
+        }
     }
 
     fn drop_job(&mut self, id: &JobId) {
-        self.queue.withdraw(id);
-        self.leases.forget(id);
+        self.unlink(id);
+        self.memory.queue.withdraw(id);
+        self.memory.leases.forget(id);
         self.jobs.remove(id);
+        for dependent in self.dependents.get(id).into_iter().flatten() {
+            self.memory.unsettled.mark(&self.project, dependent);
+        }
+    }
+
+    /// A blocked job: its needs are looked at when one of them is not open, or not any more.
+    fn link(&mut self, job: &Job) {
+        for need in &job.needs {
+            self.dependents.entry(need.clone()).or_default().insert(job.job_id.clone());
+        }
+        if job.needs.iter().any(|need| !self.jobs.contains_key(need)) {
+            self.memory.unsettled.mark(&self.project, &job.job_id);
+        }
+    }
+
+    /// Forgets what the job, as it was, is held by and waits for.
+    fn unlink(&mut self, id: &JobId) {
+        self.held.remove(id);
+        let Some(job) = self.jobs.get(id).filter(|job| job.is_blocked()) else { return };
+        for need in &job.needs {
+            if let Some(dependents) = self.dependents.get_mut(need) {
+                dependents.remove(id);
+                if dependents.is_empty() {
+                    self.dependents.remove(need);
+                }
+            }
+        }
     }
 
     /// The job an edit speaks of, if the file is where it belongs and says what it must.

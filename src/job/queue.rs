@@ -1,7 +1,10 @@
 //! Decides which agent gets which job: exclusive, by priority, fair between projects, oldest first.
 //!
 //! The queue is memory only, fed by the files of pending jobs. A job taken from it is *reserved*: nobody else is
-//! offered it until it was claimed, or the reservation is dropped and it is offered again.
+//! offered it until it was claimed, or the reservation is dropped and it is offered again. Reserved and held jobs count
+//! against the limit of their project and of their group (`busy`), so nothing is offered that there is no room for.
+
+mod busy;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use tokio::sync::oneshot;
 use super::types::{Job, JobType};
 use crate::clock::Time;
 use crate::id::{JobId, Label, ProjectId};
+use busy::{Busy, Group};
 
 /// What the queue knows of a pending job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,15 +26,17 @@ pub struct Entry {
     pub project: ProjectId,
     /// Higher goes first.
     pub priority: i8,
-    needs: Needs,
+    demand: Demand,
 }
 
-/// What an agent must be able to do; jobs that need the same stand in one line.
+/// What an agent must be able to do; jobs that ask for the same stand in one line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Needs {
+struct Demand {
     kind: JobType,
     timeout_seconds: u32,
     labels: Vec<Label>,
+    /// Jobs of one group stand in lines of their own, which are passed over while one of them is held.
+    group: Option<Group>,
 }
 
 impl Entry {
@@ -38,11 +44,12 @@ impl Entry {
     pub fn of(job: &Job) -> Self {
         let mut labels = job.labels.clone();
         labels.sort_unstable();
+        let group = job.concurrency_group.clone().map(|group| (job.project_id.clone(), group));
         Self {
             job: job.job_id.clone(),
             project: job.project_id.clone(),
             priority: job.priority,
-            needs: Needs { kind: job.kind, timeout_seconds: job.timeout_seconds, labels },
+            demand: Demand { kind: job.kind, timeout_seconds: job.timeout_seconds, labels, group },
         }
     }
 }
@@ -66,10 +73,10 @@ impl Offer {
         end.since(now).as_secs()
     }
 
-    fn meets(&self, needs: &Needs) -> bool {
-        needs.labels.iter().all(|label| self.labels.contains(label))
-            && self.types.as_ref().is_none_or(|types| types.contains(&needs.kind))
-            && self.seconds_left.is_none_or(|left| u64::from(needs.timeout_seconds) <= left)
+    fn meets(&self, demand: &Demand) -> bool {
+        demand.labels.iter().all(|label| self.labels.contains(label))
+            && self.types.as_ref().is_none_or(|types| types.contains(&demand.kind))
+            && self.seconds_left.is_none_or(|left| u64::from(demand.timeout_seconds) <= left)
     }
 
     fn may_work_for(&self, project: &ProjectId) -> bool {
@@ -104,7 +111,7 @@ impl Drop for Reservation {
 }
 
 /// A line's key: higher priority first.
-type LineKey = (std::cmp::Reverse<i8>, Needs);
+type LineKey = (std::cmp::Reverse<i8>, Demand);
 
 #[derive(Default)]
 struct Lines {
@@ -115,6 +122,10 @@ struct Lines {
     turn: u64,
     /// Projects whose jobs are not handed out for now.
     paused: HashSet<ProjectId>,
+    /// How many jobs of a project may be held at once, if that is limited.
+    limits: HashMap<ProjectId, usize>,
+    /// The reserved and held jobs.
+    busy: Busy,
     waiting: Vec<Waiter>,
     next_waiter: u64,
 }
@@ -163,6 +174,7 @@ impl Queue {
         match lines.known.get_mut(&entry.job) {
             Some(known) if known.reserved => known.entry = entry,
             _ => {
+                lines.busy.remove(&entry.job);
                 lines.remove(&entry.job);
                 lines.insert(entry);
                 lines.serve_waiting(self);
@@ -170,9 +182,33 @@ impl Queue {
         }
     }
 
-    /// A job does not wait any more: it was claimed, ended, or is gone.
+    /// An agent has the job: it does not wait any more, and takes room of its project and group.
+    pub fn hold(&self, entry: Entry) {
+        let mut lines = self.0.lock();
+        lines.remove(&entry.job);
+        lines.busy.add(&entry);
+    }
+
+    /// A job does not wait any more and is not held: it ended, waits for others, or is gone.
     pub fn withdraw(&self, job: &JobId) {
-        self.0.lock().remove(job);
+        let mut lines = self.0.lock();
+        lines.remove(job);
+        let freed = lines.busy.remove(job);
+        if freed.is_some_and(|(project, group)| group.is_some() || lines.limits.contains_key(&project)) {
+            lines.serve_waiting(self);
+        }
+    }
+
+    /// How many jobs of a project may be held at once from now on; `None` is any number.
+    pub fn limit(&self, project: &ProjectId, most: Option<usize>) {
+        let mut lines = self.0.lock();
+        let before = match most {
+            Some(most) => lines.limits.insert(project.clone(), most),
+            None => lines.limits.remove(project),
+        };
+        if before != most {
+            lines.serve_waiting(self);
+        }
     }
 
     /// Keeps a project's jobs in the queue without handing them out, or hands them out again.
@@ -213,7 +249,7 @@ impl Queue {
 impl Lines {
     fn insert(&mut self, entry: Entry) {
         let turn = self.turns.get(&entry.project).copied().unwrap_or(0);
-        let key = (std::cmp::Reverse(entry.priority), entry.needs.clone());
+        let key = (std::cmp::Reverse(entry.priority), entry.demand.clone());
         let line = self.lines.entry(key).or_default();
         line.change(&entry.project, turn, turn, |jobs| {
             jobs.insert(entry.job.clone());
@@ -231,7 +267,7 @@ impl Lines {
 
     fn leave_line(&mut self, entry: &Entry) {
         let turn = self.turns.get(&entry.project).copied().unwrap_or(0);
-        let key = (std::cmp::Reverse(entry.priority), entry.needs.clone());
+        let key = (std::cmp::Reverse(entry.priority), entry.demand.clone());
         if let Some(line) = self.lines.get_mut(&key) {
             line.change(&entry.project, turn, turn, |jobs| {
                 jobs.remove(&entry.job);
@@ -245,13 +281,14 @@ impl Lines {
     /// The next job for `offer`: of the highest priority, the project whose turn is longest ago, its oldest job.
     fn reserve_next(&mut self, offer: &Offer) -> Option<Entry> {
         let mut best: Option<(i8, &(u64, JobId, ProjectId))> = None;
-        for ((priority, needs), line) in &self.lines {
+        for ((priority, demand), line) in &self.lines {
             if best.is_some_and(|(found, _)| found > priority.0) {
                 break;
             }
-            if offer.meets(needs) {
-                let is_open =
-                    |project: &ProjectId| offer.may_work_for(project) && !self.paused.contains(project);
+            if offer.meets(demand) && !self.busy.has_group(demand) {
+                let is_open = |project: &ProjectId| {
+                    offer.may_work_for(project) && !self.paused.contains(project) && self.has_room(project)
+                };
                 let first = line.order.iter().find(|(_, _, project)| is_open(project));
                 let better = first.filter(|first| best.is_none_or(|(_, found)| *first < found));
                 best = better.map(|first| (priority.0, first)).or(best);
@@ -261,11 +298,16 @@ impl Lines {
         self.reserve(&job)
     }
 
+    fn has_room(&self, project: &ProjectId) -> bool {
+        self.limits.get(project).is_none_or(|most| self.busy.of_project(project) < *most)
+    }
+
     fn reserve(&mut self, job: &JobId) -> Option<Entry> {
         let known = self.known.get_mut(job)?;
         known.reserved = true;
         let entry = known.entry.clone();
         self.leave_line(&entry);
+        self.busy.add(&entry);
         self.served(&entry.project);
         Some(entry)
     }
@@ -283,6 +325,7 @@ impl Lines {
     fn give_back(&mut self, queue: &Queue, job: &JobId) {
         if self.known.get(job).is_some_and(|known| known.reserved) {
             let known = self.known.remove(job).expect("it was there a line above");
+            self.busy.remove(job);
             self.insert(known.entry);
             self.serve_waiting(queue);
         }
@@ -314,6 +357,7 @@ impl Lines {
     fn take_back(&mut self, mut unread: Reservation) {
         unread.is_settled = true;
         self.known.remove(&unread.entry.job);
+        self.busy.remove(&unread.entry.job);
         self.insert(unread.entry.clone());
     }
 }
@@ -343,115 +387,4 @@ impl Line {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::id::IdMaker;
-
-    struct Made(IdMaker, u64);
-    impl Made {
-        fn entry(&mut self, project: &str, priority: i8, labels: &[&str]) -> Entry {
-            self.1 += 1;
-            let project: ProjectId = project.parse().unwrap();
-            let labels = labels.iter().map(|label| label.parse().unwrap()).collect();
-            Entry {
-                job: self.0.job(&project, Time::from_millis(1_763_663_400_000 + self.1)),
-                project,
-                priority,
-                needs: Needs { kind: JobType::Build, timeout_seconds: 600, labels },
-            }
-        }
-    }
-
-    fn made() -> Made {
-        Made(IdMaker::new(), 0)
-    }
-
-    /// Takes everything, as agents that claim at once.
-    fn taken(queue: &Queue, offer: &Offer) -> Vec<JobId> {
-        let mut order = Vec::new();
-        while let Some(reservation) = queue.take(offer) {
-            order.push(reservation.entry().job.clone());
-            queue.withdraw(&reservation.entry().job);
-        }
-        order
-    }
-
-    #[test]
-    fn jobs_go_by_priority_then_in_turns_between_projects_then_by_age() {
-        let (queue, mut made) = (Queue::default(), made());
-        let entries: Vec<Entry> =
-            [("mrx-a", 0), ("mrx-a", 0), ("mrx-a", 0), ("mrx-b", 0), ("mrx-b", 0), ("mrx-c", 5)]
-                .iter()
-                .map(|(project, priority)| made.entry(project, *priority, &[]))
-                .collect();
-        entries.iter().for_each(|entry| queue.offer(entry.clone()));
-        let order = taken(&queue, &Offer::default());
-        let expected: Vec<JobId> = [5, 0, 3, 1, 4, 2].iter().map(|at| entries[*at].job.clone()).collect();
-        assert_eq!(order, expected);
-    }
-
-    #[test]
-    fn an_agent_gets_only_what_its_labels_types_projects_and_time_allow() {
-        let (queue, mut made) = (Queue::default(), made());
-        let gpu = made.entry("mrx-a", 9, &["gpu"]);
-        let plain = made.entry("mrx-b", 0, &[]);
-        queue.offer(gpu.clone());
-        queue.offer(plain.clone());
-        let other = Offer { types: Some(BTreeSet::from([JobType::Chat])), ..Offer::default() };
-        assert!(queue.take(&other).is_none());
-        let short = Offer { seconds_left: Some(599), ..Offer::default() };
-        assert!(queue.take(&short).is_none());
-        let elsewhere =
-            Offer { projects: Some(BTreeSet::from(["mrx-c".parse().unwrap()])), ..Offer::default() };
-        assert!(queue.take(&elsewhere).is_none());
-        assert_eq!(queue.take(&Offer::default()).unwrap().entry().job, plain.job);
-        let labelled = Offer { labels: BTreeSet::from(["gpu".parse().unwrap()]), ..Offer::default() };
-        assert_eq!(queue.take(&labelled).unwrap().entry().job, gpu.job);
-    }
-
-    #[test]
-    fn a_reserved_job_is_offered_again_only_when_its_reservation_is_dropped() {
-        let (queue, mut made) = (Queue::default(), made());
-        queue.offer(made.entry("mrx-a", 0, &[]));
-        let reservation = queue.take(&Offer::default()).unwrap();
-        assert!(queue.take(&Offer::default()).is_none());
-        drop(reservation);
-        let reservation = queue.take(&Offer::default()).unwrap();
-        queue.withdraw(&reservation.entry().job);
-        drop(reservation);
-        assert!(queue.take(&Offer::default()).is_none(), "a claimed job does not come back");
-    }
-
-    #[test]
-    fn a_paused_projects_jobs_wait_and_then_go_to_whoever_waits() {
-        let (queue, mut made) = (Queue::default(), made());
-        let (held, other) = (made.entry("mrx-a", 9, &[]), made.entry("mrx-b", 0, &[]));
-        queue.pause(&held.project, true);
-        queue.offer(held.clone());
-        queue.offer(other.clone());
-        assert_eq!(taken(&queue, &Offer::default()), [other.job]);
-        let mut waits = queue.wait(Offer::default());
-        queue.pause(&held.project, false);
-        assert_eq!(waits.job.try_recv().unwrap().entry().job, held.job);
-    }
-
-    #[tokio::test]
-    async fn a_new_job_wakes_exactly_one_waiting_agent_and_a_gone_one_is_passed_over() {
-        let (queue, mut made) = (Queue::default(), made());
-        drop(queue.wait(Offer::default()));
-        let (mut first, mut second) = (queue.wait(Offer::default()), queue.wait(Offer::default()));
-        queue.offer(made.entry("mrx-a", 0, &[]));
-        let reserved = first.job.try_recv();
-        assert!(reserved.is_ok());
-        assert!(second.job.try_recv().is_err());
-    }
-
-    #[tokio::test]
-    async fn a_job_handed_to_an_agent_that_went_away_goes_to_the_next() {
-        let (queue, mut made) = (Queue::default(), made());
-        let (first, mut second) = (queue.wait(Offer::default()), queue.wait(Offer::default()));
-        queue.offer(made.entry("mrx-a", 0, &[]));
-        drop(first);
-        assert!(second.job.try_recv().is_ok());
-    }
-}
+mod tests;

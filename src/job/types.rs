@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::clock::Time;
-use crate::id::{AgentId, JobId, Label, LeaseId, ProjectId};
+use crate::id::{AgentId, GroupName, JobId, Label, LeaseId, ProjectId};
 use crate::state::edit::Entity;
 use crate::state::object::Object;
 
@@ -105,6 +105,15 @@ pub struct Job {
     /// What an agent must offer to get it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<Label>,
+    /// The jobs that must complete before it is handed out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<JobId>,
+    /// Since when all of them have; while it is absent the job is not handed out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_met_at: Option<Time>,
+    /// Of the jobs of its project with the same group one is held at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency_group: Option<GroupName>,
     /// What to do, as its type needs it.
     #[serde(default)]
     pub payload: Object,
@@ -161,6 +170,11 @@ impl Job {
             return self.claimed_at.map(Time::day);
         }
         self.earlier.iter().find(|earlier| earlier.attempt == attempt).map(|earlier| earlier.claimed_at.day())
+    }
+
+    /// Whether it waits for other jobs, and not yet for an agent.
+    pub fn is_blocked(&self) -> bool {
+        self.state == JobState::Pending && !self.needs.is_empty() && self.needs_met_at.is_none()
     }
 
     /// The job as answers show it: without its lease, which is only for the agent that holds it.

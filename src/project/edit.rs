@@ -12,6 +12,8 @@ const TITLE_CHARS_MAX: usize = 100;
 const DESCRIPTION_CHARS_MAX: usize = 2000;
 /// A system prompt is at most this long, so that the entry stays a small file.
 const PROMPT_CHARS_MAX: usize = 20_000;
+/// More jobs at once than this are not told apart from any number.
+const CONCURRENCY_MAX: u16 = 1000;
 
 /// What is to be changed: a field that is absent stays, one that is null goes back to what it is by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -33,10 +35,16 @@ pub struct ProjectEdit {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     system_prompt: Option<Option<String>>,
+    /// How many of its jobs may be claimed or running at once, 1 to 1000; null is any number.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u16>)]
+    concurrency: Option<Option<u16>>,
 }
 
 /// Tells null from absent.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -56,6 +64,9 @@ pub enum BadEdit {
     /// A line with control characters.
     #[error("{0} must be one line without control characters")]
     NotALine(&'static str),
+    /// No number of jobs at once.
+    #[error("concurrency is {0}; it can be 1 to {CONCURRENCY_MAX}, or null for any number")]
+    BadConcurrency(u16),
     /// No branch.
     #[error("{0:?} is no name of a branch")]
     BadBranch(String),
@@ -77,6 +88,9 @@ impl ProjectEdit {
         }
         if self.title.iter().flatten().any(|title| title.chars().any(char::is_control)) {
             return Err(BadEdit::NotALine("title"));
+        }
+        if let Some(bad) = self.concurrency.flatten().filter(|count| !(1..=CONCURRENCY_MAX).contains(count)) {
+            return Err(BadEdit::BadConcurrency(bad));
         }
         match self.default_branch.iter().flatten().find(|branch| !is_branch(branch)) {
             Some(bad) => Err(BadEdit::BadBranch(bad.chars().take(80).collect())),
@@ -100,6 +114,9 @@ impl ProjectEdit {
         }
         if let Some(prompt) = &self.system_prompt {
             next.system_prompt = text(prompt);
+        }
+        if let Some(concurrency) = self.concurrency {
+            next.concurrency = concurrency;
         }
         next
     }
@@ -128,6 +145,13 @@ mod tests {
         for bad in ["-x", "a..b", "a b", "", "x.lock"] {
             let json = format!(r#"{{"defaultBranch": "{bad}"}}"#);
             assert_eq!(edit(&json).check(), Err(BadEdit::BadBranch(bad.to_owned())));
+        }
+        for bad in [0, 1001] {
+            let json = format!(r#"{{"concurrency": {bad}}}"#);
+            assert_eq!(edit(&json).check(), Err(BadEdit::BadConcurrency(bad)));
+        }
+        for good in ["1", "1000", "null"] {
+            assert_eq!(edit(&format!(r#"{{"concurrency": {good}}}"#)).check(), Ok(()));
         }
         assert_eq!(edit(r#"{"defaultBranch": "feature/x"}"#).check(), Ok(()));
     }

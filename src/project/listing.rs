@@ -92,6 +92,7 @@ pub fn take_in(
             state: ProjectState::Active,
             missing_since: None,
             archived: code.archived,
+            concurrency: None,
             trashed_at: None,
             members: Vec::new(),
             created_at: now,

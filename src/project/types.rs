@@ -54,6 +54,9 @@ pub struct Project {
     /// Whether the forge takes no more changes to the code; no jobs are made then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub archived: bool,
+    /// How many of its jobs may be claimed or running at once; any number if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u16>,
     /// When it was put into the trash; it is removed 30 days later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trashed_at: Option<Time>,

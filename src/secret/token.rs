@@ -72,9 +72,9 @@ pub fn redeem(
 mod tests {
     use super::*;
     use crate::id::IdMaker;
-    use crate::job::jobs::{NewJob, pending};
     use crate::job::lifecycle::{self, Event};
     use crate::job::types::{JobType, Lease};
+    use crate::job::{NewJob, pending};
     use crate::secret::SecretError;
 
     fn claimed(now: Time) -> (Job, LeaseId) {
@@ -86,6 +86,8 @@ mod tests {
             priority: 0,
             labels: Vec::new(),
             timeout_seconds: 60,
+            needs: Vec::new(),
+            concurrency_group: None,
         };
         let lease = Lease { id: ids.lease(now), request: None, secrets_redeemed_at: None };
         let id = lease.id.clone();

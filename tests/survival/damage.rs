@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use mrx::app::{App, AppOptions};
 use mrx::forge::{Code, ForgeKind};
 use mrx::job::JobType;
-use mrx::job::jobs::NewJob;
+use mrx::job::NewJob;
 use mrx::state::disk::{Disk, DiskFile, RealDisk};
 use mrx::state::edit::Actor;
 use mrx::state::layout::{DataFolder, RepoName};
@@ -89,6 +89,8 @@ async fn create(app: &App, jobs: usize) -> Vec<String> {
             priority: 0,
             labels: Vec::new(),
             timeout_seconds: 600,
+            needs: Vec::new(),
+            concurrency_group: None,
         };
         let done = app.jobs.create(new, Actor { kind: "user", name: "admin".into() }, None).await.unwrap();
         ids.push(done.answer.job_id.to_string());

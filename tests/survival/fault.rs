@@ -9,7 +9,9 @@ use bytes::Bytes;
 use mrx::app::{App, AppError, AppOptions};
 use mrx::forge::{Code, ForgeKind};
 use mrx::id::{JobId, ProjectId};
-use mrx::job::jobs::{Claim, NewJob, Told};
+use mrx::job::NewJob;
+use mrx::job::claim::Claim;
+use mrx::job::jobs::Told;
 use mrx::job::lifecycle::{Outcome, Report};
 use mrx::job::queue::Offer;
 use mrx::job::{Job, JobError, JobState, JobType};
@@ -152,6 +154,8 @@ async fn one_job(app: &App, number: usize, round: usize, answered: &Ledger) -> O
         priority: 0,
         labels: Vec::new(),
         timeout_seconds: 600,
+        needs: Vec::new(),
+        concurrency_group: None,
     };
     saw(&insist(full_job, || app.jobs.create(new(), actor.clone(), None)).await?.answer);
     let claim = || Claim {

@@ -70,20 +70,20 @@ impl World {
 
     /// Commits files into a project's state while the daemon is down, as a person with git would.
     pub fn commit_by_hand(&self, project: &str, files: &[(&str, &[u8])]) {
-        let repo = git2::Repository::open_bare(self.data().repo(&repo_name(project))).unwrap();
-        let parent = repo.find_reference(STATE_REF).unwrap().peel_to_commit().unwrap();
+        let repo = self.repository(project);
         let mut builder = git2::build::TreeUpdateBuilder::new();
         for (path, bytes) in files {
             let blob = repo.odb().unwrap().write(git2::ObjectType::Blob, bytes).unwrap();
             builder.upsert(*path, blob, git2::FileMode::Blob);
         }
-        let tree = repo.find_tree(builder.create_updated(&repo, &parent.tree().unwrap()).unwrap()).unwrap();
-        let person = git2::Signature::now("anna", "anna@example.org").unwrap();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a person commits with plain git while the daemon is down"
-        )]
-        repo.commit(Some(STATE_REF), &person, &person, "by hand", &tree, &[&parent]).unwrap();
+        commit_by_hand(&repo, builder);
+    }
+
+    /// Removes a file of a project's state in the same way.
+    pub fn remove_by_hand(&self, project: &str, path: &str) {
+        let mut builder = git2::build::TreeUpdateBuilder::new();
+        builder.remove(path);
+        commit_by_hand(&self.repository(project), builder);
     }
 
     /// A file of a project's state, as plain git shows it.
@@ -95,6 +95,17 @@ impl World {
         let blob = repo.find_blob(entry.id()).unwrap();
         Some(String::from_utf8(blob.content().to_vec()).unwrap())
     }
+}
+
+fn commit_by_hand(repo: &git2::Repository, mut builder: git2::build::TreeUpdateBuilder) {
+    let parent = repo.find_reference(STATE_REF).unwrap().peel_to_commit().unwrap();
+    let tree = repo.find_tree(builder.create_updated(repo, &parent.tree().unwrap()).unwrap()).unwrap();
+    let person = git2::Signature::now("anna", "anna@example.org").unwrap();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a person commits with plain git while the daemon is down"
+    )]
+    repo.commit(Some(STATE_REF), &person, &person, "by hand", &tree, &[&parent]).unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::bench::seed;
 use crate::id::ProjectId;
 use crate::job::JobType;
-use crate::job::jobs::NewJob;
+use crate::job::NewJob;
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::object::Object;
 use crate::state::repo::{Decision, View};
@@ -36,6 +36,8 @@ impl World {
             priority: 0,
             labels: Vec::new(),
             timeout_seconds,
+            needs: Vec::new(),
+            concurrency_group: None,
         };
         self.app.jobs.create(new, Actor::daemon(), None).await.unwrap().answer.job_id.clone()
     }
