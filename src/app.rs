@@ -8,6 +8,7 @@ use crate::agent::Agents;
 use crate::agent::agents::{self, KnownAgents};
 use crate::artifact::Artifacts;
 use crate::artifact::store::{ArtifactStore, StoreError};
+use crate::chat::Chats;
 use crate::clock::Clock;
 use crate::job::Jobs;
 use crate::job::lease::Leases;
@@ -98,6 +99,8 @@ pub struct Subjects {
     pub agents: Agents,
     /// Secrets.
     pub secrets: Secrets,
+    /// Chats.
+    pub chats: Chats,
     ready: AtomicBool,
 }
 
@@ -137,9 +140,11 @@ impl App {
         let artifacts = Artifacts::new(state.clone(), clock.clone(), store);
         let agents = Agents::new(state.clone(), clock.clone(), known_agents);
         let secrets = Secrets::new(state.clone(), clock.clone(), jobs.clone(), registry, known_secrets, keys);
+        let chats = Chats::new(state.clone(), clock.clone(), jobs.clone());
         projects.create_platform().await?;
         let ready = AtomicBool::new(false);
-        let subjects = Subjects { state, clock, projects, jobs, logs, artifacts, agents, secrets, ready };
+        let subjects =
+            Subjects { state, clock, projects, jobs, logs, artifacts, agents, secrets, chats, ready };
         Ok((Self(Arc::new(subjects)), recovered))
     }
 

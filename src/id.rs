@@ -119,6 +119,11 @@ text_type!(
     ArtifactId, "an artifact's id", ID_GRAMMAR, "^art-[0-9a-z]{26}$", |text| is_id(text, "art-")
 );
 
+text_type!(
+    /// A chat: `chat-01jd…`.
+    ChatId, "a chat's id", ID_GRAMMAR, "^chat-[0-9a-z]{26}$", |text| is_id(text, "chat-")
+);
+
 /// Bits of a job's id that tell its project: five characters behind the ten of the time.
 const TAG_BITS: u32 = 25;
 /// Bits of an id that make it unique within a millisecond and a project.
@@ -182,6 +187,11 @@ impl IdMaker {
     /// An id for an artifact of `project`: within a project they ascend, so lists have the newest first.
     pub fn artifact(&self, project: &ProjectId, now: Time) -> ArtifactId {
         ArtifactId(self.text("art-", u128::from(project.tag().0), now).into())
+    }
+
+    /// An id for a chat of `project`.
+    pub fn chat(&self, project: &ProjectId, now: Time) -> ChatId {
+        ChatId(self.text("chat-", u128::from(project.tag().0), now).into())
     }
 
     fn text(&self, kind: &str, tag: u128, now: Time) -> String {

@@ -80,6 +80,9 @@ pub fn files() -> Vec<(&'static str, Value)> {
     vec![
         ("agent.json", of_file::<crate::agent::Agent>()),
         ("artifact.json", of_file::<crate::artifact::Artifact>()),
+        ("chat.json", of_file::<crate::chat::Chat>()),
+        ("chat-messages.json", of_file::<crate::chat::Segment>()),
+        ("chat-prompt.json", of_file::<crate::chat::Prompt>()),
         ("job.json", of_file::<crate::job::Job>()),
         ("recipients.json", of_file::<crate::secret::recipients::Recipients>()),
         ("secret.json", of_file::<crate::secret::Secret>()),

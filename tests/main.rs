@@ -5,6 +5,7 @@
 mod access;
 mod agent;
 mod artifact;
+mod chat;
 mod claim;
 mod docs;
 mod event;

@@ -48,7 +48,7 @@ fn no_source_file_is_longer_than_one_subject() {
 
 #[test]
 fn a_subject_does_not_use_another_subjects_handlers() {
-    for subject in ["agent", "artifact", "job", "log", "project", "secret"] {
+    for subject in ["agent", "artifact", "chat", "job", "log", "project", "secret"] {
         for (path, text) in
             all().into_iter().filter(|(path, _)| path.components().any(|part| part.as_os_str() == "src"))
         {
@@ -69,7 +69,7 @@ fn the_engine_knows_no_subject() {
     }) {
         let text = fs::read_to_string(&path).unwrap();
         for subject in
-            ["agent", "app", "artifact", "forge", "http", "job", "log", "project", "secret", "worker"]
+            ["agent", "app", "artifact", "chat", "forge", "http", "job", "log", "project", "secret", "worker"]
         {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             assert!(!code.contains(&format!("use crate::{subject}")), "{} uses {subject}", path.display());

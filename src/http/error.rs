@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::request_id;
 use crate::artifact::ArtifactError;
 use crate::artifact::store::StoreError;
+use crate::chat::ChatError;
 use crate::job::JobError;
 use crate::job::lifecycle::MoveError;
 use crate::log::LogError;
@@ -175,6 +176,37 @@ impl From<LogError> for ApiError {
             LogError::NoAttempt { .. } => Self::new(StatusCode::NOT_FOUND, "attemptUnknown", message),
             LogError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "logTooLarge", message),
             LogError::Job(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChatError> for ApiError {
+    fn from(error: ChatError) -> Self {
+        let message = error.to_string();
+        match error {
+            ChatError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "chatUnknown", message),
+            ChatError::UnknownArtifact(_) => Self::new(StatusCode::NOT_FOUND, "artifactUnknown", message),
+            ChatError::Invalid(_) | ChatError::CursorGone => Self::bad_request(message),
+            ChatError::TooLarge { bytes, most } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "messageTooLarge", message)
+                    .with_details(json!({ "size": bytes, "most": most }))
+            }
+            ChatError::Full(_) => Self::new(StatusCode::CONFLICT, "chatFull", message),
+            ChatError::Changed { found } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "chatChanged", message)
+                    .with_details(json!({ "version": found }))
+            }
+            ChatError::AnswerGap { size } => {
+                Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "answerGap", message)
+                    .with_details(json!({ "size": size }))
+                    .with_header(header::RANGE, &format!("0-{size}"))
+            }
+            ChatError::AnswerTooLarge(_) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answerTooLarge", message)
+            }
+            ChatError::Job(error) => error.into(),
+            ChatError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
+            ChatError::Engine(error) => error.into(),
         }
     }
 }

@@ -19,12 +19,12 @@ use super::answer::Ack;
 use super::auth::Who;
 use super::error::ErrorBody;
 use super::routes::{self, Route};
-use crate::id::{AgentId, ArtifactId, JobId, Label, LeaseId, ProjectId, SecretName};
+use crate::id::{AgentId, ArtifactId, ChatId, JobId, Label, LeaseId, ProjectId, SecretName};
 use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, job, log, project, secret};
+use crate::{agent, artifact, chat, job, log, project, secret};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -46,6 +46,17 @@ use crate::{agent, artifact, job, log, project, secret};
         artifact::api::upload,
         artifact::api::get,
         artifact::api::content,
+        chat::api::list,
+        chat::api::create,
+        chat::api::get,
+        chat::api::patch,
+        chat::api::remove,
+        chat::api::messages,
+        chat::api::append,
+        chat::api::stream,
+        chat::api::prompt,
+        chat::api::set_prompt,
+        chat::api::answer,
         job::api::create,
         job::api::claim,
         job::api::get,
@@ -68,6 +79,7 @@ use crate::{agent, artifact, job, log, project, secret};
         Ack,
         AgentId,
         ArtifactId,
+        ChatId,
         JobId,
         Label,
         LeaseId,
@@ -76,6 +88,8 @@ use crate::{agent, artifact, job, log, project, secret};
         Oid,
         JobType,
         RequestKey,
+        chat::stream::PartialAnswer,
+        chat::stream::AnswerState,
         log::api::LogEnd
     ))
 )]
@@ -162,8 +176,10 @@ fn common_refusals(operation: &Operation, route: &Route) -> Vec<(&'static str, &
         refusals.push(("400", "badRequest: the request is not as it must be"));
     }
     if route.path.contains('{') {
-        refusals
-            .push(("404", "notFound, projectUnknown, jobUnknown, artifactUnknown: there is no such thing"));
+        refusals.push((
+            "404",
+            "notFound, projectUnknown, jobUnknown, artifactUnknown, chatUnknown: there is no such thing",
+        ));
         refusals
             .push(("409", "fileInvalid: a person has changed the file into something that cannot be read"));
     }

@@ -16,6 +16,7 @@ use super::lifecycle::{Outcome, Report};
 use super::queue::Offer;
 use super::types::{Failure, Job, JobState, JobType, LogSum, RequestKey};
 use crate::app::App;
+use crate::chat::answer::Answer;
 use crate::clock::Time;
 use crate::http::answer::{AckQuery, page_length, with_etag, with_job_status, written};
 use crate::http::auth::Principal;
@@ -95,6 +96,8 @@ pub struct TellBody {
     failure: Option<Failure>,
     /// With a final state: what the log must be.
     log: Option<LogSum>,
+    /// With the end of a job that answers a chat: what it says. It becomes a message in the same commit.
+    answer: Option<Answer>,
 }
 
 /// The query of `GET /projects/{id}/jobs`.
@@ -334,18 +337,23 @@ pub async fn tell(
     headers: HeaderMap,
     Named(id): Named<JobId>,
     Asked(query): Asked<AckQuery>,
-    Body(body): Body<TellBody>,
+    Body(mut body): Body<TellBody>,
 ) -> ApiResult<Response> {
     let lease = lease(&headers)?;
     let only_if = version(&headers, header::IF_MATCH).map(str::to_owned);
+    let answer = body.answer.take();
     let told = Told { only_if, ..told(body)? };
+    let also = (answer.is_some() || told.outcome.is_some()).then(|| app.chats.also(answer));
     if let (Some(_), Some(log)) = (&told.outcome, &told.log) {
         let job = app.jobs.get(&id).await?;
         if !job.state.has_ended() {
             app.logs.check(&job, &lease, log).await?;
         }
     }
-    let done = app.jobs.tell(&id, &lease, told).await?;
+    let done = app.jobs.tell_also(&id, &lease, told, also).await?;
+    if done.answer.state.has_ended() {
+        app.chats.live().forget(&id);
+    }
     let repo = RepoName::Project(done.answer.project_id.clone());
     let response = written(&app, query.ack, &repo, StatusCode::OK, &done, done.answer.shown()).await?;
     Ok(with_etag(with_job_status(response, &app, &done.answer), &done.answer.version()))
