@@ -55,7 +55,7 @@ pub fn with(segment: &Segment, message: &Message) -> Segment {
 }
 
 /// An answer cut into texts that each fit into a message; `fits` tells of one text whether it does.
-pub fn pieces<'t>(mut text: &'t str, fits: impl Fn(&str) -> bool) -> Vec<&'t str> {
+pub fn pieces(mut text: &str, fits: impl Fn(&str) -> bool) -> Vec<&str> {
     let mut pieces = Vec::new();
     while !text.is_empty() {
         let mut size = floor(text, TEXT_BYTES_MAX);
