@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::app::{App, AppOptions};
+use crate::code;
 use crate::config::ServeArgs;
 use crate::forge::local::LocalForge;
 use crate::http::auth::Tokens;
@@ -22,6 +23,8 @@ const EXPIRY_ROUND: Duration = Duration::from_secs(1);
 const IDLE_ROUND: Duration = Duration::from_secs(60);
 /// How often packs are folded and repositories are repacked, if that is due.
 const MAINTENANCE_ROUND: Duration = Duration::from_secs(5);
+/// How often a job that rebuilds an index is looked for.
+const INDEX_ROUND: Duration = Duration::from_secs(1);
 /// How often old days of logs are dropped.
 const LOGS_ROUND: Duration = Duration::from_secs(3600);
 /// How long the daemon waits before it looks at a forge again that it could not read.
@@ -73,6 +76,10 @@ impl Daemon {
         });
         self.every(MAINTENANCE_ROUND, |app| async move {
             app.state.maintain().await.context("maintain repositories")
+        });
+        self.every(INDEX_ROUND, |app| async move {
+            while app.is_ready() && code::rebuild::run_one(&app).await.context("rebuild an index")? {}
+            Ok(())
         });
         self.every(LOGS_ROUND, move |app| async move {
             app.logs.drop_old(keep_logs).await;

@@ -14,6 +14,7 @@ pub mod artifact;
 pub mod bench;
 pub mod chat;
 pub mod clock;
+pub mod code;
 pub mod config;
 pub mod daemon;
 pub mod demo;

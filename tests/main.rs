@@ -8,6 +8,7 @@ mod answer;
 mod artifact;
 mod chat;
 mod claim;
+mod code;
 mod docs;
 mod event;
 mod input;

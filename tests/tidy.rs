@@ -48,7 +48,7 @@ fn no_source_file_is_longer_than_one_subject() {
 
 #[test]
 fn a_subject_does_not_use_another_subjects_handlers() {
-    for subject in ["agent", "artifact", "chat", "job", "log", "project", "secret"] {
+    for subject in ["agent", "artifact", "chat", "code", "job", "log", "project", "secret"] {
         for (path, text) in
             all().into_iter().filter(|(path, _)| path.components().any(|part| part.as_os_str() == "src"))
         {

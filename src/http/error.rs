@@ -13,6 +13,7 @@ use super::request_id;
 use crate::artifact::ArtifactError;
 use crate::artifact::store::StoreError;
 use crate::chat::ChatError;
+use crate::code::CodeError;
 use crate::job::JobError;
 use crate::job::lifecycle::MoveError;
 use crate::log::LogError;
@@ -207,6 +208,20 @@ impl From<ChatError> for ApiError {
             ChatError::Job(error) => error.into(),
             ChatError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
             ChatError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<CodeError> for ApiError {
+    fn from(error: CodeError) -> Self {
+        let message = error.to_string();
+        match error {
+            CodeError::Elsewhere(_) => Self::new(StatusCode::CONFLICT, "codeElsewhere", message),
+            CodeError::NoRef(_) => Self::new(StatusCode::NOT_FOUND, "refUnknown", message),
+            CodeError::CursorGone => Self::bad_request(message),
+            CodeError::TooMany => Self::new(StatusCode::CONFLICT, "codeTooLarge", message),
+            CodeError::Unreadable(_) => Self::internal(&error),
+            CodeError::Stopped => EngineError::Unknown.into(),
         }
     }
 }

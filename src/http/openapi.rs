@@ -24,7 +24,7 @@ use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, chat, job, log, project, secret};
+use crate::{agent, artifact, chat, code, job, log, project, secret};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -46,6 +46,7 @@ use crate::{agent, artifact, chat, job, log, project, secret};
         artifact::api::upload,
         artifact::api::get,
         artifact::api::content,
+        code::api::list,
         chat::api::list,
         chat::api::create,
         chat::api::get,

@@ -11,7 +11,7 @@ use super::auth::{Tokens, Who, guard};
 use super::error::ApiError;
 use super::{events, health, openapi, request_id};
 use crate::app::App;
-use crate::{agent, artifact, chat, job, log, project, secret};
+use crate::{agent, artifact, chat, code, job, log, project, secret};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -54,6 +54,7 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/projects/{id}/chats/{chatId}/messages",   Read,   get(chat::api::messages)),
         route(Method::POST,  "/projects/{id}/chats/{chatId}/messages",   Write,  post(chat::api::append)),
         route(Method::GET,   "/projects/{id}/chats/{chatId}/stream",     Read,   get(chat::api::stream)),
+        route(Method::GET,   "/projects/{id}/files",                     Read,   get(code::api::list)),
         route(Method::GET,   "/projects/{id}/prompt",                    Read,   get(chat::api::prompt)),
         route(Method::PUT,   "/projects/{id}/prompt",                    Manage, put(chat::api::set_prompt)),
         route(Method::POST,  "/jobs/create",                             Developer, post(job::api::create)),

@@ -173,7 +173,7 @@ impl World {
         self.look_at_forge().await;
     }
 
-    fn code_of(&self, name: &str) -> PathBuf {
+    pub fn code_of(&self, name: &str) -> PathBuf {
         self.folder.path().join("forge").join(format!("{name}.git"))
     }
 
