@@ -7,7 +7,7 @@ use crate::world::{HELLO, World};
 const FILES: &str = "/projects/mrx-hello/files";
 
 /// Commits these files to a branch of the code, as somebody who pushes; gives the commit.
-fn push(world: &World, branch: &str, files: &[(&str, &str)]) -> String {
+pub fn push(world: &World, branch: &str, files: &[(&str, &str)]) -> String {
     let repo = git2::Repository::open_bare(world.code_of(HELLO)).unwrap();
     let name = format!("refs/heads/{branch}");
     let parent = repo.find_reference(&name).ok().map(|reference| reference.peel_to_commit().unwrap());

@@ -15,6 +15,7 @@ mod input;
 mod job;
 mod log;
 mod openapi;
+mod patch;
 mod project;
 mod quarantine;
 mod secret;

@@ -17,6 +17,7 @@ use super::folder::{JobFolder, WorkFolder};
 use super::halt::{Alarm, Halt};
 use super::job_client::{ChatAnswer, Failure, FailureCode, JobClient, Report, Standing, State};
 use super::lease;
+use super::patch::Patch;
 use super::sandbox::Sandbox;
 use super::secrets::{self, JobSecrets};
 use super::spool::Spool;
@@ -26,8 +27,9 @@ use super::upload::{UploadError, upload};
 /// The types of jobs that are run here.
 const BUILD: &str = "build";
 const CHAT: &str = "chat";
+const PATCH: &str = "patch";
 /// They all, as a claim says them.
-pub const TYPES: &[&str] = &[BUILD, CHAT];
+pub const TYPES: &[&str] = &[BUILD, CHAT, PATCH];
 /// No job is worth a week; a larger number from the daemon is a mistake.
 const JOB_SECONDS_MAX: u64 = 7 * 24 * 3600;
 
@@ -116,6 +118,7 @@ impl Job<'_> {
         match claim.job.kind.as_str() {
             BUILD => {}
             CHAT => return Chat { claim, spool, calls, secrets, progress, alarm, pace }.run().await,
+            PATCH => return (Patch { claim, folder, spool, alarm }.run().await, None),
             other => {
                 let text = format!("this agent runs no jobs of type {other}");
                 return (Err(BuildEnd::Failed(Failure::new(FailureCode::TypeUnknown, text))), None);

@@ -66,6 +66,12 @@ pub enum FailureCode {
     StepTimedOut,
     /// The build took longer than it may.
     BuildTimedOut,
+    /// The diff, the branch or the message is not as it must be.
+    PatchInvalid,
+    /// The code does not take the diff; the details say where.
+    PatchConflict,
+    /// Git would not commit or push.
+    PatchRefused,
     /// The chat cannot be read, or has nothing to answer.
     ChatUnavailable,
     /// The project's secret `llm` is missing or wrong.
