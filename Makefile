@@ -3,7 +3,7 @@
 
 CYCLES ?= 300
 
-.PHONY: demo test test-models check bench crash fmt
+.PHONY: demo test test-models fuzz-api check bench crash fmt
 
 # Two real builds on this machine: logs, artifacts, and a git log that reads as a story. Ctrl-C ends it.
 demo:
@@ -23,6 +23,18 @@ $(MODELS_VENV)/ready: tests/models/requirements.txt
 	rm -rf $(MODELS_VENV)
 	python3 -m venv $(MODELS_VENV)
 	$(MODELS_VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/models/requirements.txt
+	touch $@
+
+# A live daemon is asked whatever its document allows, and much that it does not (schemathesis, pinned). Needs Python and curl.
+FUZZ_VENV := target/fuzz-venv
+fuzz-api: $(FUZZ_VENV)/ready
+	cargo build --quiet
+	tests/fuzz/run target/debug/mrx $(FUZZ_VENV)/bin/schemathesis
+
+$(FUZZ_VENV)/ready: tests/fuzz/requirements.txt
+	rm -rf $(FUZZ_VENV)
+	python3 -m venv $(FUZZ_VENV)
+	$(FUZZ_VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/fuzz/requirements.txt
 	touch $@
 
 # What keeps the rules: formatting, lints, documentation, licences and bans of dependencies.
