@@ -29,7 +29,10 @@ fn texts(messages: &[Value]) -> Vec<String> {
 }
 
 async fn send(world: &World, held: &Held, offset: usize, text: &str) -> crate::world::Answer {
-    let call = world.as_agent("talker-1").patch(&format!("/jobs/{}/answer", held.id)).header("Job-Lease", &held.lease);
+    let call = world
+        .as_agent("talker-1")
+        .patch(&format!("/jobs/{}/answer", held.id))
+        .header("Job-Lease", &held.lease);
     call.json(&json!({ "offset": offset, "text": text })).await
 }
 
@@ -196,7 +199,8 @@ async fn a_watcher_hears_the_answer_as_it_comes_and_whoever_comes_later_hears_it
     );
 
     let mut late =
-        Listener::to(world.as_agent("talker-1").get(&format!("{chat}/stream")).header("Last-Event-ID", "0")).await;
+        Listener::to(world.as_agent("talker-1").get(&format!("{chat}/stream")).header("Last-Event-ID", "0"))
+            .await;
     let heard: Vec<_> = late.take(3).await;
     let kinds: Vec<&str> = heard.iter().map(|heard| heard.event.as_str()).collect();
     assert_eq!(kinds, ["state", "partial", "message"]);

@@ -16,6 +16,7 @@ mod github;
 mod github_forge;
 mod identity;
 mod input;
+mod issuer;
 mod job;
 mod log;
 mod matrix;

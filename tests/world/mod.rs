@@ -54,6 +54,7 @@ pub struct World {
     keys: AgentKeys,
     registration: Registration,
     is_limited: bool,
+    issuers: Option<PathBuf>,
 }
 
 /// A running daemon.
@@ -98,6 +99,7 @@ impl World {
             keys: AgentKeys::default(),
             registration: Registration::Off,
             is_limited: false,
+            issuers: None,
         }
     }
 
@@ -123,6 +125,7 @@ impl World {
                 webhook_secret: self.webhook_secret.clone(),
                 journal_segment_bytes: SEGMENT_BYTES,
                 http: HttpOptions { is_unlimited: !self.is_limited, ..HttpOptions::default() },
+                issuers: self.issuers.clone(),
                 policy: Policy { registration: self.registration, ..Policy::default() },
                 on_failure: std::sync::Arc::new(|message| panic!("{message}")),
                 ..AppOptions::new(self.data())
@@ -159,6 +162,14 @@ impl World {
     /// Starts it again with another rule of who may register.
     pub async fn reopen_with_registration(&mut self, registration: Registration) {
         self.registration = registration;
+        self.restart().await;
+    }
+
+    /// Starts it again with other issuers of tokens, as their file says.
+    pub async fn reopen_with_issuers(&mut self, text: &str) {
+        let file = self.folder.path().join("issuers.yaml");
+        std::fs::write(&file, text).unwrap();
+        self.issuers = Some(file);
         self.restart().await;
     }
 
