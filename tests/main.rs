@@ -4,9 +4,12 @@
 
 mod access;
 mod agent;
+mod answer;
 mod artifact;
 mod canary;
+mod chat;
 mod claim;
+mod code;
 mod concurrency;
 mod docs;
 mod event;
@@ -14,11 +17,13 @@ mod github;
 mod github_forge;
 mod identity;
 mod input;
+mod issuer;
 mod job;
 mod log;
 mod matrix;
 mod needs;
 mod openapi;
+mod patch;
 mod project;
 mod quarantine;
 mod secret;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::also::Also;
 use super::error::JobError;
 use super::lease::{Leases, Over};
 use super::lifecycle::{self, Event, Outcome, Report};
@@ -155,6 +156,17 @@ impl Jobs {
 
     /// Takes in what the agent with this lease says; tells the job as it is then. `{}` just renews the lease.
     pub async fn tell(&self, id: &JobId, lease: &LeaseId, told: Told) -> Result<Done<Arc<Job>>, JobError> {
+        self.tell_also(id, lease, told, None).await
+    }
+
+    /// The same, with what another subject adds to the commit.
+    pub async fn tell_also(
+        &self,
+        id: &JobId,
+        lease: &LeaseId,
+        told: Told,
+        also: Option<Also>,
+    ) -> Result<Done<Arc<Job>>, JobError> {
         let now = self.clock.now();
         let decide = |view: &mut View<'_>| -> Result<_, JobError> {
             let found = find(view, id)?.ok_or_else(|| JobError::Unknown(id.clone()))?;
@@ -180,7 +192,11 @@ impl Jobs {
             }
             check_size(&next)?;
             let next = Arc::new(next);
-            Ok(Decision::commit(change_of(&found, &next, actor, request), next))
+            let mut change = change_of(&found, &next, actor, request);
+            if let Some(also) = also {
+                change.edits.extend(also(view, &next)?);
+            }
+            Ok(Decision::commit(change, next))
         };
         let project = self.project_of(id).await?;
         let done = self.state.change(&RepoName::Project(project), decide).await?;

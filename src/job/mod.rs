@@ -4,11 +4,13 @@
 //! - [`queue`] decides which agent gets which job   - [`claim`] hands it over   - `turns` lets a repeated claim wait for the first   - [`lease`] knows until when a job is held
 //! - [`open`] keeps a project's open jobs in memory   - [`jobs`] makes every change of a job, through [`crate::state`]
 //! - `new` makes a job   - [`needs`] decides when a job that needs others goes on
+//! - [`also`] is how another subject's change and a job's are one commit
 //! - [`list`] pages through them   - [`error`] says why something was refused   - [`api`] is the HTTP side
 //!
 //! Invariant: a job has at most one lease, only a claimed or running job has one, and a lease id is never used again.
 //! Invariant: a job's file and its place in the queue agree, because the queue learns of jobs only from their files.
 
+pub mod also;
 pub mod api;
 pub mod claim;
 pub mod error;

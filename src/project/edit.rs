@@ -10,8 +10,6 @@ use crate::forge::github::shape::is_branch;
 const TITLE_CHARS_MAX: usize = 100;
 /// A description is a few sentences.
 const DESCRIPTION_CHARS_MAX: usize = 2000;
-/// A system prompt is at most this long, so that the entry stays a small file.
-const PROMPT_CHARS_MAX: usize = 20_000;
 /// More jobs at once than this are not told apart from any number.
 const CONCURRENCY_MAX: u16 = 1000;
 
@@ -31,10 +29,6 @@ pub struct ProjectEdit {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     default_branch: Option<Option<String>>,
-    /// What a chat about it begins with, at most 20,000 characters.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    system_prompt: Option<Option<String>>,
     /// How many of its jobs may be claimed or running at once, 1 to 1000; null is any number.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u16>)]
@@ -78,7 +72,6 @@ impl ProjectEdit {
         let texts = [
             ("title", &self.title, TITLE_CHARS_MAX),
             ("description", &self.description, DESCRIPTION_CHARS_MAX),
-            ("systemPrompt", &self.system_prompt, PROMPT_CHARS_MAX),
         ];
         for (field, text, most) in texts {
             let found = text.iter().flatten().map(|text| text.chars().count()).sum();
@@ -111,9 +104,6 @@ impl ProjectEdit {
         if let Some(branch) = &self.default_branch {
             let forges = known.forge.default_branch.clone();
             next.default_branch = branch.clone().or(forges).unwrap_or_else(|| known.default_branch.clone());
-        }
-        if let Some(prompt) = &self.system_prompt {
-            next.system_prompt = text(prompt);
         }
         if let Some(concurrency) = self.concurrency {
             next.concurrency = concurrency;
