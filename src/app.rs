@@ -31,6 +31,8 @@ use crate::key_file::KeyFileError;
 use crate::log::Logs;
 use crate::project::registry::Registered;
 use crate::project::{Project, Projects, Registry, Syncer};
+use crate::schedule::Schedules;
+use crate::schedule::known::{KnownSchedules, Timetable};
 use crate::secret::keys::Keys;
 use crate::secret::known::KnownSecrets;
 use crate::secret::{self, Scope, Secrets};
@@ -156,6 +158,8 @@ pub struct Subjects {
     pub limits: RateLimits,
     /// How the HTTP side behaves.
     pub http: HttpOptions,
+    /// Schedules.
+    pub schedules: Schedules,
     /// Secrets.
     pub secrets: Secrets,
     /// Chats.
@@ -175,6 +179,7 @@ impl App {
     pub async fn open(options: AppOptions) -> Result<(Self, Recovered), AppError> {
         let clock = options.clock;
         let registry = Registry::default();
+        let timetable = Timetable::default();
         let job_memory = JobMemory {
             queue: Queue::default(),
             leases: Leases::new(clock.clone()),
@@ -188,6 +193,7 @@ impl App {
             identity: known.clone(),
             secrets: known_secrets.clone(),
             jobs: job_memory.clone(),
+            timetable: timetable.clone(),
         });
         let issuers = Issuers::read(options.issuers.as_deref(), clock.clone()).map_err(AppError::Issuers)?;
         let (state, recovered) = State::open(Options {
@@ -206,6 +212,7 @@ impl App {
         };
         let syncer = Syncer::new(forge, projects.clone(), clock.clone(), options.forge_poll);
         let jobs = Jobs::new(state.clone(), clock.clone(), registry.clone(), job_memory);
+        let schedules = Schedules::new(state.clone(), clock.clone(), registry.clone(), timetable);
         let logs = Logs::new(state.clone(), clock.clone(), jobs.clone());
         let store = ArtifactStore::in_folder(&state.folder().artifacts())?;
         let artifacts = Artifacts::new(state.clone(), clock.clone(), store);
@@ -236,6 +243,7 @@ impl App {
             identity,
             limits,
             http,
+            schedules,
             secrets,
             chats,
             ready,
@@ -272,11 +280,12 @@ struct Memory {
     identity: known::Known,
     secrets: KnownSecrets,
     jobs: JobMemory,
+    timetable: Timetable,
 }
 
 /// Which projections live in which repository: the one place where a subject is registered.
 fn kinds(memory: Memory) -> Kinds {
-    let Memory { registry, agents, identity, secrets, jobs } = memory;
+    let Memory { registry, agents, identity, secrets, jobs, timetable } = memory;
     Arc::new(move |name: &RepoName| {
         let all =
             Projections::default().with(secret::known::Registered::new(Scope::of(name), secrets.clone()));
@@ -291,7 +300,9 @@ fn kinds(memory: Memory) -> Kinds {
                     .with(agents::Registered(agents.clone()))
                     .with(known::Registered(identity.clone()))
             }
-            RepoName::Project(id) => all.with(OpenJobs::new(id.clone(), jobs.clone())),
+            RepoName::Project(id) => all
+                .with(OpenJobs::new(id.clone(), jobs.clone()))
+                .with(KnownSchedules::new(id.clone(), timetable.clone())),
         }
     })
 }

@@ -20,6 +20,8 @@ use crate::state::recover::Recovered;
 const EXPIRY_ROUND: Duration = Duration::from_secs(1);
 /// How often jobs are seen to whose needs have ended, if that was not done with the end itself.
 const SETTLE_ROUND: Duration = Duration::from_secs(1);
+/// How often schedules are looked at: a job is there within a second of its time.
+const SCHEDULE_ROUND: Duration = Duration::from_secs(1);
 /// How often repositories that nobody uses are closed.
 const IDLE_ROUND: Duration = Duration::from_secs(60);
 /// How often packs are folded and repositories are repacked, if that is due.
@@ -79,6 +81,12 @@ impl Daemon {
         );
         self.every(SETTLE_ROUND, |app| async move {
             app.jobs.settle(usize::MAX).await.context("look at jobs that need others")
+        });
+        self.every(SCHEDULE_ROUND, |app| async move {
+            if app.is_ready() {
+                app.schedules.run_due().await;
+            }
+            Ok(())
         });
         self.every(IDLE_ROUND, |app| async move {
             app.state.close_idle();

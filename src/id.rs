@@ -103,6 +103,10 @@ text_type!(
     Label, "a label", NAME_GRAMMAR, NAME_PATTERN, is_name
 );
 text_type!(
+    /// A schedule, by its name within a project: `nightly`.
+    ScheduleName, "a schedule's name", NAME_GRAMMAR, NAME_PATTERN, is_name
+);
+text_type!(
     /// A group of jobs of which one is held at a time: `deploy`.
     GroupName, "a concurrency group's name", NAME_GRAMMAR, NAME_PATTERN, is_name
 );

@@ -1,7 +1,7 @@
 //! MrX: a daemon that keeps a team's projects, jobs, logs and artifacts as commits in git.
 //!
 //! - [`state`] is the engine: every change is one commit, durable before the answer
-//! - [`project`], [`job`], [`log`], [`artifact`], [`chat`], [`agent`], [`secret`] are the subjects, a folder each   - [`forge`] is where projects come from
+//! - [`project`], [`job`], [`schedule`], [`log`], [`artifact`], [`chat`], [`agent`], [`secret`] are the subjects, a folder each   - [`forge`] is where projects come from
 //! - [`http`] is the table of routes   - [`app`] holds the subjects together   - [`daemon`] starts and stops every task
 //! - [`git`] runs git as a program   - [`mask`] holds secret values
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
@@ -30,6 +30,7 @@ pub mod key_file;
 pub mod log;
 pub mod mask;
 pub mod project;
+pub mod schedule;
 pub mod schema;
 pub mod secret;
 pub mod state;

@@ -89,6 +89,7 @@ pub fn files() -> Vec<(&'static str, Value)> {
         ("job.json", of_file::<crate::job::Job>()),
         ("key.json", of_file::<crate::identity::types::ApiKey>()),
         ("recipients.json", of_file::<crate::secret::recipients::Recipients>()),
+        ("schedule.json", of_file::<crate::schedule::Schedule>()),
         ("secret.json", of_file::<crate::secret::Secret>()),
         ("project.json", of_file::<crate::project::types::ProjectFile>()),
         ("session.json", of_file::<crate::identity::types::Session>()),

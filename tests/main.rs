@@ -26,6 +26,7 @@ mod openapi;
 mod patch;
 mod project;
 mod quarantine;
+mod schedule;
 mod secret;
 mod template;
 mod tidy;

@@ -23,6 +23,7 @@ use crate::job::lifecycle::MoveError;
 use crate::log::LogError;
 use crate::project::ProjectError;
 use crate::project::sync::SyncError;
+use crate::schedule::ScheduleError;
 use crate::secret::SecretError;
 use crate::secret::token::TokenRefusal;
 use crate::state::store::EngineError;
@@ -182,6 +183,21 @@ impl From<JobError> for ApiError {
             }
             JobError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
             JobError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<ScheduleError> for ApiError {
+    fn from(error: ScheduleError) -> Self {
+        let message = error.to_string();
+        match error {
+            ScheduleError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "scheduleUnknown", message),
+            ScheduleError::Exists(_) => Self::new(StatusCode::CONFLICT, "scheduleExists", message),
+            ScheduleError::TooMany(_) => Self::new(StatusCode::CONFLICT, "schedulesTooMany", message),
+            ScheduleError::Never(_) => Self::bad_request(message),
+            ScheduleError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
+            ScheduleError::Job(error) => error.into(),
+            ScheduleError::Engine(error) => error.into(),
         }
     }
 }

@@ -20,13 +20,14 @@ use super::auth::Who;
 use super::error::ErrorBody;
 use super::routes::{self, Route};
 use crate::id::{
-    AgentId, ArtifactId, ChatId, InviteId, JobId, KeyId, Label, LeaseId, ProjectId, SecretName, UserName,
+    AgentId, ArtifactId, ChatId, InviteId, JobId, KeyId, Label, LeaseId, ProjectId, ScheduleName, SecretName,
+    UserName,
 };
 use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, chat, code, forge, identity, job, log, project, secret};
+use crate::{agent, artifact, chat, code, forge, identity, job, log, project, schedule, secret};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -73,6 +74,11 @@ use crate::{agent, artifact, chat, code, forge, identity, job, log, project, sec
         forge::api::github,
         job::api::list,
         job::api::quarantine,
+        schedule::api::list,
+        schedule::api::create,
+        schedule::api::get,
+        schedule::api::edit,
+        schedule::api::remove,
         artifact::api::list,
         artifact::api::upload,
         artifact::api::get,
@@ -119,6 +125,7 @@ use crate::{agent, artifact, chat, code, forge, identity, job, log, project, sec
         LeaseId,
         ProjectId,
         UserName,
+        ScheduleName,
         SecretName,
         Oid,
         JobType,

@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::{events, health, openapi, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
-use crate::{agent, artifact, chat, code, forge, job, log, project, secret};
+use crate::{agent, artifact, chat, code, forge, job, log, project, schedule, secret};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -72,6 +72,11 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,  "/projects/{id}/restore",                   Manage, post(project::api::restore)),
         route(Method::POST,  "/projects/{id}/sync",                      Write,  post(project::api::sync)),
         route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::api::list)),
+        route(Method::GET,   "/projects/{id}/schedules",                 Read,   get(schedule::api::list)),
+        route(Method::POST,  "/projects/{id}/schedules",                 Write,  post(schedule::api::create)),
+        route(Method::GET,   "/projects/{id}/schedules/{name}",          Read,   get(schedule::api::get)),
+        route(Method::PATCH, "/projects/{id}/schedules/{name}",          Write,  patch(schedule::api::edit)),
+        route(Method::DELETE, "/projects/{id}/schedules/{name}",         Write,  delete(schedule::api::remove)),
         route(Method::GET,   "/projects/{id}/quarantine",                Read,   get(job::api::quarantine)),
         route(Method::GET,   "/projects/{id}/artifacts",                 Read,   get(artifact::api::list)),
         route(Method::POST,  "/projects/{id}/artifacts",                 Deliver, post(artifact::api::upload).layer(DefaultBodyLimit::disable())),

@@ -141,7 +141,7 @@ pub struct JobsPage {
     next_cursor: Option<String>,
 }
 
-/// The files of a project that should be jobs and cannot be read: a person mends or removes them.
+/// The files of a project that should be jobs or schedules and cannot be read: a person mends or removes them.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Quarantine {
@@ -547,11 +547,13 @@ pub async fn list(
     Ok(Json(JobsPage { jobs, next_cursor: next.map(|cursor| cursor.to_string()) }))
 }
 
-/// `GET /projects/{id}/quarantine`: files that should be open jobs and cannot be read; the queue goes on without them.
+/// `GET /projects/{id}/quarantine`: files that should be open jobs or schedules and cannot be read; the others go on
+/// without them.
 #[utoipa::path(get, path = "/projects/{id}/quarantine", params(("id" = ProjectId, Path)),
     responses((status = 200, description = "The files and what is wrong with each", body = Quarantine)))]
 pub async fn quarantine(State(app): State<App>, Named(id): Named<ProjectId>) -> ApiResult<Json<Quarantine>> {
     app.projects.get(&id)?;
     let view = |bad: BadFile| QuarantinedFile { path: bad.path, kind: bad.kind.to_owned(), cause: bad.cause };
-    Ok(Json(Quarantine { files: app.jobs.quarantined(&id).await?.into_iter().map(view).collect() }))
+    let (jobs, schedules) = (app.jobs.quarantined(&id).await?, app.schedules.quarantined(&id).await?);
+    Ok(Json(Quarantine { files: jobs.into_iter().chain(schedules).map(view).collect() }))
 }

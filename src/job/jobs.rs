@@ -268,7 +268,7 @@ impl Jobs {
 }
 
 /// Refuses a job whose file could not be read back: it would be lost to the queue at the next start.
-pub(super) fn check_size(job: &Job) -> Result<(), JobError> {
+pub(crate) fn check_size(job: &Job) -> Result<(), JobError> {
     if job.payload.is_empty() && job.result.is_none() && job.failure.is_none() {
         return Ok(());
     }

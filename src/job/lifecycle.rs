@@ -239,6 +239,7 @@ mod tests {
             needs: Vec::new(),
             needs_met_at: None,
             concurrency_group: None,
+            schedule: None,
             payload: Object::default(),
             attempt: 1,
             earlier: Vec::new(),

@@ -3,7 +3,7 @@
 //! - [`types`] says what a job is, and so what its file holds   - [`lifecycle`] decides what an event does to a job
 //! - [`queue`] decides which agent gets which job   - [`claim`] hands it over   - `turns` lets a repeated claim wait for the first   - [`lease`] knows until when a job is held
 //! - [`open`] keeps a project's open jobs in memory   - [`jobs`] makes every change of a job, through [`crate::state`]
-//! - `new` makes a job   - [`needs`] decides when a job that needs others goes on
+//! - [`new`] makes a job   - [`needs`] decides when a job that needs others goes on
 //! - [`also`] is how another subject's change and a job's are one commit
 //! - [`list`] pages through them   - [`error`] says why something was refused   - [`api`] is the HTTP side
 //!
@@ -19,7 +19,7 @@ pub mod lease;
 pub mod lifecycle;
 pub mod list;
 pub mod needs;
-mod new;
+pub mod new;
 pub mod open;
 pub mod queue;
 mod turns;

@@ -8,6 +8,7 @@ use super::needs;
 use super::types::{Job, JobState, JobType, RequestKey};
 use crate::clock::Time;
 use crate::id::{GroupName, IdMaker, JobId, Label, ProjectId};
+use crate::project::Registry;
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::object::Object;
@@ -50,14 +51,7 @@ impl Jobs {
         actor: Actor,
         request: Option<RequestKey>,
     ) -> Result<Done<Arc<Job>>, JobError> {
-        match self.registry.find(&new.project) {
-            None => return Err(JobError::UnknownProject(new.project)),
-            Some(project) if project.trashed_at.is_some() => {
-                return Err(JobError::ProjectTrashed(new.project));
-            }
-            Some(project) if project.archived => return Err(JobError::ProjectArchived(new.project)),
-            Some(_) => {}
-        }
+        accepts(&self.registry, &new.project)?;
         let now = self.clock.now();
         let repo = RepoName::Project(new.project.clone());
         let job = Arc::new(pending(new, self.ids.as_ref(), now));
@@ -76,6 +70,16 @@ impl Jobs {
         let done = self.state.change(&repo, decide).await?;
         self.settle_some().await;
         Ok(done)
+    }
+}
+
+/// Refuses a project that takes no new jobs.
+pub(crate) fn accepts(registry: &Registry, project: &ProjectId) -> Result<(), JobError> {
+    match registry.find(project) {
+        None => Err(JobError::UnknownProject(project.clone())),
+        Some(found) if found.trashed_at.is_some() => Err(JobError::ProjectTrashed(project.clone())),
+        Some(found) if found.archived => Err(JobError::ProjectArchived(project.clone())),
+        Some(_) => Ok(()),
     }
 }
 
@@ -148,8 +152,14 @@ fn creation(job: Arc<Job>, actor: Actor, request: Option<String>) -> Change {
 
 /// A job in its first moment.
 pub(crate) fn pending(new: NewJob, ids: &IdMaker, now: Time) -> Job {
+    let id = ids.job(&new.project, now);
+    with_id(new, id, now)
+}
+
+/// The same, with an id that was made for it.
+pub(crate) fn with_id(new: NewJob, id: JobId, now: Time) -> Job {
     Job {
-        job_id: ids.job(&new.project, now),
+        job_id: id,
         project_id: new.project,
         kind: new.kind,
         state: JobState::Pending,
@@ -158,6 +168,7 @@ pub(crate) fn pending(new: NewJob, ids: &IdMaker, now: Time) -> Job {
         needs: new.needs,
         needs_met_at: None,
         concurrency_group: new.concurrency_group,
+        schedule: None,
         payload: new.payload,
         attempt: 1,
         earlier: Vec::new(),

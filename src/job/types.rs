@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::clock::Time;
-use crate::id::{AgentId, GroupName, JobId, Label, LeaseId, ProjectId};
+use crate::id::{AgentId, GroupName, JobId, Label, LeaseId, ProjectId, ScheduleName};
 use crate::state::edit::Entity;
 use crate::state::object::Object;
 
@@ -114,6 +114,9 @@ pub struct Job {
     /// Of the jobs of its project with the same group one is held at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency_group: Option<GroupName>,
+    /// The schedule that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleName>,
     /// What to do, as its type needs it.
     #[serde(default)]
     pub payload: Object,

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::clock::Time;
 use crate::id::{
-    AgentId, ArtifactId, ChatId, InviteId, JobId, KeyId, ProjectId, SecretName, SessionId, UserName,
+    AgentId, ArtifactId, ChatId, InviteId, JobId, KeyId, ProjectId, ScheduleName, SecretName, SessionId,
+    UserName,
 };
 
 /// The branch that holds everything but logs.
@@ -24,6 +25,8 @@ pub const CHATS: &str = "chats";
 pub const PROMPT: &str = "chats/prompt.yaml";
 /// The file about a chat, in its folder.
 pub const CHAT_FILE: &str = "chat.yaml";
+/// The folder of schedules.
+pub const SCHEDULES: &str = "schedules";
 /// The folder of artifact entries.
 pub const ARTIFACTS: &str = "artifacts";
 /// The folder of secrets, in a project's repository and in the platform's.
@@ -173,6 +176,16 @@ pub fn done_job(id: &JobId, ended: Time) -> String {
 /// The same, by the day as text.
 pub fn done_job_on(id: &JobId, day: &str) -> String {
     format!("{DONE_JOBS}/{day}/{}.yaml", fanned(id.as_str()))
+}
+
+/// `schedules/nightly.yaml`.
+pub fn schedule(name: &ScheduleName) -> String {
+    format!("{SCHEDULES}/{name}.yaml")
+}
+
+/// The schedule whose file this is.
+pub fn schedule_name(path: &str) -> Option<ScheduleName> {
+    path.strip_prefix(SCHEDULES)?.strip_prefix('/')?.strip_suffix(".yaml")?.parse().ok()
 }
 
 /// `artifacts/4/w/9/art-….yaml`.

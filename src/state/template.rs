@@ -18,6 +18,7 @@ pub const FILES: &[(&str, &str)] = &[
     (".mrx/schema/job.json", include_str!("../../state-template/.mrx/schema/job.json")),
     (".mrx/schema/project.json", include_str!("../../state-template/.mrx/schema/project.json")),
     (".mrx/schema/recipients.json", include_str!("../../state-template/.mrx/schema/recipients.json")),
+    (".mrx/schema/schedule.json", include_str!("../../state-template/.mrx/schema/schedule.json")),
     (".mrx/schema/secret.json", include_str!("../../state-template/.mrx/schema/secret.json")),
 ];
 
