@@ -25,6 +25,7 @@ mod patch;
 mod project;
 mod quarantine;
 mod secret;
+mod specification;
 mod template;
 mod tidy;
 mod trash;
