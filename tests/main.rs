@@ -28,6 +28,7 @@ mod project;
 mod quarantine;
 mod schedule;
 mod secret;
+mod specification;
 mod template;
 mod tidy;
 mod trash;
