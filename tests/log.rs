@@ -210,6 +210,25 @@ async fn logs_are_on_a_branch_of_their_day_and_go_with_it() {
 }
 
 #[tokio::test]
+async fn the_log_of_a_job_that_is_gone_goes_with_its_day() {
+    let mut world = World::start().await;
+    let id = {
+        let (builder, held) = at_work(&world).await;
+        builder.write_log(&held, 0, b"nobody's").await;
+        held.id
+    };
+    world.published(HELLO).await;
+    world.close().await;
+    world.remove_by_hand(HELLO, &mrx::state::layout::open_job(&id.parse().unwrap()));
+    world.open().await;
+    assert_eq!(world.admin().get(&format!("/jobs/{id}/logs")).await.refused(404), "jobUnknown");
+    assert_eq!(world.branches(HELLO), ["refs/heads/logs/2026-11-20", "refs/heads/state"]);
+    world.clock.pass(seconds(2 * DAY));
+    assert_eq!(world.app().logs.drop_old(seconds(DAY)).await, 1);
+    assert_eq!(world.branches(HELLO), ["refs/heads/state"]);
+}
+
+#[tokio::test]
 async fn a_log_is_written_only_with_a_range_that_fits_and_bodies_of_a_mebibyte() {
     let world = World::start().await;
     let (builder, held) = at_work(&world).await;

@@ -46,6 +46,17 @@ async fn a_good_file_that_a_person_commits_is_a_job() {
 }
 
 #[tokio::test]
+async fn a_job_that_needs_itself_is_not_left_waiting_in_silence() {
+    let mut world = World::start().await;
+    world.close().await;
+    let needs = format!("payload: {{}}\nneeds: [{}]\n", JOB.0);
+    world.commit_by_hand(HELLO, &[(&JOB.1, &file("payload: {}\n", &needs))]);
+    world.open().await;
+    let quarantine = world.any_agent().get(&format!("/projects/{HELLO}/quarantine")).await.text();
+    assert!(quarantine.contains("needs itself"), "{quarantine}");
+}
+
+#[tokio::test]
 async fn a_job_whose_id_was_made_for_another_project_is_not_handed_out() {
     let mut world = World::start().await;
     world.close().await;

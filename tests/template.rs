@@ -84,6 +84,14 @@ async fn the_files_that_are_written_are_as_their_schemas_say() {
     let prompt = json!({ "text": "Answer briefly." });
     world.admin().call(reqwest::Method::PUT, "/projects/mrx-hello/prompt").json(&prompt).await.expect(200);
     check(&world, HELLO, "chats/prompt.yaml", "chat-prompt").await;
+    let needing = json!({ "jobType": "build", "needs": [id], "concurrencyGroup": "deploy", "payload": { "ref": "main" } });
+    check(&world, HELLO, &fanned("jobs/open", &world.queue_with(needing).await), "job").await;
+    let schedule = json!({ "name": "nightly", "cron": "* * * * *", "jobType": "build", "labels": ["gpu"] });
+    world.admin().post("/projects/mrx-hello/schedules").json(&schedule).await.expect(201);
+    check(&world, HELLO, "schedules/nightly.yaml", "schedule").await;
+    world.clock.pass(seconds(60));
+    assert_eq!(world.app().schedules.run_due().await, 1);
+    check(&world, HELLO, "schedules/nightly.yaml", "schedule").await;
 }
 
 #[tokio::test]

@@ -150,6 +150,7 @@ impl OpenJobs {
                 () if layout::open_job(&job.job_id) != edit.path() => {
                     Some(format!("it says jobId: {}", job.job_id))
                 }
+                () if job.needs.contains(&job.job_id) => Some("it needs itself".to_owned()),
                 () if job.state.has_ended() => {
                     Some(format!("it says state: {}, and open jobs have not ended", job.state))
                 }
