@@ -156,6 +156,24 @@ async fn what_waits_for_what_survives_a_restart_also_where_a_need_ended_behind_t
 }
 
 #[tokio::test]
+async fn more_jobs_than_an_answer_waits_for_are_seen_to_in_the_next_round() {
+    let world = World::start().await;
+    let need = world.queue("build").await;
+    for _ in 0..40 {
+        needing(&world, &[&need]).await;
+    }
+    end(&world.agent("builder-1"), "failed").await;
+    let failed = || async {
+        let page =
+            world.admin().get(&format!("/projects/{HELLO}/jobs?state=failed&limit=100")).await.expect(200);
+        page["jobs"].as_array().unwrap().len()
+    };
+    assert_eq!(failed().await, 1 + 32);
+    world.app().jobs.settle(usize::MAX).await.unwrap();
+    assert_eq!(failed().await, 1 + 40);
+}
+
+#[tokio::test]
 async fn only_jobs_that_are_there_can_be_needed_each_once_and_at_most_sixteen() {
     let world = World::start().await;
     world.project("mrx-other").await;
