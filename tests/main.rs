@@ -12,6 +12,7 @@ mod claim;
 mod code;
 mod docs;
 mod event;
+mod git;
 mod github;
 mod github_forge;
 mod identity;
