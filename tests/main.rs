@@ -15,6 +15,7 @@ mod event;
 mod git;
 mod github;
 mod github_forge;
+mod history;
 mod identity;
 mod input;
 mod issuer;

@@ -74,6 +74,7 @@ fn filled(template: &str, job: &str) -> String {
             "keyId" => format!("key-{id}"),
             "inviteId" => format!("invite-{id}"),
             "chatId" => format!("chat-{id}"),
+            "oid" => "0".repeat(40),
             "repo" => format!("{HELLO}.git"),
             _ => "nobody".to_owned(),
         };

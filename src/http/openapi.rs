@@ -26,7 +26,7 @@ use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, chat, code, forge, git, identity, job, log, project, secret};
+use crate::{agent, artifact, chat, code, forge, git, history, identity, job, log, project, secret};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -89,6 +89,8 @@ use crate::{agent, artifact, chat, code, forge, git, identity, job, log, project
         chat::api::prompt,
         chat::api::set_prompt,
         chat::api::answer,
+        history::api::list,
+        history::api::get,
         git::api::refs,
         git::api::upload_pack,
         git::api::code_refs,
