@@ -22,6 +22,7 @@ pub mod demo;
 pub mod doctor;
 pub mod forge;
 pub mod git;
+pub mod history;
 pub mod http;
 pub mod id;
 pub mod identity;

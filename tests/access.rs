@@ -18,6 +18,8 @@ fn filled(template: &str) -> String {
         .replace("{name}", "nobody")
         .replace("{user}", "nobody")
         .replace("{agentId}", "nobody")
+        .replace("{oid}", &"0".repeat(40))
+        .replace("{repo}", "mrx-none.git")
 }
 
 #[tokio::test]

@@ -27,7 +27,9 @@ use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, chat, code, forge, identity, job, log, project, schedule, secret};
+use crate::{
+    agent, artifact, chat, code, forge, git, history, identity, job, log, project, schedule, secret,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -95,6 +97,12 @@ use crate::{agent, artifact, chat, code, forge, identity, job, log, project, sch
         chat::api::prompt,
         chat::api::set_prompt,
         chat::api::answer,
+        history::api::list,
+        history::api::get,
+        git::api::refs,
+        git::api::upload_pack,
+        git::api::code_refs,
+        git::api::code_upload_pack,
         job::api::create,
         job::api::claim,
         job::api::get,
@@ -115,6 +123,7 @@ use crate::{agent, artifact, chat, code, forge, identity, job, log, project, sch
         ErrorBody,
         Event,
         Ack,
+        crate::git::repo_path::RepoPath,
         AgentId,
         ArtifactId,
         ChatId,

@@ -1,0 +1,8 @@
+//! What has happened to a project's state: its commits, and what each changed, field by field.
+//!
+//! - [`diff`] says in fields what a commit did to a file   - [`api`] is the HTTP side
+//!
+//! Invariant: what is told here is read from git alone, so it is what `git log` shows.
+
+pub mod api;
+pub mod diff;
