@@ -28,6 +28,9 @@ const IDENTITY_ROUND: Duration = Duration::from_secs(600);
 /// How often the trash is looked at.
 const TRASH_ROUND: Duration = Duration::from_secs(3600);
 
+/// How often the artifacts that projects keep no longer are removed.
+const ARTIFACTS_ROUND: Duration = Duration::from_secs(3600);
+
 /// A running daemon.
 pub struct Daemon {
     /// The subjects, for callers in the same process.
@@ -89,6 +92,10 @@ impl Daemon {
         });
         self.every(TRASH_ROUND, |app| async move {
             app.projects.empty_trash().await.map(drop).context("empty the trash")
+        });
+        self.every(ARTIFACTS_ROUND, |app| async move {
+            app.artifacts.expire(app.projects.registry()).await;
+            app.artifacts.sweep(app.projects.registry()).await.map(drop).context("sweep artifacts")
         });
         let (app, stop) = (self.app.clone(), self.stop.subscribe());
         let work = async move {

@@ -19,6 +19,7 @@ mod matrix;
 mod openapi;
 mod project;
 mod quarantine;
+mod retention;
 mod secret;
 mod template;
 mod tidy;

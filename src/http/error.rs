@@ -287,7 +287,13 @@ impl From<ArtifactError> for ApiError {
         match error {
             ArtifactError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "artifactUnknown", message),
             ArtifactError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
-            ArtifactError::BadName(_) | ArtifactError::BadBuildNumber(_) => Self::bad_request(message),
+            ArtifactError::BadName(_)
+            | ArtifactError::BadBuildNumber(_)
+            | ArtifactError::BadDrivePath(_)
+            | ArtifactError::BadSum(_)
+            | ArtifactError::NotYet(_) => Self::bad_request(message),
+            ArtifactError::Elsewhere(path) => Self::new(StatusCode::NOT_FOUND, "artifactElsewhere", message)
+                .with_details(json!({ "drivePath": path })),
             ArtifactError::Store(StoreError::Broken { .. }) => {
                 Self::new(StatusCode::BAD_REQUEST, "uploadBroken", message)
             }

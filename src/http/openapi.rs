@@ -76,6 +76,7 @@ use crate::{agent, artifact, forge, identity, job, log, project, secret};
         artifact::api::list,
         artifact::api::upload,
         artifact::api::get,
+        artifact::api::remove,
         artifact::api::content,
         job::api::create,
         job::api::claim,

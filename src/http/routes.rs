@@ -76,6 +76,7 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/projects/{id}/artifacts",                 Read,   get(artifact::api::list)),
         route(Method::POST,  "/projects/{id}/artifacts",                 Deliver, post(artifact::api::upload).layer(DefaultBodyLimit::disable())),
         route(Method::GET,   "/projects/{id}/artifacts/{artifactId}",    Read,   get(artifact::api::get)),
+        route(Method::DELETE, "/projects/{id}/artifacts/{artifactId}",   Write,  delete(artifact::api::remove)),
         route(Method::GET,   "/projects/{id}/artifacts/{artifactId}/content", Read, get(artifact::api::content)),
         route(Method::POST,  "/jobs/create",                             Person, post(job::api::create)),
         route(Method::POST,  "/jobs/claim",                              Claimer, post(job::api::claim)),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
-use super::types::Project;
+use super::types::{Project, Retention};
 use crate::forge::github::shape::is_branch;
 
 /// A title is a line.
@@ -12,6 +12,10 @@ const TITLE_CHARS_MAX: usize = 100;
 const DESCRIPTION_CHARS_MAX: usize = 2000;
 /// A system prompt is at most this long, so that the entry stays a small file.
 const PROMPT_CHARS_MAX: usize = 20_000;
+/// More builds than this are kept by their age, or for ever.
+const KEEP_BUILDS_MAX: u32 = 10_000;
+/// Ten years; more is for ever.
+const KEEP_DAYS_MAX: u32 = 3650;
 
 /// What is to be changed: a field that is absent stays, one that is null goes back to what it is by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -33,10 +37,16 @@ pub struct ProjectEdit {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     system_prompt: Option<Option<String>>,
+    /// Which artifacts it keeps; null is all for ever.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Retention>)]
+    retention: Option<Option<Retention>>,
 }
 
 /// Tells null from absent.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -56,6 +66,16 @@ pub enum BadEdit {
     /// A line with control characters.
     #[error("{0} must be one line without control characters")]
     NotALine(&'static str),
+    /// A rule that keeps too little or too much.
+    #[error("retention.{field} is 1 to {most}, not {found}")]
+    BadRetention {
+        /// Which.
+        field: &'static str,
+        /// What it is.
+        found: u32,
+        /// What it may be.
+        most: u32,
+    },
     /// No branch.
     #[error("{0:?} is no name of a branch")]
     BadBranch(String),
@@ -77,6 +97,14 @@ impl ProjectEdit {
         }
         if self.title.iter().flatten().any(|title| title.chars().any(char::is_control)) {
             return Err(BadEdit::NotALine("title"));
+        }
+        let rules = self.retention.flatten().unwrap_or_default();
+        for (field, value, most) in
+            [("keepBuilds", rules.keep_builds, KEEP_BUILDS_MAX), ("keepDays", rules.keep_days, KEEP_DAYS_MAX)]
+        {
+            if let Some(found) = value.filter(|value| !(1..=most).contains(value)) {
+                return Err(BadEdit::BadRetention { field, found, most });
+            }
         }
         match self.default_branch.iter().flatten().find(|branch| !is_branch(branch)) {
             Some(bad) => Err(BadEdit::BadBranch(bad.chars().take(80).collect())),
@@ -100,6 +128,9 @@ impl ProjectEdit {
         }
         if let Some(prompt) = &self.system_prompt {
             next.system_prompt = text(prompt);
+        }
+        if let Some(retention) = self.retention {
+            next.retention = retention.filter(|rules| !rules.keeps_all());
         }
         next
     }
@@ -130,5 +161,9 @@ mod tests {
             assert_eq!(edit(&json).check(), Err(BadEdit::BadBranch(bad.to_owned())));
         }
         assert_eq!(edit(r#"{"defaultBranch": "feature/x"}"#).check(), Ok(()));
+        let none = BadEdit::BadRetention { field: "keepBuilds", found: 0, most: 10_000 };
+        assert_eq!(edit(r#"{"retention": {"keepBuilds": 0}}"#).check(), Err(none));
+        assert!(edit(r#"{"retention": {"keepDays": 3651}}"#).check().is_err());
+        assert_eq!(edit(r#"{"retention": {"keepDays": 3650}}"#).check(), Ok(()));
     }
 }

@@ -88,6 +88,7 @@ pub fn take_in(
             repo: code.url.clone(),
             default_branch: code.default_branch.clone(),
             system_prompt: None,
+            retention: None,
             forge,
             state: ProjectState::Active,
             missing_since: None,
