@@ -1,8 +1,9 @@
-# The recipes that people and CI run. `make demo` and `make test` need Rust, git, a C compiler and bubblewrap.
+# The recipes that people and CI run. `make demo` and `make test` need Rust, git, a C compiler and bubblewrap; `make test` also
+# Python 3 with venv.
 
 CYCLES ?= 300
 
-.PHONY: demo test check bench crash fmt
+.PHONY: demo test test-models check bench crash fmt
 
 # Two real builds on this machine: logs, artifacts, and a git log that reads as a story. Ctrl-C ends it.
 demo:
@@ -11,6 +12,18 @@ demo:
 # Every test. Tests that run steps need bubblewrap; they fail, and say so, where it is missing.
 test:
 	cargo test
+	$(MAKE) test-models
+
+# Chats with a real server of models, offline: LiteLLM, pinned, in an environment of its own under target/. Needs Python.
+MODELS_VENV := target/models-venv
+test-models: $(MODELS_VENV)/ready
+	MRX_LITELLM=$(abspath $(MODELS_VENV))/bin/litellm cargo test --test models a_chat -- --nocapture
+
+$(MODELS_VENV)/ready: tests/models/requirements.txt
+	rm -rf $(MODELS_VENV)
+	python3 -m venv $(MODELS_VENV)
+	$(MODELS_VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/models/requirements.txt
+	touch $@
 
 # What keeps the rules: formatting, lints, documentation, licences and bans of dependencies.
 check:

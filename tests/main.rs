@@ -4,9 +4,12 @@
 
 mod access;
 mod agent;
+mod answer;
 mod artifact;
 mod canary;
+mod chat;
 mod claim;
+mod code;
 mod docs;
 mod event;
 mod github;
@@ -17,6 +20,7 @@ mod job;
 mod log;
 mod matrix;
 mod openapi;
+mod patch;
 mod project;
 mod quarantine;
 mod retention;

@@ -1,12 +1,13 @@
 //! A small world: a data folder, a forge, a daemon on loopback whose clock the story moves, and whoever calls it.
 //!
 //! - [`call`] is a caller and its answers, each checked against the API's document   - [`agents`] is an agent at work
-//! - [`listen`] reads streams of events   - [`git`] looks at the state with plain git, and changes it behind the daemon's back
+//! - [`worker`] is the real agent program   - [`listen`] reads streams of events   - [`git`] looks at the state with plain git, and changes it behind the daemon's back
 
 mod agents;
 mod call;
 mod git;
 mod listen;
+mod worker;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -272,7 +273,8 @@ impl World {
         self.code_of(name).join("HEAD").is_file()
     }
 
-    fn code_of(&self, name: &str) -> PathBuf {
+    /// Where the forge's folder has a project's code.
+    pub fn code_of(&self, name: &str) -> PathBuf {
         self.folder.path().join("forge").join(format!("{name}.git"))
     }
 
