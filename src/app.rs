@@ -38,6 +38,8 @@ use crate::state::edit::Projections;
 use crate::state::layout::{DataFolder, RepoName};
 use crate::state::recover::Recovered;
 use crate::state::store::{EngineError, Kinds, OpenError, Options, State};
+use crate::webhook::Webhooks;
+use crate::webhook::known::{KnownWebhooks, Registered as RegisteredWebhooks};
 
 /// How to open a data folder.
 pub struct AppOptions {
@@ -53,6 +55,8 @@ pub struct AppOptions {
     pub forge_poll: Duration,
     /// What GitHub signs its webhooks with.
     pub webhook_secret: Option<Secret>,
+    /// Whether outbound webhooks may call every address, also by http: for tests and networks of one's own.
+    pub allow_private_webhooks: bool,
     /// The size of a journal segment in bytes.
     pub journal_segment_bytes: u64,
     /// What the operator decides about accounts.
@@ -75,6 +79,7 @@ impl AppOptions {
             forge: None,
             forge_poll: Duration::from_secs(300),
             webhook_secret: None,
+            allow_private_webhooks: false,
             journal_segment_bytes: 32 << 20,
             policy: Policy::default(),
             issuers: None,
@@ -157,6 +162,8 @@ pub struct Subjects {
     pub http: HttpOptions,
     /// Secrets.
     pub secrets: Secrets,
+    /// Outbound webhooks.
+    pub webhooks: Webhooks,
     /// Chats.
     pub chats: Chats,
     ready: AtomicBool,
@@ -176,11 +183,13 @@ impl App {
         let (registry, queue, leases) = (Registry::default(), Queue::default(), Leases::new(clock.clone()));
         let (known_agents, known, known_secrets) =
             (KnownAgents::default(), known::Known::default(), KnownSecrets::default());
+        let known_webhooks = KnownWebhooks::default();
         let kinds = kinds(Memory {
             registry: registry.clone(),
             agents: known_agents.clone(),
             identity: known.clone(),
             secrets: known_secrets.clone(),
+            webhooks: known_webhooks.clone(),
             queue: queue.clone(),
             leases: leases.clone(),
         });
@@ -207,6 +216,9 @@ impl App {
         let agents = Agents::new(state.clone(), clock.clone(), known_agents);
         let secrets = Secrets::new(state.clone(), clock.clone(), jobs.clone(), registry, known_secrets, keys);
         let chats = Chats::new(state.clone(), clock.clone(), jobs.clone());
+        let allow_private = options.allow_private_webhooks;
+        let webhooks =
+            Webhooks::new(state.clone(), clock.clone(), known_webhooks, secrets.clone(), allow_private);
         let keys = state.folder().keys();
         let keys = IdentityKeys {
             operator: token::read_or_make(&keys, OPERATOR_TOKEN)?.hash(),
@@ -232,6 +244,7 @@ impl App {
             limits,
             http,
             secrets,
+            webhooks,
             chats,
             ready,
         };
@@ -263,13 +276,14 @@ struct Memory {
     agents: KnownAgents,
     identity: known::Known,
     secrets: KnownSecrets,
+    webhooks: KnownWebhooks,
     queue: Queue,
     leases: Leases,
 }
 
 /// Which projections live in which repository: the one place where a subject is registered.
 fn kinds(memory: Memory) -> Kinds {
-    let Memory { registry, agents, identity, secrets, queue, leases } = memory;
+    let Memory { registry, agents, identity, secrets, webhooks, queue, leases } = memory;
     Arc::new(move |name: &RepoName| {
         let all =
             Projections::default().with(secret::known::Registered::new(Scope::of(name), secrets.clone()));
@@ -283,7 +297,9 @@ fn kinds(memory: Memory) -> Kinds {
                     .with(agents::Registered(agents.clone()))
                     .with(known::Registered(identity.clone()))
             }
-            RepoName::Project(id) => all.with(OpenJobs::new(id.clone(), queue.clone(), leases.clone())),
+            RepoName::Project(id) => all
+                .with(OpenJobs::new(id.clone(), queue.clone(), leases.clone()))
+                .with(RegisteredWebhooks::new(id.clone(), webhooks.clone())),
         }
     })
 }

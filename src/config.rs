@@ -80,6 +80,10 @@ pub struct ServeArgs {
     /// Sends cookies over TLS alone: set it where a TLS proxy stands before the daemon.
     #[arg(long, env = "MRX_SECURE_COOKIES")]
     pub secure_cookies: bool,
+    /// Lets outbound webhooks call addresses that are not of the public internet, and by http: for tests, and where every
+    /// manager of a project may reach what the daemon reaches.
+    #[arg(long, env = "MRX_ALLOW_PRIVATE_WEBHOOKS")]
+    pub allow_private_webhooks: bool,
     /// Lets everybody call as often as they like, for measuring.
     #[arg(long)]
     pub no_rate_limits: bool,

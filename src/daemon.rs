@@ -54,6 +54,7 @@ impl Daemon {
             forge: Some(args.forge().context("prepare the forge")?),
             forge_poll: args.github.poll(),
             webhook_secret: args.github.webhook_secret().context("prepare the webhook")?,
+            allow_private_webhooks: args.allow_private_webhooks,
             journal_segment_bytes: args.journal_segment_bytes(),
             policy: args.policy(),
             issuers: args.issuers.clone(),
@@ -100,6 +101,8 @@ impl Daemon {
         self.every(TRASH_ROUND, |app| async move {
             app.projects.empty_trash().await.map(drop).context("empty the trash")
         });
+        let (app, stop) = (self.app.clone(), self.stop.subscribe());
+        self.tasks.spawn(until_stopped(stop, async move { app.webhooks.run().await }));
         self.every(ARTIFACTS_ROUND, |app| async move {
             app.artifacts.expire(app.projects.registry()).await;
             app.artifacts.sweep(app.projects.registry()).await.map(drop).context("sweep artifacts")
@@ -149,6 +152,7 @@ impl Daemon {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
         let app = self.app;
+        app.webhooks.save().await;
         let closed = tokio::task::spawn_blocking(move || app.state.close()).await;
         if let Err(error) = closed {
             tracing::error!(%error, "closing failed; the journal holds what is not published");

@@ -33,4 +33,5 @@ pub mod project;
 pub mod schema;
 pub mod secret;
 pub mod state;
+pub mod webhook;
 pub mod worker;

@@ -29,4 +29,5 @@ mod template;
 mod tidy;
 mod trash;
 mod webhook;
+mod webhook_out;
 mod world;

@@ -26,7 +26,7 @@ use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, chat, code, forge, identity, job, log, project, secret};
+use crate::{agent, artifact, chat, code, forge, identity, job, log, project, secret, webhook};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -77,6 +77,14 @@ use crate::{agent, artifact, chat, code, forge, identity, job, log, project, sec
         artifact::api::upload,
         artifact::api::get,
         artifact::api::remove,
+        webhook::api::list,
+        webhook::api::create,
+        webhook::api::get,
+        webhook::api::edit,
+        webhook::api::remove,
+        webhook::api::ping,
+        webhook::api::deliveries,
+        webhook::api::redeliver,
         artifact::api::content,
         code::api::list,
         chat::api::list,
@@ -121,6 +129,8 @@ use crate::{agent, artifact, chat, code, forge, identity, job, log, project, sec
         ProjectId,
         UserName,
         SecretName,
+        crate::id::WebhookId,
+        webhook::types::EventPattern,
         Oid,
         JobType,
         RequestKey,

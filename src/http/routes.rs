@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::{events, health, openapi, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
-use crate::{agent, artifact, chat, code, forge, job, log, project, secret};
+use crate::{agent, artifact, chat, code, forge, job, log, project, secret, webhook};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -89,6 +89,14 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/projects/{id}/files",                     Read,   get(code::api::list)),
         route(Method::GET,   "/projects/{id}/prompt",                    Read,   get(chat::api::prompt)),
         route(Method::PUT,   "/projects/{id}/prompt",                    Manage, put(chat::api::set_prompt)),
+        route(Method::GET,   "/projects/{id}/webhooks",                  Manage, get(webhook::api::list)),
+        route(Method::POST,  "/projects/{id}/webhooks",                  Manage, post(webhook::api::create)),
+        route(Method::GET,   "/projects/{id}/webhooks/{webhookId}",      Manage, get(webhook::api::get)),
+        route(Method::PATCH, "/projects/{id}/webhooks/{webhookId}",      Manage, patch(webhook::api::edit)),
+        route(Method::DELETE, "/projects/{id}/webhooks/{webhookId}",     Manage, delete(webhook::api::remove)),
+        route(Method::POST,  "/projects/{id}/webhooks/{webhookId}/ping", Manage, post(webhook::api::ping)),
+        route(Method::GET,   "/projects/{id}/webhooks/{webhookId}/deliveries", Manage, get(webhook::api::deliveries)),
+        route(Method::POST,  "/projects/{id}/webhooks/{webhookId}/deliveries/{number}/redeliver", Manage, post(webhook::api::redeliver)),
         route(Method::POST,  "/jobs/create",                             Person, post(job::api::create)),
         route(Method::POST,  "/jobs/claim",                              Claimer, post(job::api::claim)),
         route(Method::GET,   "/jobs/{id}",                               Read,   get(job::api::get)),

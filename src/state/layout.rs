@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::clock::Time;
-use crate::id::{
-    AgentId, ArtifactId, ChatId, InviteId, JobId, KeyId, ProjectId, SecretName, SessionId, UserName,
-};
+use crate::id::{AgentId, ArtifactId, ChatId, InviteId, JobId, KeyId, ProjectId, SecretName, SessionId, UserName, WebhookId};
 
 /// The branch that holds everything but logs.
 pub const STATE_REF: &str = "refs/heads/state";
@@ -28,6 +26,8 @@ pub const CHAT_FILE: &str = "chat.yaml";
 pub const ARTIFACTS: &str = "artifacts";
 /// The folder of secrets, in a project's repository and in the platform's.
 pub const SECRETS: &str = "secrets";
+/// The folder of webhooks, in a project's repository.
+pub const WEBHOOKS: &str = "webhooks";
 /// The file of whom secrets are encrypted to, in the platform's repository.
 pub const RECIPIENTS: &str = "recipients.yaml";
 /// The folder of agents, in the platform's repository.
@@ -134,6 +134,11 @@ impl DataFolder {
         self.0.join("artifacts")
     }
 
+    /// How far each outbound webhook is, and its last deliveries.
+    pub fn webhooks(&self) -> PathBuf {
+        self.0.join("webhooks")
+    }
+
     /// The local forge: code repositories, if no other folder is configured.
     pub fn forge(&self) -> PathBuf {
         self.0.join("forge")
@@ -223,6 +228,11 @@ pub fn chat_segment(id: &ChatId, first: u64) -> String {
 /// The number of the first message that the name of a segment says.
 pub fn chat_segment_first(name: &str) -> Option<u64> {
     name.strip_suffix(".yaml")?.parse().ok()
+}
+
+/// `webhooks/hook-….yaml`.
+pub fn webhook(id: &WebhookId) -> String {
+    format!("{WEBHOOKS}/{id}.yaml")
 }
 
 /// `agents/builder-1.yaml`.

@@ -110,6 +110,13 @@ impl World {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let (hooks, mut until) = (app.webhooks.clone(), stopped.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = hooks.run() => {}
+                _ = until.wait_for(|stop| *stop) => {}
+            }
+        });
         tasks.spawn(server::serve(listener, routes::router(app.clone()), stopped));
         self.running = Some(Running { app, address, stop, tasks });
     }
@@ -121,6 +128,7 @@ impl World {
                 clock: self.clock.clone(),
                 forge: Some(self.forge()),
                 webhook_secret: self.webhook_secret.clone(),
+                allow_private_webhooks: true,
                 journal_segment_bytes: SEGMENT_BYTES,
                 http: HttpOptions { is_unlimited: !self.is_limited, ..HttpOptions::default() },
                 policy: Policy { registration: self.registration, ..Policy::default() },
@@ -147,6 +155,7 @@ impl World {
         let mut running = self.running.take().expect("the daemon runs");
         running.stop.send(true).unwrap();
         while running.tasks.join_next().await.is_some() {}
+        running.app.webhooks.save().await;
         running.app.state.close();
     }
 
