@@ -16,6 +16,7 @@ use crate::forge::Forge;
 use crate::forge::local::{LocalForge, LocalForgeError};
 use crate::forge::secret::Secret;
 use crate::forge::webhook::Deliveries;
+use crate::http::cors::Origin;
 use crate::identity::Identity;
 use crate::identity::accounts::{IdentityKeys, Policy};
 use crate::identity::issuer::Issuers;
@@ -94,6 +95,8 @@ impl AppOptions {
 pub struct HttpOptions {
     /// Whether cookies are sent over TLS alone: set where a TLS proxy stands before the daemon.
     pub are_cookies_secure: bool,
+    /// Other origins whose pages may use the API.
+    pub dashboard_origins: Vec<Origin>,
     /// Whether nobody's calls are counted, for measuring.
     pub is_unlimited: bool,
 }

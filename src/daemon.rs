@@ -58,7 +58,11 @@ impl Daemon {
             journal_segment_bytes: args.journal_segment_bytes(),
             policy: args.policy(),
             issuers: args.issuers.clone(),
-            http: HttpOptions { are_cookies_secure: args.secure_cookies, is_unlimited: args.no_rate_limits },
+            http: HttpOptions {
+                are_cookies_secure: args.secure_cookies,
+                dashboard_origins: args.dashboard_origin.clone(),
+                is_unlimited: args.no_rate_limits,
+            },
             ..AppOptions::new(folder.clone())
         };
         let (app, recovered) = App::open(options).await.context("open the data folder")?;

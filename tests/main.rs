@@ -9,6 +9,7 @@ mod artifact;
 mod canary;
 mod chat;
 mod claim;
+mod cors;
 mod code;
 mod docs;
 mod event;

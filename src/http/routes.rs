@@ -1,5 +1,7 @@
 //! Every path, who may call it, and its handler: a line each. Reading this is reading the API.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode};
@@ -8,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
 use super::auth::{Who, guard};
+use super::cors::{self, Origin};
 use super::error::ApiError;
 use super::{events, health, openapi, request_id};
 use crate::app::App;
@@ -123,6 +126,7 @@ fn route(method: Method, path: &'static str, who: Who, handler: MethodRouter<App
 
 /// The router: each route behind its guard, at `/` and under `/api`.
 pub fn router(app: App) -> Router {
+    let origins: Arc<[Origin]> = app.http.dashboard_origins.clone().into();
     let mut routes = Router::new();
     for Route { path, who, handler, .. } in table() {
         let guard = middleware::from_fn_with_state((who, app.clone()), guard);
@@ -134,6 +138,7 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(origins, cors::invite))
         .layer(middleware::from_fn(request_id::stamp))
         .with_state(app)
 }

@@ -18,6 +18,7 @@ use mrx::forge::Forge;
 use mrx::forge::github::GitHub;
 use mrx::forge::local::LocalForge;
 use mrx::forge::secret::Secret;
+use mrx::http::cors::Origin;
 use mrx::http::{routes, server};
 use mrx::identity::accounts::{Policy, Registration};
 use mrx::identity::token::OPERATOR_TOKEN;
@@ -54,6 +55,7 @@ pub struct World {
     keys: AgentKeys,
     registration: Registration,
     is_limited: bool,
+    origins: Vec<Origin>,
 }
 
 /// A running daemon.
@@ -98,6 +100,7 @@ impl World {
             keys: AgentKeys::default(),
             registration: Registration::Off,
             is_limited: false,
+            origins: Vec::new(),
         }
     }
 
@@ -130,7 +133,11 @@ impl World {
                 webhook_secret: self.webhook_secret.clone(),
                 allow_private_webhooks: true,
                 journal_segment_bytes: SEGMENT_BYTES,
-                http: HttpOptions { is_unlimited: !self.is_limited, ..HttpOptions::default() },
+                http: HttpOptions {
+                    is_unlimited: !self.is_limited,
+                    dashboard_origins: self.origins.clone(),
+                    ..HttpOptions::default()
+                },
                 policy: Policy { registration: self.registration, ..Policy::default() },
                 on_failure: std::sync::Arc::new(|message| panic!("{message}")),
                 ..AppOptions::new(self.data())
@@ -174,6 +181,12 @@ impl World {
     /// Starts it again with limits on how often each may call.
     pub async fn reopen_with_limits(&mut self) {
         self.is_limited = true;
+        self.restart().await;
+    }
+
+    /// Starts it again with pages of another origin invited.
+    pub async fn reopen_with_origin(&mut self, origin: &str) {
+        self.origins = vec![origin.parse().unwrap()];
         self.restart().await;
     }
 
