@@ -11,6 +11,7 @@ mod chat;
 mod claim;
 mod cors;
 mod code;
+mod debug;
 mod docs;
 mod event;
 mod github;

@@ -38,6 +38,8 @@ use crate::{agent, artifact, chat, code, forge, identity, job, log, project, sec
         super::health::health,
         super::health::ready,
         super::health::metrics,
+        super::debug::projects,
+        super::debug::state,
         document,
         super::events::stream,
         identity::api::setup,

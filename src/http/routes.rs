@@ -12,7 +12,7 @@ use axum::routing::{self, MethodRouter};
 use super::auth::{Who, guard};
 use super::cors::{self, Origin};
 use super::error::ApiError;
-use super::{events, health, openapi, request_id};
+use super::{debug, events, health, openapi, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
 use crate::{agent, artifact, chat, code, forge, job, log, project, secret, webhook};
@@ -53,6 +53,8 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/keys",                                    Person, get(keys_api::list)),
         route(Method::POST,  "/keys",                                    Account, post(keys_api::create)),
         route(Method::DELETE, "/keys/{keyId}",                           Account, delete(keys_api::revoke)),
+        route(Method::GET,   "/admin/debug/projects",                    Admin,  get(debug::projects)),
+        route(Method::GET,   "/admin/debug/state",                       Admin,  get(debug::state)),
         route(Method::GET,   "/admin/users",                             Admin,  get(admin_api::list_users)),
         route(Method::POST,  "/admin/users",                             Admin,  post(admin_api::add_user)),
         route(Method::GET,   "/admin/users/{name}",                      Admin,  get(admin_api::get_user)),

@@ -100,6 +100,11 @@ impl Webhooks {
         Self { state, clock, known, secrets, places, calls, allow_private, ids }
     }
 
+    /// How many are enabled.
+    pub fn enabled(&self) -> usize {
+        self.known.enabled().len()
+    }
+
     /// The webhooks of a project.
     pub async fn list(&self, project: &ProjectId) -> Result<Vec<Arc<Webhook>>, WebhookError> {
         let read = self.state.read(&repo(project), |_| self.known.of(project)).await;
