@@ -17,6 +17,7 @@ use crate::forge::local::{LocalForge, LocalForgeError};
 use crate::forge::secret::Secret;
 use crate::forge::webhook::Deliveries;
 use crate::git::serve::Serving;
+use crate::http::cors::Origin;
 use crate::identity::Identity;
 use crate::identity::accounts::{IdentityKeys, Policy};
 use crate::identity::issuer::Issuers;
@@ -42,6 +43,8 @@ use crate::state::edit::Projections;
 use crate::state::layout::{DataFolder, RepoName};
 use crate::state::recover::Recovered;
 use crate::state::store::{EngineError, Kinds, OpenError, Options, State};
+use crate::webhook::Webhooks;
+use crate::webhook::known::{KnownWebhooks, Registered as RegisteredWebhooks};
 
 /// How to open a data folder.
 pub struct AppOptions {
@@ -57,6 +60,8 @@ pub struct AppOptions {
     pub forge_poll: Duration,
     /// What GitHub signs its webhooks with.
     pub webhook_secret: Option<Secret>,
+    /// Whether outbound webhooks may call every address, also by http: for tests and networks of one's own.
+    pub allow_private_webhooks: bool,
     /// The size of a journal segment in bytes.
     pub journal_segment_bytes: u64,
     /// What the operator decides about accounts.
@@ -79,6 +84,7 @@ impl AppOptions {
             forge: None,
             forge_poll: Duration::from_secs(300),
             webhook_secret: None,
+            allow_private_webhooks: false,
             journal_segment_bytes: 32 << 20,
             policy: Policy::default(),
             issuers: None,
@@ -93,6 +99,8 @@ impl AppOptions {
 pub struct HttpOptions {
     /// Whether cookies are sent over TLS alone: set where a TLS proxy stands before the daemon.
     pub are_cookies_secure: bool,
+    /// Other origins whose pages may use the API.
+    pub dashboard_origins: Vec<Origin>,
     /// Whether nobody's calls are counted, for measuring.
     pub is_unlimited: bool,
 }
@@ -165,6 +173,8 @@ pub struct Subjects {
     pub schedules: Schedules,
     /// Secrets.
     pub secrets: Secrets,
+    /// Outbound webhooks.
+    pub webhooks: Webhooks,
     /// Chats.
     pub chats: Chats,
     ready: AtomicBool,
@@ -190,6 +200,7 @@ impl App {
         };
         let (known_agents, known, known_secrets) =
             (KnownAgents::default(), known::Known::default(), KnownSecrets::default());
+        let known_webhooks = KnownWebhooks::default();
         let kinds = kinds(Memory {
             registry: registry.clone(),
             agents: known_agents.clone(),
@@ -197,6 +208,7 @@ impl App {
             secrets: known_secrets.clone(),
             jobs: job_memory.clone(),
             timetable: timetable.clone(),
+            webhooks: known_webhooks.clone(),
         });
         let issuers = Issuers::read(options.issuers.as_deref(), clock.clone()).map_err(AppError::Issuers)?;
         let (state, recovered) = State::open(Options {
@@ -222,6 +234,9 @@ impl App {
         let agents = Agents::new(state.clone(), clock.clone(), known_agents);
         let secrets = Secrets::new(state.clone(), clock.clone(), jobs.clone(), registry, known_secrets, keys);
         let chats = Chats::new(state.clone(), clock.clone(), jobs.clone());
+        let allow_private = options.allow_private_webhooks;
+        let webhooks =
+            Webhooks::new(state.clone(), clock.clone(), known_webhooks, secrets.clone(), allow_private);
         let keys = state.folder().keys();
         let keys = IdentityKeys {
             operator: token::read_or_make(&keys, OPERATOR_TOKEN)?.hash(),
@@ -249,6 +264,7 @@ impl App {
             http,
             schedules,
             secrets,
+            webhooks,
             chats,
             ready,
         };
@@ -285,11 +301,12 @@ struct Memory {
     secrets: KnownSecrets,
     jobs: JobMemory,
     timetable: Timetable,
+    webhooks: KnownWebhooks,
 }
 
 /// Which projections live in which repository: the one place where a subject is registered.
 fn kinds(memory: Memory) -> Kinds {
-    let Memory { registry, agents, identity, secrets, jobs, timetable } = memory;
+    let Memory { registry, agents, identity, secrets, jobs, timetable, webhooks } = memory;
     Arc::new(move |name: &RepoName| {
         let all =
             Projections::default().with(secret::known::Registered::new(Scope::of(name), secrets.clone()));
@@ -306,7 +323,8 @@ fn kinds(memory: Memory) -> Kinds {
             }
             RepoName::Project(id) => all
                 .with(OpenJobs::new(id.clone(), jobs.clone()))
-                .with(KnownSchedules::new(id.clone(), timetable.clone())),
+                .with(KnownSchedules::new(id.clone(), timetable.clone()))
+                .with(RegisteredWebhooks::new(id.clone(), webhooks.clone())),
         }
     })
 }

@@ -13,6 +13,7 @@ pub use github::GitHubArgs;
 use crate::clock::Time;
 use crate::forge::Forge;
 use crate::forge::local::LocalForge;
+use crate::http::cors::Origin;
 use crate::id::{AgentId, Label};
 use crate::identity::accounts::{Policy, Registration};
 use crate::state::layout::DataFolder;
@@ -80,6 +81,14 @@ pub struct ServeArgs {
     /// Sends cookies over TLS alone: set it where a TLS proxy stands before the daemon.
     #[arg(long, env = "MRX_SECURE_COOKIES")]
     pub secure_cookies: bool,
+    /// An origin whose pages may use the API from a browser, with the session's cookie: https://dash.example.org. May be
+    /// given several times; no other origin may if absent.
+    #[arg(long, env = "MRX_DASHBOARD_ORIGIN", value_delimiter = ',')]
+    pub dashboard_origin: Vec<Origin>,
+    /// Lets outbound webhooks call addresses that are not of the public internet, and by http: for tests, and where every
+    /// manager of a project may reach what the daemon reaches.
+    #[arg(long, env = "MRX_ALLOW_PRIVATE_WEBHOOKS")]
+    pub allow_private_webhooks: bool,
     /// Lets everybody call as often as they like, for measuring.
     #[arg(long)]
     pub no_rate_limits: bool,

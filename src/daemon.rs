@@ -35,6 +35,9 @@ const IDENTITY_ROUND: Duration = Duration::from_secs(600);
 /// How often the trash is looked at.
 const TRASH_ROUND: Duration = Duration::from_secs(3600);
 
+/// How often the artifacts that projects keep no longer are removed.
+const ARTIFACTS_ROUND: Duration = Duration::from_secs(3600);
+
 /// A running daemon.
 pub struct Daemon {
     /// The subjects, for callers in the same process.
@@ -55,10 +58,15 @@ impl Daemon {
             forge: Some(args.forge().context("prepare the forge")?),
             forge_poll: args.github.poll(),
             webhook_secret: args.github.webhook_secret().context("prepare the webhook")?,
+            allow_private_webhooks: args.allow_private_webhooks,
             journal_segment_bytes: args.journal_segment_bytes(),
             policy: args.policy(),
             issuers: args.issuers.clone(),
-            http: HttpOptions { are_cookies_secure: args.secure_cookies, is_unlimited: args.no_rate_limits },
+            http: HttpOptions {
+                are_cookies_secure: args.secure_cookies,
+                dashboard_origins: args.dashboard_origin.clone(),
+                is_unlimited: args.no_rate_limits,
+            },
             ..AppOptions::new(folder.clone())
         };
         let (app, recovered) = App::open(options).await.context("open the data folder")?;
@@ -112,6 +120,12 @@ impl Daemon {
             app.projects.empty_trash().await.map(drop).context("empty the trash")
         });
         let (app, stop) = (self.app.clone(), self.stop.subscribe());
+        self.tasks.spawn(until_stopped(stop, async move { app.webhooks.run().await }));
+        self.every(ARTIFACTS_ROUND, |app| async move {
+            app.artifacts.expire(app.projects.registry()).await;
+            app.artifacts.sweep(app.projects.registry()).await.map(drop).context("sweep artifacts")
+        });
+        let (app, stop) = (self.app.clone(), self.stop.subscribe());
         let work = async move {
             // A forge that asks to wait must not keep the jobs of known projects from their agents.
             let (syncer, follower) = (app.syncer.clone(), app.syncer.clone());
@@ -156,6 +170,7 @@ impl Daemon {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
         let app = self.app;
+        app.webhooks.save().await;
         let closed = tokio::task::spawn_blocking(move || app.state.close()).await;
         if let Err(error) = closed {
             tracing::error!(%error, "closing failed; the journal holds what is not published");

@@ -148,6 +148,11 @@ text_type!(
     ChatId, "a chat's id", ID_GRAMMAR, "^chat-[0-9a-z]{26}$", |text| is_id(text, "chat-")
 );
 
+text_type!(
+    /// A webhook of a project: `hook-01jd…`.
+    WebhookId, "a webhook's id", ID_GRAMMAR, "^hook-[0-9a-z]{26}$", |text| is_id(text, "hook-")
+);
+
 /// Bits of a job's id that tell its project: five characters behind the ten of the time.
 const TAG_BITS: u32 = 25;
 /// Bits of an id that make it unique within a millisecond and a project.
@@ -221,6 +226,11 @@ impl IdMaker {
     /// An id for an API key.
     pub fn key(&self, now: Time) -> KeyId {
         KeyId(self.text("key-", self.unguessed(), now).into())
+    }
+
+    /// An id for a webhook.
+    pub fn webhook(&self, now: Time) -> WebhookId {
+        WebhookId(self.text("hook-", self.unguessed(), now).into())
     }
 
     /// An id for an invitation.

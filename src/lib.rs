@@ -35,4 +35,5 @@ pub mod schedule;
 pub mod schema;
 pub mod secret;
 pub mod state;
+pub mod webhook;
 pub mod worker;

@@ -94,6 +94,7 @@ pub fn files() -> Vec<(&'static str, Value)> {
         ("project.json", of_file::<crate::project::types::ProjectFile>()),
         ("session.json", of_file::<crate::identity::types::Session>()),
         ("throttle.json", of_file::<crate::identity::types::Throttle>()),
+        ("webhook.json", of_file::<crate::webhook::types::Webhook>()),
         ("user.json", of_file::<crate::identity::types::User>()),
     ]
 }

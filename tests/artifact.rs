@@ -159,3 +159,87 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     }
     assert_eq!((world.artifact_files(), world.tip(HELLO).await), (0, tip));
 }
+
+fn elsewhere() -> serde_json::Value {
+    json!({
+        "artifactId": "apk-17",
+        "drivePath": "MrX/hello/app release.apk",
+        "sha256": HELLO_SUM,
+        "uploadedAt": "2026-11-20T09:59:00.000Z",
+    })
+}
+
+#[tokio::test]
+async fn an_agent_tells_of_bytes_that_are_on_another_drive() {
+    let world = World::start().await;
+    let (_, held) = at_work(&world).await;
+    let path = format!("/projects/{HELLO}/artifacts");
+    let post = |path: &str, body: &serde_json::Value| {
+        world.as_agent("builder-1").post(path).header("Job-Lease", &held.lease).json(body)
+    };
+    let with_job = format!("{path}?jobId={}", held.id);
+    let entry = post(&with_job, &elsewhere()).await.expect(201);
+    assert_eq!(entry["name"], "app release.apk", "the last part of the path");
+    assert_eq!((&entry["size"], &entry["jobId"]), (&json!(null), &json!(held.id)));
+    assert_eq!(entry["uploadedAt"], "2026-11-20T09:59:00.000Z");
+    assert!(entry["artifactId"].as_str().unwrap().starts_with("art-"), "ids are given here");
+    let mut by_body = elsewhere();
+    by_body["jobId"] = json!(held.id);
+    assert_eq!(post(&path, &by_body).await.expect(200), entry, "the same again");
+    by_body["drivePath"] = json!("other/app release.apk");
+    post(&path, &by_body).await.expect(201);
+    let own = format!("{path}/{}", entry["artifactId"].as_str().unwrap());
+    let refusal = world.admin().get(&format!("{own}/content")).await;
+    assert_eq!(refusal.refused(404), "artifactElsewhere");
+    assert_eq!(refusal.json()["details"]["drivePath"], "MrX/hello/app release.apk");
+    assert_eq!(world.artifact_files(), 0);
+    let log = world.log_of(HELLO).await;
+    let line = format!(
+        "builder-1: artifact {}: app release.apk is elsewhere",
+        entry["artifactId"].as_str().unwrap()
+    );
+    assert!(log.contains(&line), "{log:?}");
+}
+
+#[tokio::test]
+async fn an_entry_that_says_nonsense_is_refused_and_nothing_changes() {
+    let world = World::start().await;
+    let (_, held) = at_work(&world).await;
+    let path = format!("/projects/{HELLO}/artifacts");
+    let tip = world.tip(HELLO).await;
+    for (field, value) in [
+        ("sha256", json!("abc")),
+        ("sha256", json!(HELLO_SUM.to_uppercase())),
+        ("drivePath", json!("")),
+        ("drivePath", json!("a/")),
+        ("drivePath", json!("a\nMrx-Event: x")),
+        ("drivePath", json!("x".repeat(1025))),
+        ("size", json!(-1)),
+        ("uploadedAt", json!("2026-11-20T10:06:00.000Z")),
+        ("buildNumber", json!("")),
+        ("name", json!("../x")),
+        ("url", json!("http://example.org")),
+    ] {
+        let mut body = elsewhere();
+        body[field] = value.clone();
+        assert_eq!(world.admin().post(&path).json(&body).await.refused(400), "badRequest", "{field} {value}");
+    }
+    let mut large = elsewhere();
+    large["artifactId"] = json!("x".repeat(70_000));
+    assert_eq!(world.admin().post(&path).json(&large).await.refused(413), "tooLarge");
+    let other = json!({ "drivePath": "x", "sha256": HELLO_SUM, "jobId": held.id, "buildNumber": "1" });
+    let both = world.admin().post(&format!("{path}?buildNumber=2")).json(&other).await;
+    assert_eq!(both.refused(400), "badRequest");
+    assert_eq!(
+        world.admin().post(&path).body("x").await.refused(400),
+        "badRequest",
+        "neither a name nor JSON"
+    );
+    let agent = world.as_agent("builder-1").post(&path).json(&elsewhere()).await;
+    assert_eq!(agent.refused(400), "badRequest", "no job");
+    let no_lease = world.as_agent("builder-1").post(&path).json(&other).await;
+    assert_eq!(no_lease.refused(400), "badRequest");
+    assert_eq!(world.tip(HELLO).await, tip);
+    let json_file = world.admin().post(&format!("{path}?name=a.json")).json(&elsewhere()).await.expect(201);
+    assert_eq!(json_file["drivePath"], json!(null), "with a name in the query the body is the file");
+}

@@ -71,6 +71,7 @@ fn filled(template: &str, job: &str) -> String {
         let close = path[open..].find('}').unwrap() + open;
         let value = match &path[open + 1..close] {
             "artifactId" => format!("art-{id}"),
+            "webhookId" => format!("hook-{id}"),
             "keyId" => format!("key-{id}"),
             "inviteId" => format!("invite-{id}"),
             "chatId" => format!("chat-{id}"),

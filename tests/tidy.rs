@@ -105,3 +105,32 @@ fn the_engine_knows_no_subject() {
         }
     }
 }
+
+/// Whatever is read from a body, a query or a file refuses fields that it does not know.
+#[test]
+fn every_object_that_is_read_refuses_fields_it_does_not_know() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    sources(&root, &mut found);
+    let mut checked = 0;
+    for path in found {
+        let text = fs::read_to_string(&path).unwrap();
+        for derive in text.split("#[derive(").skip(1) {
+            let Some((derives, rest)) = derive.split_once(")]") else { continue };
+            // The attributes and comments up to the type's own line.
+            let head_end = rest.find("pub struct ").or_else(|| rest.find("struct ")).unwrap_or(rest.len());
+            let (head, body) = rest.split_at(head_end);
+            let is_of_ours = derives.contains("Deserialize")
+                && (derives.contains("ToSchema") || derives.contains("IntoParams"));
+            let is_object =
+                !head.contains("enum ") && body.lines().next().is_some_and(|line| line.ends_with('{'));
+            if !is_of_ours || !is_object || head.contains("try_from") || head.contains("transparent") {
+                continue;
+            }
+            checked += 1;
+            let name = body.lines().next().unwrap_or_default();
+            assert!(head.contains("deny_unknown_fields"), "{}: {name} takes unknown fields", path.display());
+        }
+    }
+    assert!(checked > 40, "the types are found: {checked}");
+}

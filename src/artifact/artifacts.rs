@@ -1,13 +1,15 @@
 //! Uploads, lists and finds artifacts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::store::{ArtifactStore, StoreError, Stored};
+use super::store::{ArtifactStore, StoreError, is_sha256};
+use super::sweep::Sweeping;
 use super::types::Artifact;
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::id::{ArtifactId, IdMaker, JobId, LeaseId, ProjectId};
 use crate::job::JobError;
 use crate::job::jobs::{find, holds};
@@ -18,6 +20,11 @@ use crate::state::snapshot::Snapshot;
 use crate::state::store::{Done, EngineError, State};
 use crate::state::tree::LoadError;
 use crate::state::yaml::{self, BadFile};
+
+/// A path on a drive is at most this long; a trailer of the commit holds it.
+const DRIVE_PATH_BYTES_MAX: usize = 1024;
+/// Clocks of other machines may go ahead by this much.
+const CLOCK_SLOP: Duration = Duration::from_secs(300);
 
 /// Why an artifact was not stored or found.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +41,18 @@ pub enum ArtifactError {
     /// The name is no file name.
     #[error("{0:?} is no file name: use 1 to 200 characters, no '/', no control characters, not '.' or '..'")]
     BadName(String),
+    /// The path is none.
+    #[error("{0:?} is no path on a drive: use 1 to {DRIVE_PATH_BYTES_MAX} bytes, no control characters")]
+    BadDrivePath(String),
+    /// The sum is none.
+    #[error("{0:?} is no SHA-256: write it as 64 hexadecimal digits, a to f small")]
+    BadSum(String),
+    /// The time has not come.
+    #[error("uploadedAt is {0}, which is still to come")]
+    NotYet(Time),
+    /// The bytes are not here.
+    #[error("the bytes of this artifact are not here but at {0:?}, on the drive of whoever stored them")]
+    Elsewhere(String),
     /// The job or its lease.
     #[error(transparent)]
     Job(#[from] JobError),
@@ -69,19 +88,50 @@ pub struct Upload {
     pub build_number: Option<String>,
 }
 
+/// Where the bytes of an entry are that are not here.
+#[derive(Clone, Debug)]
+pub struct Elsewhere {
+    /// The path on the drive.
+    pub drive_path: String,
+    /// Their SHA-256.
+    pub sha256: String,
+    /// How many, if it is known.
+    pub size: Option<u64>,
+    /// When they were stored there; now if absent.
+    pub uploaded_at: Option<Time>,
+}
+
+impl Elsewhere {
+    fn check(&self, now: Time) -> Result<(), ArtifactError> {
+        let path = &self.drive_path;
+        if !(1..=DRIVE_PATH_BYTES_MAX).contains(&path.len()) || path.chars().any(char::is_control) {
+            return Err(ArtifactError::BadDrivePath(path.chars().take(80).collect()));
+        }
+        if !is_sha256(&self.sha256) {
+            return Err(ArtifactError::BadSum(self.sha256.chars().take(80).collect()));
+        }
+        match self.uploaded_at {
+            Some(at) if at > now.after(CLOCK_SLOP) => Err(ArtifactError::NotYet(at)),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The artifacts of all projects. A clone is the same.
 #[derive(Clone)]
 pub struct Artifacts {
-    state: State,
-    clock: Clock,
+    pub(super) state: State,
+    pub(super) clock: Clock,
     ids: Arc<IdMaker>,
-    store: ArtifactStore,
+    pub(super) store: ArtifactStore,
+    pub(super) sweeping: Arc<Sweeping>,
 }
 
 impl Artifacts {
     /// Over this state and store.
     pub fn new(state: State, clock: Clock, store: ArtifactStore) -> Self {
-        Self { state, clock, ids: Arc::new(IdMaker::new()), store }
+        let sweeping = Arc::new(Sweeping::beginning(clock.now()));
+        Self { state, clock, ids: Arc::new(IdMaker::new()), store, sweeping }
     }
 
     /// Where the bytes are.
@@ -100,19 +150,55 @@ impl Artifacts {
         check_build_number(upload.build_number.as_deref())?;
         let now = self.clock.now();
         let id = self.ids.artifact(&upload.project, now);
-        let stored = self.store.put(id.as_str(), bytes).await?;
-        let request = upload.job.as_ref().map(|job| request_of(job, &upload.name, &stored));
-        let held = upload.job.clone().zip(upload.lease);
-        let entry = Arc::new(Artifact {
-            artifact_id: id.clone(),
-            name: upload.name,
+        // The bytes stay in use until the entry is durable, so that no sweep takes them from it.
+        let (stored, _in_use) = self.store.put(id.as_str(), bytes).await?;
+        let entry = Artifact {
+            artifact_id: id,
+            name: upload.name.clone(),
             drive_path: None,
             sha256: stored.sha256,
-            size: stored.size,
-            build_number: upload.build_number,
-            job_id: upload.job,
+            size: Some(stored.size),
+            build_number: upload.build_number.clone(),
+            job_id: upload.job.clone(),
             uploaded_at: now,
-        });
+        };
+        self.enter(upload, entry, actor).await
+    }
+
+    /// Makes an entry of bytes that are elsewhere; the same job, name, bytes and place again give the entry that stands. Tells
+    /// whether it is new.
+    pub async fn index(
+        &self,
+        upload: Upload,
+        place: Elsewhere,
+        actor: Actor,
+    ) -> Result<Done<(Arc<Artifact>, bool)>, ArtifactError> {
+        let now = self.clock.now();
+        check_name(&upload.name)?;
+        check_build_number(upload.build_number.as_deref())?;
+        place.check(now)?;
+        let entry = Artifact {
+            artifact_id: self.ids.artifact(&upload.project, now),
+            name: upload.name.clone(),
+            drive_path: Some(place.drive_path),
+            sha256: place.sha256,
+            size: place.size,
+            build_number: upload.build_number.clone(),
+            job_id: upload.job.clone(),
+            uploaded_at: place.uploaded_at.unwrap_or(now),
+        };
+        self.enter(upload, entry, actor).await
+    }
+
+    async fn enter(
+        &self,
+        upload: Upload,
+        entry: Artifact,
+        actor: Actor,
+    ) -> Result<Done<(Arc<Artifact>, bool)>, ArtifactError> {
+        let request = upload.job.as_ref().map(|job| request_of(job, &entry));
+        let held = upload.job.zip(upload.lease);
+        let entry = Arc::new(entry);
         let decide = |view: &mut View<'_>| -> Result<_, ArtifactError> {
             if let Some((job, lease)) = &held {
                 holds(&find(view, job)?.ok_or_else(|| JobError::Unknown(job.clone()))?.job, lease)?;
@@ -120,18 +206,40 @@ impl Artifacts {
             let known = request.as_ref().and_then(|key| view.request(&actor.name, key));
             if let Some(known) = known.and_then(artifact_of_subject) {
                 let path = layout::artifact(&known);
-                let file = view.file(STATE_REF, &path)?.ok_or(ArtifactError::Unknown(known))?;
-                return Ok(Decision::nothing((Arc::new(yaml::read(&path, "artifact", &file)?), false)));
+                // An entry that was removed meanwhile is made anew.
+                if let Some(file) = view.file(STATE_REF, &path)? {
+                    return Ok(Decision::nothing((Arc::new(yaml::read(&path, "artifact", &file)?), false)));
+                }
             }
-            let subject = format!("artifact {id}: {} uploaded, {} bytes", entry.name, entry.size);
-            let edits = vec![Edit::put(layout::artifact(&id), entry.clone())];
-            let event = "artifact.uploaded";
-            Ok(Decision::commit(
-                Change { branch: STATE_REF.into(), subject, event, actor, request, edits },
-                (entry, true),
-            ))
+            Ok(Decision::commit(entered(entry.clone(), actor, request), (entry, true)))
         };
         self.state.change(&RepoName::Project(upload.project), decide).await
+    }
+
+    /// Removes an entry, and gives it back as it was. Its bytes are removed by the next sweep, unless another refers to them.
+    pub async fn remove(
+        &self,
+        project: &ProjectId,
+        id: &ArtifactId,
+        actor: Actor,
+    ) -> Result<Done<Artifact>, ArtifactError> {
+        let path = layout::artifact(id);
+        let decide = |view: &mut View<'_>| -> Result<_, ArtifactError> {
+            let file = view.file(STATE_REF, &path)?.ok_or_else(|| ArtifactError::Unknown(id.clone()))?;
+            let entry: Artifact = yaml::read(&path, "artifact", &file)?;
+            let change = Change {
+                branch: STATE_REF.into(),
+                subject: format!("artifact {id}: {} removed", entry.name),
+                event: "artifact.deleted",
+                actor,
+                request: None,
+                edits: vec![Edit::remove(path.as_str())],
+            };
+            Ok(Decision::commit(change, entry))
+        };
+        let done = self.state.change(&RepoName::Project(project.clone()), decide).await?;
+        self.sweeping.freed([&done.answer]);
+        Ok(done)
     }
 
     /// The entry with this id.
@@ -161,7 +269,7 @@ impl Artifacts {
             .map_err(|_| EngineError::Unknown)?
     }
 
-    async fn snapshot(&self, project: &ProjectId) -> Result<Option<Snapshot>, ArtifactError> {
+    pub(super) async fn snapshot(&self, project: &ProjectId) -> Result<Option<Snapshot>, ArtifactError> {
         match self.state.snapshot(&RepoName::Project(project.clone()), STATE_REF).await {
             Err(EngineError::NoRepo(_)) => Err(ArtifactError::UnknownProject(project.clone())),
             result => Ok(result?),
@@ -217,8 +325,20 @@ fn check_name(name: &str) -> Result<(), ArtifactError> {
 }
 
 /// What makes two uploads the same one. A trailer takes no space at its end, so spaces are written as in URLs.
-fn request_of(job: &JobId, name: &str, stored: &Stored) -> String {
-    format!("{job}/{}/{}", &stored.sha256, name.replace('%', "%25").replace(' ', "%20"))
+fn request_of(job: &JobId, entry: &Artifact) -> String {
+    let text = |text: &str| text.replace('%', "%25").replace(' ', "%20");
+    let place = entry.drive_path.as_ref().map(|path| format!("/at/{}", text(path))).unwrap_or_default();
+    format!("{job}/{}/{}{place}", entry.sha256, text(&entry.name))
+}
+
+fn entered(entry: Arc<Artifact>, actor: Actor, request: Option<String>) -> Change {
+    let (id, name) = (&entry.artifact_id, &entry.name);
+    let (subject, event) = match entry.size.filter(|_| entry.drive_path.is_none()) {
+        Some(size) => (format!("artifact {id}: {name} uploaded, {size} bytes"), "artifact.uploaded"),
+        None => (format!("artifact {id}: {name} is elsewhere"), "artifact.indexed"),
+    };
+    let edits = vec![Edit::put(layout::artifact(id), entry)];
+    Change { branch: STATE_REF.into(), subject, event, actor, request, edits }
 }
 
 fn artifact_of_subject(subject: &str) -> Option<ArtifactId> {

@@ -15,17 +15,17 @@ pub struct Artifact {
     pub artifact_id: ArtifactId,
     /// The name of the file, without folders.
     pub name: String,
-    /// Where the bytes are, if another drive has them.
+    /// Where the bytes are, if they are elsewhere: on a drive that the daemon does not read.
     pub drive_path: Option<String>,
     /// SHA-256 of the bytes in 64 hexadecimal digits.
     pub sha256: String,
-    /// Bytes.
-    pub size: u64,
+    /// Bytes; absent if whoever told of bytes elsewhere did not say.
+    pub size: Option<u64>,
     /// The number of the build, if it has one.
     pub build_number: Option<String>,
     /// The job that made it.
     pub job_id: Option<JobId>,
-    /// When it was stored.
+    /// When it was stored, here or elsewhere.
     pub uploaded_at: Time,
 }
 

@@ -11,6 +11,7 @@ use crate::state::history::{Content, FileChange};
 /// What happened to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = FileChangeKind)]
 pub enum What {
     /// It was not there before.
     Added,

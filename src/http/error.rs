@@ -27,6 +27,7 @@ use crate::schedule::ScheduleError;
 use crate::secret::SecretError;
 use crate::secret::token::TokenRefusal;
 use crate::state::store::EngineError;
+use crate::webhook::WebhookError;
 
 /// A refusal on its way out.
 #[derive(Debug)]
@@ -358,7 +359,13 @@ impl From<ArtifactError> for ApiError {
         match error {
             ArtifactError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "artifactUnknown", message),
             ArtifactError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
-            ArtifactError::BadName(_) | ArtifactError::BadBuildNumber(_) => Self::bad_request(message),
+            ArtifactError::BadName(_)
+            | ArtifactError::BadBuildNumber(_)
+            | ArtifactError::BadDrivePath(_)
+            | ArtifactError::BadSum(_)
+            | ArtifactError::NotYet(_) => Self::bad_request(message),
+            ArtifactError::Elsewhere(path) => Self::new(StatusCode::NOT_FOUND, "artifactElsewhere", message)
+                .with_details(json!({ "drivePath": path })),
             ArtifactError::Store(StoreError::Broken { .. }) => {
                 Self::new(StatusCode::BAD_REQUEST, "uploadBroken", message)
             }
@@ -370,6 +377,23 @@ impl From<ArtifactError> for ApiError {
             ArtifactError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
             ArtifactError::Job(error) => error.into(),
             ArtifactError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<WebhookError> for ApiError {
+    fn from(error: WebhookError) -> Self {
+        let message = error.to_string();
+        match error {
+            WebhookError::UnknownProject(_) => Self::new(StatusCode::NOT_FOUND, "projectUnknown", message),
+            WebhookError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "webhookUnknown", message),
+            WebhookError::UnknownDelivery(_) => Self::new(StatusCode::NOT_FOUND, "deliveryUnknown", message),
+            WebhookError::TooMany => Self::new(StatusCode::CONFLICT, "webhooksTooMany", message),
+            WebhookError::BadEvents => Self::bad_request(message),
+            WebhookError::Target(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "webhookTarget", message),
+            WebhookError::Secret(error) => error.into(),
+            WebhookError::History(error) => Self::internal(&error),
+            WebhookError::Engine(error) => error.into(),
         }
     }
 }

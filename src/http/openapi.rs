@@ -28,7 +28,7 @@ use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
 use crate::{
-    agent, artifact, chat, code, forge, git, history, identity, job, log, project, schedule, secret,
+    agent, artifact, chat, code, forge, git, history, identity, job, log, project, schedule, secret, webhook,
 };
 
 #[derive(OpenApi)]
@@ -41,6 +41,8 @@ use crate::{
         super::health::health,
         super::health::ready,
         super::health::metrics,
+        super::debug::projects,
+        super::debug::state,
         document,
         super::events::stream,
         identity::api::setup,
@@ -84,6 +86,15 @@ use crate::{
         artifact::api::list,
         artifact::api::upload,
         artifact::api::get,
+        artifact::api::remove,
+        webhook::api::list,
+        webhook::api::create,
+        webhook::api::get,
+        webhook::api::edit,
+        webhook::api::remove,
+        webhook::api::ping,
+        webhook::api::deliveries,
+        webhook::api::redeliver,
         artifact::api::content,
         code::api::list,
         chat::api::list,
@@ -136,6 +147,8 @@ use crate::{
         UserName,
         ScheduleName,
         SecretName,
+        crate::id::WebhookId,
+        webhook::types::EventPattern,
         Oid,
         JobType,
         RequestKey,

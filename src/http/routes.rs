@@ -1,5 +1,7 @@
 //! Every path, who may call it, and its handler: a line each. Reading this is reading the API.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode};
@@ -8,11 +10,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
 use super::auth::{Who, guard};
+use super::cors::{self, Origin};
 use super::error::ApiError;
-use super::{events, health, openapi, request_id};
+use super::{debug, events, health, openapi, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
-use crate::{agent, artifact, chat, code, forge, git, history, job, log, project, schedule, secret};
+use crate::{agent, artifact, chat, code, forge, git, history, job, log, project, schedule, secret, webhook};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -50,6 +53,8 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/keys",                                    Person, get(keys_api::list)),
         route(Method::POST,  "/keys",                                    Account, post(keys_api::create)),
         route(Method::DELETE, "/keys/{keyId}",                           Account, delete(keys_api::revoke)),
+        route(Method::GET,   "/admin/debug/projects",                    Admin,  get(debug::projects)),
+        route(Method::GET,   "/admin/debug/state",                       Admin,  get(debug::state)),
         route(Method::GET,   "/admin/users",                             Admin,  get(admin_api::list_users)),
         route(Method::POST,  "/admin/users",                             Admin,  post(admin_api::add_user)),
         route(Method::GET,   "/admin/users/{name}",                      Admin,  get(admin_api::get_user)),
@@ -81,6 +86,7 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/projects/{id}/artifacts",                 Read,   get(artifact::api::list)),
         route(Method::POST,  "/projects/{id}/artifacts",                 Deliver, post(artifact::api::upload).layer(DefaultBodyLimit::disable())),
         route(Method::GET,   "/projects/{id}/artifacts/{artifactId}",    Read,   get(artifact::api::get)),
+        route(Method::DELETE, "/projects/{id}/artifacts/{artifactId}",   Write,  delete(artifact::api::remove)),
         route(Method::GET,   "/projects/{id}/artifacts/{artifactId}/content", Read, get(artifact::api::content)),
         route(Method::GET,   "/projects/{id}/chats",                     Read,   get(chat::api::list)),
         route(Method::POST,  "/projects/{id}/chats",                     Write,  post(chat::api::create)),
@@ -93,6 +99,14 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/projects/{id}/files",                     Read,   get(code::api::list)),
         route(Method::GET,   "/projects/{id}/prompt",                    Read,   get(chat::api::prompt)),
         route(Method::PUT,   "/projects/{id}/prompt",                    Manage, put(chat::api::set_prompt)),
+        route(Method::GET,   "/projects/{id}/webhooks",                  Manage, get(webhook::api::list)),
+        route(Method::POST,  "/projects/{id}/webhooks",                  Manage, post(webhook::api::create)),
+        route(Method::GET,   "/projects/{id}/webhooks/{webhookId}",      Manage, get(webhook::api::get)),
+        route(Method::PATCH, "/projects/{id}/webhooks/{webhookId}",      Manage, patch(webhook::api::edit)),
+        route(Method::DELETE, "/projects/{id}/webhooks/{webhookId}",     Manage, delete(webhook::api::remove)),
+        route(Method::POST,  "/projects/{id}/webhooks/{webhookId}/ping", Manage, post(webhook::api::ping)),
+        route(Method::GET,   "/projects/{id}/webhooks/{webhookId}/deliveries", Manage, get(webhook::api::deliveries)),
+        route(Method::POST,  "/projects/{id}/webhooks/{webhookId}/deliveries/{number}/redeliver", Manage, post(webhook::api::redeliver)),
         route(Method::POST,  "/jobs/create",                             Person, post(job::api::create)),
         route(Method::POST,  "/jobs/claim",                              Claimer, post(job::api::claim)),
         route(Method::GET,   "/jobs/{id}",                               Read,   get(job::api::get)),
@@ -125,6 +139,7 @@ fn route(method: Method, path: &'static str, who: Who, handler: MethodRouter<App
 
 /// The router: each route behind its guard, at `/` and under `/api`.
 pub fn router(app: App) -> Router {
+    let origins: Arc<[Origin]> = app.http.dashboard_origins.clone().into();
     let mut routes = Router::new();
     for Route { path, who, handler, .. } in table() {
         let guard = middleware::from_fn_with_state((who, app.clone()), guard);
@@ -136,6 +151,7 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(origins, cors::invite))
         .layer(middleware::from_fn(request_id::stamp))
         .with_state(app)
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
-use super::types::Project;
+use super::types::{Project, Retention};
 use crate::forge::github::shape::is_branch;
 
 /// A title is a line.
@@ -12,6 +12,10 @@ const TITLE_CHARS_MAX: usize = 100;
 const DESCRIPTION_CHARS_MAX: usize = 2000;
 /// More jobs at once than this are not told apart from any number.
 const CONCURRENCY_MAX: u16 = 1000;
+/// More builds than this are kept by their age, or for ever.
+const KEEP_BUILDS_MAX: u32 = 10_000;
+/// Ten years; more is for ever.
+const KEEP_DAYS_MAX: u32 = 3650;
 
 /// What is to be changed: a field that is absent stays, one that is null goes back to what it is by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -33,6 +37,10 @@ pub struct ProjectEdit {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u16>)]
     concurrency: Option<Option<u16>>,
+    /// Which artifacts it keeps; null is all for ever.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Retention>)]
+    retention: Option<Option<Retention>>,
 }
 
 /// Tells null from absent.
@@ -61,6 +69,16 @@ pub enum BadEdit {
     /// No number of jobs at once.
     #[error("concurrency is {0}; it can be 1 to {CONCURRENCY_MAX}, or null for any number")]
     BadConcurrency(u16),
+    /// A rule that keeps too little or too much.
+    #[error("retention.{field} is 1 to {most}, not {found}")]
+    BadRetention {
+        /// Which.
+        field: &'static str,
+        /// What it is.
+        found: u32,
+        /// What it may be.
+        most: u32,
+    },
     /// No branch.
     #[error("{0:?} is no name of a branch")]
     BadBranch(String),
@@ -85,6 +103,14 @@ impl ProjectEdit {
         if let Some(bad) = self.concurrency.flatten().filter(|count| !(1..=CONCURRENCY_MAX).contains(count)) {
             return Err(BadEdit::BadConcurrency(bad));
         }
+        let rules = self.retention.flatten().unwrap_or_default();
+        for (field, value, most) in
+            [("keepBuilds", rules.keep_builds, KEEP_BUILDS_MAX), ("keepDays", rules.keep_days, KEEP_DAYS_MAX)]
+        {
+            if let Some(found) = value.filter(|value| !(1..=most).contains(value)) {
+                return Err(BadEdit::BadRetention { field, found, most });
+            }
+        }
         match self.default_branch.iter().flatten().find(|branch| !is_branch(branch)) {
             Some(bad) => Err(BadEdit::BadBranch(bad.chars().take(80).collect())),
             None => Ok(()),
@@ -107,6 +133,9 @@ impl ProjectEdit {
         }
         if let Some(concurrency) = self.concurrency {
             next.concurrency = concurrency;
+        }
+        if let Some(retention) = self.retention {
+            next.retention = retention.filter(|rules| !rules.keeps_all());
         }
         next
     }
@@ -144,5 +173,9 @@ mod tests {
             assert_eq!(edit(&format!(r#"{{"concurrency": {good}}}"#)).check(), Ok(()));
         }
         assert_eq!(edit(r#"{"defaultBranch": "feature/x"}"#).check(), Ok(()));
+        let none = BadEdit::BadRetention { field: "keepBuilds", found: 0, most: 10_000 };
+        assert_eq!(edit(r#"{"retention": {"keepBuilds": 0}}"#).check(), Err(none));
+        assert!(edit(r#"{"retention": {"keepDays": 3651}}"#).check().is_err());
+        assert_eq!(edit(r#"{"retention": {"keepDays": 3650}}"#).check(), Ok(()));
     }
 }

@@ -87,6 +87,7 @@ pub fn take_in(
             description: code.description.clone(),
             repo: code.url.clone(),
             default_branch: code.default_branch.clone(),
+            retention: None,
             forge,
             state: ProjectState::Active,
             missing_since: None,

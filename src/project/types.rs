@@ -37,6 +37,9 @@ pub struct Project {
     pub repo: String,
     /// The branch that is built if a job names none: the forge's, unless somebody has changed it here.
     pub default_branch: String,
+    /// Which artifacts it keeps; all for ever if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
     /// What the forge says.
     #[serde(default)]
     pub forge: ForgeEntry,
@@ -61,6 +64,36 @@ pub struct Project {
     pub created_at: Time,
     /// When this entry last changed.
     pub updated_at: Time,
+}
+
+/// Which artifacts a project keeps: what either rule keeps is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retention {
+    /// Those of so many last builds: 1 to 10,000. A build is a job, else a build number; a file without either is one by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_builds: Option<u32>,
+    /// Those younger than so many days: 1 to 3650.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<u32>,
+}
+
+impl Retention {
+    /// Whether there is no rule, so all is kept.
+    pub fn keeps_all(&self) -> bool {
+        self.keep_builds.is_none() && self.keep_days.is_none()
+    }
+}
+
+impl std::fmt::Display for Retention {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.keep_builds, self.keep_days) {
+            (None, None) => f.write_str("all"),
+            (Some(builds), None) => write!(f, "{builds} builds"),
+            (None, Some(days)) => write!(f, "{days} days"),
+            (Some(builds), Some(days)) => write!(f, "{builds} builds and {days} days"),
+        }
+    }
 }
 
 /// What the forge says of a project's repository.

@@ -103,6 +103,16 @@ impl Secrets {
             .collect()
     }
 
+    /// A value of another subject, encrypted to the daemon's own key alone.
+    pub fn seal_for_daemon(&self, value: &SecretText) -> Result<Bytes, SecretError> {
+        Ok(seal(value, &[self.keys.identity.public()])?)
+    }
+
+    /// Opens what [`Secrets::seal_for_daemon`] gave; `name` is for the error.
+    pub fn open_for_daemon(&self, name: &SecretName, sealed: &[u8]) -> Result<SecretText, SecretError> {
+        Ok(self.keys.identity.open(name, sealed)?)
+    }
+
     /// The secrets of a scope, without their values.
     pub async fn list(&self, scope: &Scope) -> Result<Vec<Arc<Secret>>, SecretError> {
         self.check_scope(scope)?;

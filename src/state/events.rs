@@ -37,6 +37,11 @@ impl Default for Events {
 }
 
 impl Events {
+    /// How many events are kept, and how many listen.
+    pub fn depth(&self) -> (usize, usize) {
+        (self.kept.lock().len(), self.live.receiver_count())
+    }
+
     pub(super) fn tell(&self, event: Event) {
         let event = Arc::new(event);
         let mut kept = self.kept.lock();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::clock::Time;
 use crate::id::{
     AgentId, ArtifactId, ChatId, InviteId, JobId, KeyId, ProjectId, ScheduleName, SecretName, SessionId,
-    UserName,
+    UserName, WebhookId,
 };
 
 /// The branch that holds everything but logs.
@@ -31,6 +31,8 @@ pub const SCHEDULES: &str = "schedules";
 pub const ARTIFACTS: &str = "artifacts";
 /// The folder of secrets, in a project's repository and in the platform's.
 pub const SECRETS: &str = "secrets";
+/// The folder of webhooks, in a project's repository.
+pub const WEBHOOKS: &str = "webhooks";
 /// The file of whom secrets are encrypted to, in the platform's repository.
 pub const RECIPIENTS: &str = "recipients.yaml";
 /// The folder of agents, in the platform's repository.
@@ -137,6 +139,11 @@ impl DataFolder {
         self.0.join("artifacts")
     }
 
+    /// How far each outbound webhook is, and its last deliveries.
+    pub fn webhooks(&self) -> PathBuf {
+        self.0.join("webhooks")
+    }
+
     /// The local forge: code repositories, if no other folder is configured.
     pub fn forge(&self) -> PathBuf {
         self.0.join("forge")
@@ -236,6 +243,11 @@ pub fn chat_segment(id: &ChatId, first: u64) -> String {
 /// The number of the first message that the name of a segment says.
 pub fn chat_segment_first(name: &str) -> Option<u64> {
     name.strip_suffix(".yaml")?.parse().ok()
+}
+
+/// `webhooks/hook-….yaml`.
+pub fn webhook(id: &WebhookId) -> String {
+    format!("{WEBHOOKS}/{id}.yaml")
 }
 
 /// `agents/builder-1.yaml`.

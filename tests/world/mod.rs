@@ -18,6 +18,7 @@ use mrx::forge::Forge;
 use mrx::forge::github::GitHub;
 use mrx::forge::local::LocalForge;
 use mrx::forge::secret::Secret;
+use mrx::http::cors::Origin;
 use mrx::http::{routes, server};
 use mrx::identity::accounts::{Policy, Registration};
 use mrx::identity::token::OPERATOR_TOKEN;
@@ -55,6 +56,7 @@ pub struct World {
     registration: Registration,
     is_limited: bool,
     issuers: Option<PathBuf>,
+    origins: Vec<Origin>,
 }
 
 /// A running daemon.
@@ -100,6 +102,7 @@ impl World {
             registration: Registration::Off,
             is_limited: false,
             issuers: None,
+            origins: Vec::new(),
         }
     }
 
@@ -112,6 +115,13 @@ impl World {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let (hooks, mut until) = (app.webhooks.clone(), stopped.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = hooks.run() => {}
+                _ = until.wait_for(|stop| *stop) => {}
+            }
+        });
         tasks.spawn(server::serve(listener, routes::router(app.clone()), stopped));
         self.running = Some(Running { app, address, stop, tasks });
     }
@@ -123,8 +133,13 @@ impl World {
                 clock: self.clock.clone(),
                 forge: Some(self.forge()),
                 webhook_secret: self.webhook_secret.clone(),
+                allow_private_webhooks: true,
                 journal_segment_bytes: SEGMENT_BYTES,
-                http: HttpOptions { is_unlimited: !self.is_limited, ..HttpOptions::default() },
+                http: HttpOptions {
+                    is_unlimited: !self.is_limited,
+                    dashboard_origins: self.origins.clone(),
+                    ..HttpOptions::default()
+                },
                 issuers: self.issuers.clone(),
                 policy: Policy { registration: self.registration, ..Policy::default() },
                 on_failure: std::sync::Arc::new(|message| panic!("{message}")),
@@ -150,6 +165,7 @@ impl World {
         let mut running = self.running.take().expect("the daemon runs");
         running.stop.send(true).unwrap();
         while running.tasks.join_next().await.is_some() {}
+        running.app.webhooks.save().await;
         running.app.state.close();
     }
 
@@ -176,6 +192,12 @@ impl World {
     /// Starts it again with limits on how often each may call.
     pub async fn reopen_with_limits(&mut self) {
         self.is_limited = true;
+        self.restart().await;
+    }
+
+    /// Starts it again with pages of another origin invited.
+    pub async fn reopen_with_origin(&mut self, origin: &str) {
+        self.origins = vec![origin.parse().unwrap()];
         self.restart().await;
     }
 

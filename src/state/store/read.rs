@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Engine, EngineError, State};
 use crate::state::commit::Event;
 use crate::state::history;
-use crate::state::layout::RepoName;
+use crate::state::layout::{RepoName, STATE_REF};
 use crate::state::objects::Objects;
 use crate::state::oid::Oid;
 use crate::state::refs;
@@ -14,7 +14,24 @@ use crate::state::repo::View;
 use crate::state::snapshot::Snapshot;
 use crate::state::tree::{LoadError, Tree, TreeSource};
 
+/// What can be told of a repository without opening it.
+pub struct Glance {
+    /// Whether it is in memory.
+    pub is_open: bool,
+    /// Its newest commit that plain git shows.
+    pub published: Option<Oid>,
+}
+
 impl State {
+    /// Looks at a repository without opening it; reads one small file.
+    pub fn glance(&self, name: &RepoName) -> Glance {
+        let slot = self.0.repos.lock().get(name).cloned();
+        // A slot that is held is being read into memory.
+        let is_open = slot.is_some_and(|slot| slot.try_lock().is_none_or(|repo| repo.is_some()));
+        let tip = refs::read(&self.0.folder.repo(name), STATE_REF).ok();
+        Glance { is_open, published: tip.filter(|tip| *tip != Oid::ZERO) }
+    }
+
     /// Reads memory and files at one moment; the answer comes when all that it saw is durable.
     pub async fn read<T>(
         &self,

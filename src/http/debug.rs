@@ -1,0 +1,168 @@
+//! How the daemon is inside, for admins: its projects a page at a time, and what the engine holds. Nothing is opened for it.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::answer::page_length;
+use super::error::{ApiError, ApiResult};
+use super::input::Asked;
+use crate::app::App;
+use crate::bench::report::{bytes_below, rss_mb};
+use crate::id::ProjectId;
+use crate::job::open::OpenJobs;
+use crate::project::types::ProjectState;
+use crate::state::layout::RepoName;
+use crate::state::oid::Oid;
+use crate::state::store::EngineError;
+
+/// How many repositories are named that have the most packs.
+const MOST_PACKS_SHOWN: usize = 20;
+
+/// The query of a page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DebugQuery {
+    /// The `nextCursor` of the page before.
+    cursor: Option<ProjectId>,
+    /// How many, at most 200; 50 if absent.
+    limit: Option<usize>,
+}
+
+/// A page of the registry, by name, with those in the trash.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DebugProjects {
+    projects: Vec<DebugProject>,
+    next_cursor: Option<ProjectId>,
+}
+
+/// A project, as the engine has it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DebugProject {
+    project_id: ProjectId,
+    state: ProjectState,
+    is_trashed: bool,
+    /// Whether its state is in memory.
+    is_open: bool,
+    /// Its pending, claimed and running jobs.
+    open_jobs: usize,
+    /// The newest commit that plain git shows; absent if its repository cannot be read.
+    last_commit: Option<Oid>,
+    /// How many packs it has; absent if nothing was written to it since the start.
+    packs: Option<usize>,
+    /// Bytes of its repository on the disk.
+    bytes: u64,
+}
+
+/// `GET /admin/debug/projects`: the registry, and how each project's repository is.
+#[utoipa::path(get, path = "/admin/debug/projects", params(DebugQuery),
+    responses((status = 200, description = "Projects", body = DebugProjects)))]
+pub async fn projects(
+    State(app): State<App>,
+    Asked(query): Asked<DebugQuery>,
+) -> ApiResult<Json<DebugProjects>> {
+    let limit = page_length(query.limit);
+    let page = app.projects.registry().page(query.cursor.as_ref(), limit, |_| true);
+    let next_cursor = page.last().filter(|_| page.len() == limit).map(|last| last.project_id.clone());
+    let packs: std::collections::HashMap<_, _> = app.state.packs().into_iter().collect();
+    let mut projects = Vec::new();
+    for project in page {
+        let name = RepoName::Project(project.project_id.clone());
+        let (state, of) = (app.state.clone(), name.clone());
+        let look = move || (state.glance(&of), bytes_below(&state.folder().repo(&of)));
+        let (glance, bytes) =
+            tokio::task::spawn_blocking(look).await.map_err(|_| ApiError::from(EngineError::Unknown))?;
+        // A project with open jobs stays in memory, so one that is not there has none.
+        let open_jobs = match glance.is_open {
+            true => app.state.read(&name, |view| view.get::<OpenJobs>().len()).await.unwrap_or(0),
+            false => 0,
+        };
+        projects.push(DebugProject {
+            project_id: project.project_id.clone(),
+            state: project.state,
+            is_trashed: project.trashed_at.is_some(),
+            is_open: glance.is_open,
+            open_jobs,
+            last_commit: glance.published,
+            packs: packs.get(&name).copied(),
+            bytes,
+        });
+    }
+    Ok(Json(DebugProjects { projects, next_cursor }))
+}
+
+/// What the daemon holds.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DebugState {
+    projects: usize,
+    jobs_pending: usize,
+    jobs_held: usize,
+    claims_waiting: usize,
+    webhooks_enabled: usize,
+    /// Changes that are durable and not yet in their repository.
+    journal_records: u64,
+    journal_segments: u64,
+    journal_bytes: u64,
+    /// Events kept for listeners that come back.
+    events_kept: usize,
+    event_listeners: usize,
+    repositories_open: usize,
+    /// Handles of repositories kept for the next reader.
+    handles_kept: usize,
+    /// Packs of the repositories that were written to since the start.
+    packs: usize,
+    /// Those that have the most.
+    most_packs: Vec<DebugPacks>,
+    /// Bytes of the disk that holds the data folder.
+    disk_bytes: u64,
+    /// How many of them are left.
+    disk_bytes_free: u64,
+    resident_mebibytes: f64,
+}
+
+/// How many packs a repository has.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DebugPacks {
+    /// `platform` or `projects/mrx-weather`.
+    repository: String,
+    packs: usize,
+}
+
+/// `GET /admin/debug/state`: what the engine and the queue hold, and the room on the disk.
+#[utoipa::path(get, path = "/admin/debug/state", responses((status = 200, description = "The state", body = DebugState)))]
+pub async fn state(State(app): State<App>) -> ApiResult<Json<DebugState>> {
+    let backlog = app.state.backlog();
+    let (jobs_pending, claims_waiting) = app.jobs.queue().depth();
+    let (events_kept, event_listeners) = app.state.events().depth();
+    let mut packs = app.state.packs();
+    packs.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let room = rustix::fs::statvfs(app.state.folder().path());
+    let (disk_bytes, disk_bytes_free) =
+        room.map_or((0, 0), |room| (room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize));
+    Ok(Json(DebugState {
+        projects: app.projects.registry().names().len(),
+        jobs_pending,
+        jobs_held: app.jobs.leases().count(),
+        claims_waiting,
+        webhooks_enabled: app.webhooks.enabled(),
+        journal_records: backlog.records,
+        journal_segments: backlog.segments,
+        journal_bytes: backlog.bytes,
+        events_kept,
+        event_listeners,
+        repositories_open: app.state.open_repositories(),
+        handles_kept: app.state.kept_handles(),
+        packs: packs.iter().map(|(_, packs)| packs).sum(),
+        most_packs: (packs.into_iter().take(MOST_PACKS_SHOWN))
+            .map(|(name, packs)| DebugPacks { repository: name.key(), packs })
+            .collect(),
+        disk_bytes,
+        disk_bytes_free,
+        resident_mebibytes: rss_mb(),
+    }))
+}
