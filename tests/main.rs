@@ -7,6 +7,7 @@ mod agent;
 mod artifact;
 mod canary;
 mod claim;
+mod cli;
 mod docs;
 mod event;
 mod github;
