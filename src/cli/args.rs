@@ -353,9 +353,10 @@ fn parsed_scope(text: &str) -> Result<Scope, String> {
 }
 
 /// `mrx agents`.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Default, Subcommand)]
 pub enum AgentsWhat {
     /// Lists all agents.
+    #[default]
     List,
     /// Registers an agent, and writes its key to a file that only you can read.
     Add {
@@ -433,9 +434,10 @@ pub enum KeysWhat {
 }
 
 /// `mrx users`.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Default, Subcommand)]
 pub enum UsersWhat {
     /// Lists all accounts.
+    #[default]
     List,
     /// Makes an account; asks for its password, or reads it from a file.
     Add {

@@ -49,21 +49,9 @@ const USERS: List = List {
     ],
 };
 
-impl Default for AgentsWhat {
-    fn default() -> Self {
-        Self::List
-    }
-}
-
 impl Default for KeysWhat {
     fn default() -> Self {
         Self::List { owner: None }
-    }
-}
-
-impl Default for UsersWhat {
-    fn default() -> Self {
-        Self::List
     }
 }
 
