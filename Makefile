@@ -1,8 +1,9 @@
-# The recipes that people and CI run. `make demo` and `make test` need Rust, git, a C compiler and bubblewrap.
+# The recipes that people and CI run. `make demo` and `make test` need Rust, git, a C compiler and bubblewrap; `make test` also
+# Python 3 with venv.
 
 CYCLES ?= 300
 
-.PHONY: demo test check bench crash fmt
+.PHONY: demo test test-models fuzz-api check bench crash fmt
 
 # Two real builds on this machine: logs, artifacts, and a git log that reads as a story. Ctrl-C ends it.
 demo:
@@ -11,6 +12,30 @@ demo:
 # Every test. Tests that run steps need bubblewrap; they fail, and say so, where it is missing.
 test:
 	cargo test
+	$(MAKE) test-models
+
+# Chats with a real server of models, offline: LiteLLM, pinned, in an environment of its own under target/. Needs Python.
+MODELS_VENV := target/models-venv
+test-models: $(MODELS_VENV)/ready
+	MRX_LITELLM=$(abspath $(MODELS_VENV))/bin/litellm cargo test --test models a_chat -- --nocapture
+
+$(MODELS_VENV)/ready: tests/models/requirements.txt
+	rm -rf $(MODELS_VENV)
+	python3 -m venv $(MODELS_VENV)
+	$(MODELS_VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/models/requirements.txt
+	touch $@
+
+# A live daemon is asked whatever its document allows, and much that it does not (schemathesis, pinned). Needs Python and curl.
+FUZZ_VENV := target/fuzz-venv
+fuzz-api: $(FUZZ_VENV)/ready
+	cargo build --quiet
+	tests/fuzz/run target/debug/mrx $(FUZZ_VENV)/bin/schemathesis
+
+$(FUZZ_VENV)/ready: tests/fuzz/requirements.txt
+	rm -rf $(FUZZ_VENV)
+	python3 -m venv $(FUZZ_VENV)
+	$(FUZZ_VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/fuzz/requirements.txt
+	touch $@
 
 # What keeps the rules: formatting, lints, documentation, licences and bans of dependencies.
 check:

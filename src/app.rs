@@ -10,6 +10,7 @@ use crate::agent::Agents;
 use crate::agent::agents::{self, KnownAgents};
 use crate::artifact::Artifacts;
 use crate::artifact::store::{ArtifactStore, StoreError};
+use crate::chat::Chats;
 use crate::clock::Clock;
 use crate::forge::Forge;
 use crate::forge::local::{LocalForge, LocalForgeError};
@@ -156,6 +157,8 @@ pub struct Subjects {
     pub http: HttpOptions,
     /// Secrets.
     pub secrets: Secrets,
+    /// Chats.
+    pub chats: Chats,
     ready: AtomicBool,
 }
 
@@ -203,6 +206,7 @@ impl App {
         let artifacts = Artifacts::new(state.clone(), clock.clone(), store);
         let agents = Agents::new(state.clone(), clock.clone(), known_agents);
         let secrets = Secrets::new(state.clone(), clock.clone(), jobs.clone(), registry, known_secrets, keys);
+        let chats = Chats::new(state.clone(), clock.clone(), jobs.clone());
         let keys = state.folder().keys();
         let keys = IdentityKeys {
             operator: token::read_or_make(&keys, OPERATOR_TOKEN)?.hash(),
@@ -228,6 +232,7 @@ impl App {
             limits,
             http,
             secrets,
+            chats,
             ready,
         };
         Ok((Self(Arc::new(subjects)), recovered))

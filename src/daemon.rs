@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::{App, AppOptions, HttpOptions};
+use crate::code;
 use crate::config::ServeArgs;
 use crate::forge::Forge;
 use crate::http::{routes, server};
@@ -21,6 +22,8 @@ const EXPIRY_ROUND: Duration = Duration::from_secs(1);
 const IDLE_ROUND: Duration = Duration::from_secs(60);
 /// How often packs are folded and repositories are repacked, if that is due.
 const MAINTENANCE_ROUND: Duration = Duration::from_secs(5);
+/// How often a job that rebuilds an index is looked for.
+const INDEX_ROUND: Duration = Duration::from_secs(1);
 /// How often old days of logs are dropped.
 const LOGS_ROUND: Duration = Duration::from_secs(3600);
 /// How often sessions that are over are removed, and the last use of keys is written down.
@@ -82,6 +85,10 @@ impl Daemon {
         self.every(IDENTITY_ROUND, |app| async move {
             app.limits.tidy();
             app.identity.tidy().await.context("tidy sessions and keys")
+        });
+        self.every(INDEX_ROUND, |app| async move {
+            while app.is_ready() && code::rebuild::run_one(&app).await.context("rebuild an index")? {}
+            Ok(())
         });
         self.every(LOGS_ROUND, move |app| async move {
             app.logs.drop_old(keep_logs).await;

@@ -135,6 +135,10 @@ text_type!(
     /// An invitation: `invite-01jd…`.
     InviteId, "an invitation's id", ID_GRAMMAR, "^invite-[0-9a-z]{26}$", |text| is_id(text, "invite-")
 );
+text_type!(
+    /// A chat: `chat-01jd…`.
+    ChatId, "a chat's id", ID_GRAMMAR, "^chat-[0-9a-z]{26}$", |text| is_id(text, "chat-")
+);
 
 /// Bits of a job's id that tell its project: five characters behind the ten of the time.
 const TAG_BITS: u32 = 25;
@@ -214,6 +218,11 @@ impl IdMaker {
     /// An id for an invitation.
     pub fn invite(&self, now: Time) -> InviteId {
         InviteId(self.text("invite-", self.unguessed(), now).into())
+    }
+
+    /// An id for a chat of `project`.
+    pub fn chat(&self, project: &ProjectId, now: Time) -> ChatId {
+        ChatId(self.text("chat-", u128::from(project.tag().0), now).into())
     }
 
     fn text(&self, kind: &str, tag: u128, now: Time) -> String {

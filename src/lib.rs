@@ -1,7 +1,7 @@
 //! MrX: a daemon that keeps a team's projects, jobs, logs and artifacts as commits in git.
 //!
 //! - [`state`] is the engine: every change is one commit, durable before the answer
-//! - [`project`], [`job`], [`log`], [`artifact`], [`agent`], [`secret`] are the subjects, a folder each   - [`forge`] is where projects come from
+//! - [`project`], [`job`], [`log`], [`artifact`], [`chat`], [`agent`], [`secret`] are the subjects, a folder each   - [`forge`] is where projects come from
 //! - [`http`] is the table of routes   - [`app`] holds the subjects together   - [`daemon`] starts and stops every task
 //! - [`git`] runs git as a program   - [`mask`] holds secret values
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
@@ -14,8 +14,10 @@ pub mod agent;
 pub mod app;
 pub mod artifact;
 pub mod bench;
+pub mod chat;
 pub mod cli;
 pub mod clock;
+pub mod code;
 pub mod config;
 pub mod daemon;
 pub mod demo;

@@ -80,6 +80,9 @@ pub fn files() -> Vec<(&'static str, Value)> {
     vec![
         ("agent.json", of_file::<crate::agent::Agent>()),
         ("artifact.json", of_file::<crate::artifact::Artifact>()),
+        ("chat.json", of_file::<crate::chat::Chat>()),
+        ("chat-messages.json", of_file::<crate::chat::Segment>()),
+        ("chat-prompt.json", of_file::<crate::chat::Prompt>()),
         ("claim-secret.json", of_file::<crate::identity::types::ClaimSecret>()),
         ("invite.json", of_file::<crate::identity::types::Invite>()),
         ("code.json", of_file::<crate::project::types::CodeFile>()),

@@ -76,6 +76,14 @@ async fn the_files_that_are_written_are_as_their_schemas_say() {
         world.clock.pass(seconds(1));
     }
     check(&world, "platform", "agents/talker-1.yaml", "agent").await;
+    let body = json!({ "message": { "text": "hello" } });
+    let chat = world.admin().post("/projects/mrx-hello/chats").json(&body).await.expect(201);
+    let folder = fanned("chats", chat["chatId"].as_str().unwrap()).replace(".yaml", "");
+    check(&world, HELLO, &format!("{folder}/chat.yaml"), "chat").await;
+    check(&world, HELLO, &format!("{folder}/messages/000001.yaml"), "chat-messages").await;
+    let prompt = json!({ "text": "Answer briefly." });
+    world.admin().call(reqwest::Method::PUT, "/projects/mrx-hello/prompt").json(&prompt).await.expect(200);
+    check(&world, HELLO, "chats/prompt.yaml", "chat-prompt").await;
 }
 
 #[tokio::test]

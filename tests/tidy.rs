@@ -46,9 +46,38 @@ fn no_source_file_is_longer_than_one_subject() {
     }
 }
 
+/// The name that a type has in the API's document, if it is in it: its own, or what `schema(as = …)` says.
+fn schema_names(text: &str) -> Vec<String> {
+    let (mut names, mut attributes) = (Vec::new(), String::new());
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[") || line.starts_with("///") {
+            attributes.push_str(line);
+            continue;
+        }
+        let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        let kind = words.iter().position(|word| matches!(*word, "struct" | "enum"));
+        if let (Some(kind), true) = (kind, attributes.contains("ToSchema")) {
+            let renamed = attributes.split("schema(as = ").nth(1);
+            let renamed = renamed.and_then(|rest| rest.split(|c: char| !c.is_alphanumeric()).next());
+            names.push(renamed.unwrap_or(words[kind + 1]).to_owned());
+        }
+        attributes.clear();
+    }
+    names
+}
+
+#[test]
+fn no_two_types_have_one_name_in_the_apis_document() {
+    let mut names: Vec<String> = all().iter().flat_map(|(_, text)| schema_names(text)).collect();
+    assert!(names.len() > 50, "the types are found");
+    names.sort_unstable();
+    let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| &pair[0]).collect();
+    assert!(twice.is_empty(), "one would hide the other; rename them with schema(as = …): {twice:?}");
+}
+
 #[test]
 fn a_subject_does_not_use_another_subjects_handlers() {
-    for subject in ["agent", "artifact", "job", "log", "project", "secret"] {
+    for subject in ["agent", "artifact", "chat", "code", "job", "log", "project", "secret"] {
         for (path, text) in
             all().into_iter().filter(|(path, _)| path.components().any(|part| part.as_os_str() == "src"))
         {
@@ -69,7 +98,7 @@ fn the_engine_knows_no_subject() {
     }) {
         let text = fs::read_to_string(&path).unwrap();
         for subject in
-            ["agent", "app", "artifact", "forge", "http", "job", "log", "project", "secret", "worker"]
+            ["agent", "app", "artifact", "chat", "forge", "http", "job", "log", "project", "secret", "worker"]
         {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             assert!(!code.contains(&format!("use crate::{subject}")), "{} uses {subject}", path.display());

@@ -27,7 +27,7 @@ async fn empty(world: &World) -> Vec<String> {
 #[tokio::test]
 async fn a_project_is_edited_field_by_field_and_null_gives_back_what_the_forge_says() {
     let world = World::start().await;
-    let edit = json!({ "title": "Hello", "systemPrompt": "Be short.\nBe kind.", "defaultBranch": "develop" });
+    let edit = json!({ "title": "Hello", "description": "Says hello.", "defaultBranch": "develop" });
     let edited = world.admin().patch(&path()).json(&edit).await;
     let shown = edited.expect(200);
     assert_eq!((&shown["title"], &shown["defaultBranch"]), (&json!("Hello"), &json!("develop")));
@@ -37,7 +37,7 @@ async fn a_project_is_edited_field_by_field_and_null_gives_back_what_the_forge_s
     let back = json!({ "title": null, "defaultBranch": null });
     let shown = world.admin().patch(&path()).json(&back).await.expect(200);
     assert_eq!((&shown["title"], &shown["defaultBranch"]), (&Value::Null, &json!("main")));
-    assert_eq!(shown["systemPrompt"], "Be short.\nBe kind.");
+    assert_eq!(shown["description"], "Says hello.");
     let log = world.log_of("platform").await;
     assert_eq!(log.iter().filter(|line| *line == "operator: project mrx-hello: edited").count(), 2);
 }

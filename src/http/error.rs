@@ -13,6 +13,8 @@ use super::request_id;
 use crate::agent::AgentError;
 use crate::artifact::ArtifactError;
 use crate::artifact::store::StoreError;
+use crate::chat::ChatError;
+use crate::code::CodeError;
 use crate::forge::ForgeError;
 use crate::forge::github::GitHubError;
 use crate::identity::IdentityError;
@@ -186,6 +188,51 @@ impl From<LogError> for ApiError {
             LogError::NoAttempt { .. } => Self::new(StatusCode::NOT_FOUND, "attemptUnknown", message),
             LogError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "logTooLarge", message),
             LogError::Job(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChatError> for ApiError {
+    fn from(error: ChatError) -> Self {
+        let message = error.to_string();
+        match error {
+            ChatError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "chatUnknown", message),
+            ChatError::UnknownArtifact(_) => Self::new(StatusCode::NOT_FOUND, "artifactUnknown", message),
+            ChatError::Invalid(_) | ChatError::CursorGone => Self::bad_request(message),
+            ChatError::TooLarge { bytes, most } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "messageTooLarge", message)
+                    .with_details(json!({ "size": bytes, "most": most }))
+            }
+            ChatError::Full(_) => Self::new(StatusCode::CONFLICT, "chatFull", message),
+            ChatError::Changed { found } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "chatChanged", message)
+                    .with_details(json!({ "version": found }))
+            }
+            ChatError::AnswerGap { size } => {
+                Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "answerGap", message)
+                    .with_details(json!({ "size": size }))
+                    .with_header(header::RANGE, &format!("0-{size}"))
+            }
+            ChatError::AnswerTooLarge(_) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answerTooLarge", message)
+            }
+            ChatError::Job(error) => error.into(),
+            ChatError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
+            ChatError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<CodeError> for ApiError {
+    fn from(error: CodeError) -> Self {
+        let message = error.to_string();
+        match error {
+            CodeError::Elsewhere(_) => Self::new(StatusCode::CONFLICT, "codeElsewhere", message),
+            CodeError::NoRef(_) => Self::new(StatusCode::NOT_FOUND, "refUnknown", message),
+            CodeError::CursorGone => Self::bad_request(message),
+            CodeError::TooMany => Self::new(StatusCode::CONFLICT, "codeTooLarge", message),
+            CodeError::Unreadable(_) => Self::internal(&error),
+            CodeError::Stopped => EngineError::Unknown.into(),
         }
     }
 }

@@ -20,13 +20,13 @@ use super::auth::Who;
 use super::error::ErrorBody;
 use super::routes::{self, Route};
 use crate::id::{
-    AgentId, ArtifactId, InviteId, JobId, KeyId, Label, LeaseId, ProjectId, SecretName, UserName,
+    AgentId, ArtifactId, ChatId, InviteId, JobId, KeyId, Label, LeaseId, ProjectId, SecretName, UserName,
 };
 use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, forge, identity, job, log, project, secret};
+use crate::{agent, artifact, chat, code, forge, identity, job, log, project, secret};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -77,6 +77,18 @@ use crate::{agent, artifact, forge, identity, job, log, project, secret};
         artifact::api::upload,
         artifact::api::get,
         artifact::api::content,
+        code::api::list,
+        chat::api::list,
+        chat::api::create,
+        chat::api::get,
+        chat::api::patch,
+        chat::api::remove,
+        chat::api::messages,
+        chat::api::append,
+        chat::api::stream,
+        chat::api::prompt,
+        chat::api::set_prompt,
+        chat::api::answer,
         job::api::create,
         job::api::claim,
         job::api::get,
@@ -99,6 +111,7 @@ use crate::{agent, artifact, forge, identity, job, log, project, secret};
         Ack,
         AgentId,
         ArtifactId,
+        ChatId,
         InviteId,
         JobId,
         KeyId,
@@ -110,6 +123,8 @@ use crate::{agent, artifact, forge, identity, job, log, project, secret};
         Oid,
         JobType,
         RequestKey,
+        chat::stream::PartialAnswer,
+        chat::stream::AnswerState,
         log::api::LogEnd
     ))
 )]
@@ -196,8 +211,10 @@ fn common_refusals(operation: &Operation, route: &Route) -> Vec<(&'static str, &
         refusals.push(("400", "badRequest: the request is not as it must be"));
     }
     if route.path.contains('{') {
-        refusals
-            .push(("404", "notFound, projectUnknown, jobUnknown, artifactUnknown: there is no such thing"));
+        refusals.push((
+            "404",
+            "notFound, projectUnknown, jobUnknown, artifactUnknown, chatUnknown: there is no such thing",
+        ));
         refusals
             .push(("409", "fileInvalid: a person has changed the file into something that cannot be read"));
     }

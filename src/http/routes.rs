@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::{events, health, openapi, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
-use crate::{agent, artifact, forge, job, log, project, secret};
+use crate::{agent, artifact, chat, code, forge, job, log, project, secret};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -77,6 +77,17 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,  "/projects/{id}/artifacts",                 Deliver, post(artifact::api::upload).layer(DefaultBodyLimit::disable())),
         route(Method::GET,   "/projects/{id}/artifacts/{artifactId}",    Read,   get(artifact::api::get)),
         route(Method::GET,   "/projects/{id}/artifacts/{artifactId}/content", Read, get(artifact::api::content)),
+        route(Method::GET,   "/projects/{id}/chats",                     Read,   get(chat::api::list)),
+        route(Method::POST,  "/projects/{id}/chats",                     Write,  post(chat::api::create)),
+        route(Method::GET,   "/projects/{id}/chats/{chatId}",            Read,   get(chat::api::get)),
+        route(Method::PATCH, "/projects/{id}/chats/{chatId}",            Write,  patch(chat::api::patch)),
+        route(Method::DELETE, "/projects/{id}/chats/{chatId}",           Write,  delete(chat::api::remove)),
+        route(Method::GET,   "/projects/{id}/chats/{chatId}/messages",   Read,   get(chat::api::messages)),
+        route(Method::POST,  "/projects/{id}/chats/{chatId}/messages",   Write,  post(chat::api::append)),
+        route(Method::GET,   "/projects/{id}/chats/{chatId}/stream",     Read,   get(chat::api::stream)),
+        route(Method::GET,   "/projects/{id}/files",                     Read,   get(code::api::list)),
+        route(Method::GET,   "/projects/{id}/prompt",                    Read,   get(chat::api::prompt)),
+        route(Method::PUT,   "/projects/{id}/prompt",                    Manage, put(chat::api::set_prompt)),
         route(Method::POST,  "/jobs/create",                             Person, post(job::api::create)),
         route(Method::POST,  "/jobs/claim",                              Claimer, post(job::api::claim)),
         route(Method::GET,   "/jobs/{id}",                               Read,   get(job::api::get)),
@@ -91,6 +102,7 @@ pub fn table() -> Vec<Route> {
         route(Method::DELETE, "/admin/secrets/{id}/{name}",              Manage, delete(secret::api::remove)),
         route(Method::GET,   "/admin/recipients",                        Admin,  get(secret::api::recipients)),
         route(Method::PUT,   "/admin/recipients",                        Admin,  put(secret::api::set_recipients)),
+        route(Method::PATCH, "/jobs/{id}/answer",                        Agent,  patch(chat::api::answer)),
         route(Method::POST,  "/webhooks/github",                         Anyone, post(forge::api::github).layer(DefaultBodyLimit::max(forge::api::DELIVERY_BYTES_MAX))),
         route(Method::GET,   "/agents",                                  Admin,  get(agent::api::list)),
     ]

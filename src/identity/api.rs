@@ -266,7 +266,8 @@ fn set_cookie(app: &App, response: &mut Response, value: &str, seconds: u64) {
 }
 
 /// `POST /auth/logout`: ends the caller's session; its token is worth nothing from this moment on.
-#[utoipa::path(post, path = "/auth/logout", responses((status = 204, description = "The session has ended")))]
+#[utoipa::path(post, path = "/auth/logout",
+    responses((status = 204, description = "The session has ended"), (status = 400, description = "badRequest: the caller has no session to end")))]
 pub async fn logout(State(app): State<App>, caller: Principal) -> ApiResult<Response> {
     let session = caller.session().cloned().ok_or_else(|| {
         ApiError::bad_request(

@@ -18,6 +18,7 @@ use super::queue::Offer;
 use super::types::{Failure, Job, JobState, JobType, LogSum, RequestKey};
 use crate::agent::{Agent, AgentError};
 use crate::app::App;
+use crate::chat::answer::Answer;
 use crate::clock::Time;
 use crate::http::answer::{AckQuery, page_length, with_etag, with_job_status, written};
 use crate::http::auth::{CallingAgent, MaybeAgent, Principal, lease_of, unauthorized};
@@ -106,6 +107,8 @@ pub struct TellBody {
     failure: Option<Failure>,
     /// With a final state: what the log must be.
     log: Option<LogSum>,
+    /// With the end of a job that answers a chat: what it says. It becomes a message in the same commit.
+    answer: Option<Answer>,
 }
 
 /// The query of `GET /projects/{id}/jobs`.
@@ -460,19 +463,27 @@ pub async fn tell(
     headers: HeaderMap,
     Named(id): Named<JobId>,
     Asked(query): Asked<AckQuery>,
-    Body(body): Body<TellBody>,
+    Body(mut body): Body<TellBody>,
 ) -> ApiResult<Response> {
     let lease = lease_of(&app, &caller, &id, &headers)?;
     let only_if = version(&headers, header::IF_MATCH).map(str::to_owned);
+    let mut answer = body.answer.take();
+    if let Some(answer) = &mut answer {
+        answer.text = app.secrets.hide_text(&id, &lease, std::mem::take(&mut answer.text)).await?;
+    }
     let told = Told { only_if, ..told(body)? };
     let mut told = app.secrets.hide_told(&id, &lease, told).await?;
+    let also = (answer.is_some() || told.outcome.is_some()).then(|| app.chats.also(answer));
     if let (Some(_), Some(log)) = (&told.outcome, &told.log) {
         let job = app.jobs.get(&id).await?;
         if !job.state.has_ended() {
             told.log = Some(app.secrets.check_log(&app.logs, &job, &lease, log).await?);
         }
     }
-    let done = app.jobs.tell(&id, &lease, told).await?;
+    let done = app.jobs.tell_also(&id, &lease, told, also).await?;
+    if done.answer.state.has_ended() {
+        app.chats.live().forget(&id);
+    }
     let repo = RepoName::Project(done.answer.project_id.clone());
     let response = written(&app, query.ack, &repo, StatusCode::OK, &done, done.answer.shown()).await?;
     Ok(with_etag(with_job_status(response, &app, &done.answer), &done.answer.version()))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::also::Also;
 use super::error::JobError;
 use super::lease::{Leases, Over};
 use super::lifecycle::{self, Event, Outcome, Report};
@@ -72,6 +73,14 @@ pub struct Finding {
     pub job: Arc<Job>,
     /// Its file.
     path: String,
+}
+
+impl Finding {
+    /// An open job, which is where open jobs are.
+    pub(super) fn open(job: Arc<Job>) -> Self {
+        let path = layout::open_job(&job.job_id);
+        Self { job, path }
+    }
 }
 
 /// What an agent says in one call.
@@ -286,6 +295,17 @@ impl Jobs {
 
     /// Takes in what the agent with this lease says; tells the job as it is then. `{}` just renews the lease.
     pub async fn tell(&self, id: &JobId, lease: &LeaseId, told: Told) -> Result<Done<Arc<Job>>, JobError> {
+        self.tell_also(id, lease, told, None).await
+    }
+
+    /// The same, with what another subject adds to the commit.
+    pub async fn tell_also(
+        &self,
+        id: &JobId,
+        lease: &LeaseId,
+        told: Told,
+        also: Option<Also>,
+    ) -> Result<Done<Arc<Job>>, JobError> {
         let now = self.clock.now();
         let decide = |view: &mut View<'_>| -> Result<_, JobError> {
             let found = find(view, id)?.ok_or_else(|| JobError::Unknown(id.clone()))?;
@@ -311,7 +331,11 @@ impl Jobs {
             }
             check_size(&next)?;
             let next = Arc::new(next);
-            Ok(Decision::commit(change_of(&found, &next, actor, request), next))
+            let mut change = change_of(&found, &next, actor, request);
+            if let Some(also) = also {
+                change.edits.extend(also(view, &next)?);
+            }
+            Ok(Decision::commit(change, next))
         };
         let project = self.project_of(id).await?;
         let done = self.state.change(&RepoName::Project(project), decide).await?;
@@ -454,7 +478,7 @@ pub(crate) fn agent_of(job: &Job) -> Actor {
 }
 
 /// The commit that takes a job from one version to the next, moving its file when it ends or waits again.
-fn change_of(from: &Finding, to: &Arc<Job>, actor: Actor, request: Option<String>) -> Change {
+pub(super) fn change_of(from: &Finding, to: &Arc<Job>, actor: Actor, request: Option<String>) -> Change {
     let path = match to.ended_at {
         Some(ended) if to.state.has_ended() => layout::done_job(&to.job_id, ended),
         _ => layout::open_job(&to.job_id),
@@ -507,7 +531,7 @@ fn job_of_subject(subject: &str) -> Option<JobId> {
 /// The job and its file, open or done, as the writer sees them.
 pub(crate) fn find(view: &mut View<'_>, id: &JobId) -> Result<Option<Finding>, JobError> {
     if let Some(job) = find_open(view, id)? {
-        return Ok(Some(Finding { job, path: layout::open_job(id) }));
+        return Ok(Some(Finding::open(job)));
     }
     for day in days_since(view.list(STATE_REF, layout::DONE_JOBS)?, id) {
         let path = layout::done_job_on(id, &day);

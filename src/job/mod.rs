@@ -3,11 +3,13 @@
 //! - [`types`] says what a job is, and so what its file holds   - [`lifecycle`] decides what an event does to a job
 //! - [`queue`] decides which agent gets which job   - `turns` lets a repeated claim wait for the first   - [`lease`] knows until when a job is held
 //! - [`open`] keeps a project's open jobs in memory   - [`jobs`] makes every change of a job, through [`crate::state`]
+//! - [`also`] is how another subject's change and a job's are one commit
 //! - [`list`] pages through them   - [`error`] says why something was refused   - [`api`] is the HTTP side
 //!
 //! Invariant: a job has at most one lease, only a claimed or running job has one, and a lease id is never used again.
 //! Invariant: a job's file and its place in the queue agree, because the queue learns of jobs only from their files.
 
+pub mod also;
 pub mod api;
 pub mod error;
 pub mod jobs;

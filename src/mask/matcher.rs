@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::forms::{ENCODINGS, forms};
+use super::parts::parts;
 use super::stream::Stream;
 use super::text::SecretText;
 
@@ -45,11 +46,12 @@ impl std::fmt::Debug for Matcher {
 }
 
 impl Matcher {
-    /// Of these values.
+    /// Of these values, and of those inside them.
     pub fn new<'a>(values: impl Iterator<Item = &'a SecretText> + Clone) -> Self {
+        let all: Vec<SecretText> = values.clone().cloned().chain(values.flat_map(parts)).collect();
         let mut matcher = Self { nodes: vec![Node::default()], first: vec![NONE; 256], cover: b'*' };
         for encoding in ENCODINGS {
-            for form in values.clone().flat_map(|value| forms(value.reveal(), encoding)) {
+            for form in all.iter().flat_map(|value| forms(value.reveal(), encoding)) {
                 if matcher.nodes.len() + form.len() > NODES_MAX {
                     tracing::warn!(
                         ?encoding,

@@ -10,8 +10,6 @@ use crate::forge::github::shape::is_branch;
 const TITLE_CHARS_MAX: usize = 100;
 /// A description is a few sentences.
 const DESCRIPTION_CHARS_MAX: usize = 2000;
-/// A system prompt is at most this long, so that the entry stays a small file.
-const PROMPT_CHARS_MAX: usize = 20_000;
 
 /// What is to be changed: a field that is absent stays, one that is null goes back to what it is by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -29,10 +27,6 @@ pub struct ProjectEdit {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     default_branch: Option<Option<String>>,
-    /// What a chat about it begins with, at most 20,000 characters.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    system_prompt: Option<Option<String>>,
 }
 
 /// Tells null from absent.
@@ -67,7 +61,6 @@ impl ProjectEdit {
         let texts = [
             ("title", &self.title, TITLE_CHARS_MAX),
             ("description", &self.description, DESCRIPTION_CHARS_MAX),
-            ("systemPrompt", &self.system_prompt, PROMPT_CHARS_MAX),
         ];
         for (field, text, most) in texts {
             let found = text.iter().flatten().map(|text| text.chars().count()).sum();
@@ -97,9 +90,6 @@ impl ProjectEdit {
         if let Some(branch) = &self.default_branch {
             let forges = known.forge.default_branch.clone();
             next.default_branch = branch.clone().or(forges).unwrap_or_else(|| known.default_branch.clone());
-        }
-        if let Some(prompt) = &self.system_prompt {
-            next.system_prompt = text(prompt);
         }
         next
     }

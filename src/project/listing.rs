@@ -87,7 +87,6 @@ pub fn take_in(
             description: code.description.clone(),
             repo: code.url.clone(),
             default_branch: code.default_branch.clone(),
-            system_prompt: None,
             forge,
             state: ProjectState::Active,
             missing_since: None,

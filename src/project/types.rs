@@ -37,9 +37,6 @@ pub struct Project {
     pub repo: String,
     /// The branch that is built if a job names none: the forge's, unless somebody has changed it here.
     pub default_branch: String,
-    /// What a chat about it begins with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub system_prompt: Option<String>,
     /// What the forge says.
     #[serde(default)]
     pub forge: ForgeEntry,
@@ -141,6 +138,7 @@ impl Entity for ProjectFile {
 /// What the forge has told of the code: `code.yaml` in a project's own repository. Earlier ones are in its history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = CodeNews)]
 pub struct CodeFile {
     /// The commit that the default branch stands at.
     #[serde(default, skip_serializing_if = "Option::is_none")]

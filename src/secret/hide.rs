@@ -105,6 +105,32 @@ impl Secrets {
         Ok(told)
     }
 
+    /// A text that an agent sends besides its report, without values: an answer, or more of one.
+    pub async fn hide_text(&self, job: &JobId, lease: &LeaseId, text: String) -> Result<String, SecretError> {
+        let Some((job, matcher)) = self.hidden_of(job, lease).await? else { return Ok(text) };
+        let Some(hidden) = matcher.text(&text) else { return Ok(text) };
+        self.record(What::ValueSent, &job).await?;
+        Ok(hidden)
+    }
+
+    /// The same for a part of a text that is known by offsets: what is hidden keeps its length.
+    pub async fn hide_text_in_place(
+        &self,
+        job: &JobId,
+        lease: &LeaseId,
+        text: String,
+    ) -> Result<String, SecretError> {
+        let Some((job, matcher)) = self.hidden_of(job, lease).await? else { return Ok(text) };
+        let mut bytes = text.clone().into_bytes();
+        let (_, has_hidden) = stream::hide_in_place(&matcher, 0, &mut bytes);
+        if !has_hidden {
+            return Ok(text);
+        }
+        self.record(What::ValueSent, &job).await?;
+        // A form begins and ends with whole characters, so what is left is text.
+        Ok(String::from_utf8(bytes).unwrap_or_default())
+    }
+
     /// What the log of the job is, if it is right: what the agent says, or, where a value was hidden here, what is stored
     /// instead, of which the agent cannot know the sum.
     pub async fn check_log(

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::clock::Time;
-use crate::id::{AgentId, ArtifactId, InviteId, JobId, KeyId, ProjectId, SecretName, SessionId, UserName};
+use crate::id::{
+    AgentId, ArtifactId, ChatId, InviteId, JobId, KeyId, ProjectId, SecretName, SessionId, UserName,
+};
 
 /// The branch that holds everything but logs.
 pub const STATE_REF: &str = "refs/heads/state";
@@ -16,6 +18,12 @@ pub const REJECTED_REF_PREFIX: &str = "refs/rejected/";
 pub const OPEN_JOBS: &str = "jobs/open";
 /// The folder of finished jobs, with a folder for each day below it.
 pub const DONE_JOBS: &str = "jobs/done";
+/// The folder of chats, a folder each.
+pub const CHATS: &str = "chats";
+/// What every model is told first about the project.
+pub const PROMPT: &str = "chats/prompt.yaml";
+/// The file about a chat, in its folder.
+pub const CHAT_FILE: &str = "chat.yaml";
 /// The folder of artifact entries.
 pub const ARTIFACTS: &str = "artifacts";
 /// The folder of secrets, in a project's repository and in the platform's.
@@ -190,6 +198,31 @@ pub fn secret_name(path: &str) -> Option<SecretName> {
 /// `security/token-reused/7/q/3/job-…-1.yaml`: an incident of this kind, in the platform's repository.
 pub fn incident(kind: &str, id: &JobId, attempt: u32) -> String {
     format!("security/{kind}/{}-{attempt}.yaml", fanned(id.as_str()))
+}
+
+/// A chat's own folder: `chats/4/k/7/chat-…`.
+pub fn chat_folder(id: &ChatId) -> String {
+    format!("{CHATS}/{}", fanned(id.as_str()))
+}
+
+/// `chats/4/k/7/chat-…/chat.yaml`.
+pub fn chat(id: &ChatId) -> String {
+    format!("{}/{CHAT_FILE}", chat_folder(id))
+}
+
+/// The folder of a chat's messages: `chats/4/k/7/chat-…/messages`.
+pub fn chat_messages(id: &ChatId) -> String {
+    format!("{}/messages", chat_folder(id))
+}
+
+/// A segment, named by the number of its first message: `chats/4/k/7/chat-…/messages/000001.yaml`.
+pub fn chat_segment(id: &ChatId, first: u64) -> String {
+    format!("{}/{first:06}.yaml", chat_messages(id))
+}
+
+/// The number of the first message that the name of a segment says.
+pub fn chat_segment_first(name: &str) -> Option<u64> {
+    name.strip_suffix(".yaml")?.parse().ok()
 }
 
 /// `agents/builder-1.yaml`.

@@ -150,8 +150,7 @@ impl Build<'_> {
         };
         artifact::check_names_differ(&paths).map_err(not_found)?;
         let mut ids = Vec::new();
-        for (n, path) in paths.iter().enumerate() {
-            self.say(format!("artifact {}/{}: {path}", n + 1, paths.len()));
+        for path in &paths {
             let (id, size) = tokio::select! {
                 uploaded = artifact::upload(self.calls, &root, path, self.pace) => uploaded.map_err(not_uploaded)?,
                 halt = self.alarm.clone().rung() => return Err(self.halted(halt, None)),

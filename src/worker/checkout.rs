@@ -136,7 +136,7 @@ fn commands(source: &Source) -> [(&'static str, Vec<OsString>); 3] {
 }
 
 /// Runs one git command and returns the last of what it said.
-async fn git<H>(
+pub(super) async fn git<H>(
     source: &Source,
     folder: &Path,
     (verb, arguments): (&'static str, &[OsString]),
@@ -164,6 +164,8 @@ fn program(source: &Source, folder: &Path, verb: &str, arguments: &[OsString]) -
         "core.fsmonitor=false".to_owned(),
         "credential.helper=".to_owned(),
         "gc.auto=0".to_owned(),
+        "user.name=MrX".to_owned(),
+        "user.email=agent@mrx.invalid".to_owned(),
         "maintenance.auto=false".to_owned(),
         "http.followRedirects=false".to_owned(),
         "protocol.allow=never".to_owned(),

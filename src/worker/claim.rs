@@ -12,8 +12,6 @@ use super::stop::Stop;
 use crate::clock::{Clock, Time};
 use crate::id::random_token;
 
-/// What this agent can do; chats, patches and index rebuilds need a model or the daemon's own state.
-const TYPES: &[&str] = &["build"];
 /// The longest wait that the protocol allows.
 const WAIT_SECONDS_MAX: u64 = 60;
 /// How long a draining agent asks whether its last claim was answered after all.
@@ -64,7 +62,7 @@ fn request(options: &AgentOptions) -> ClaimRequest {
     ClaimRequest {
         agent_id: options.name.clone(),
         labels: options.labels.clone(),
-        types: TYPES,
+        types: super::job::TYPES,
         available_until: options.available_until,
         wait: options.wait_seconds.min(WAIT_SECONDS_MAX),
     }

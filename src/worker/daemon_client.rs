@@ -139,6 +139,9 @@ pub struct ClaimedJob {
     pub kind: String,
     pub attempt: u64,
     pub timeout_seconds: u64,
+    /// What to do, as its type needs it.
+    #[serde(default)]
+    pub payload: serde_json::Value,
 }
 
 /// The lease of a claim.

@@ -56,7 +56,8 @@ async fn tell(calls: &JobClient, log: Log<'_>, mut report: Report, pace: Pace) -
     let mut rounds = 0;
     loop {
         if *calls.standing().borrow() == Standing::Cancelling && report.state != Some(State::Cancelled) {
-            report = Report { state: Some(State::Cancelled), log: report.log, ..Report::default() };
+            let (log, answer) = (report.log, report.answer);
+            report = Report { state: Some(State::Cancelled), log, answer, ..Report::default() };
         }
         match calls.report(&report).await {
             Ok(Reported::Accepted) => return JobEnd::Reported(report.state.unwrap_or(State::Running)),

@@ -69,6 +69,11 @@ impl JobFolder {
         self.path.join("etc")
     }
 
+    /// The diff of a patch job, outside of the code.
+    pub fn diff(&self) -> PathBuf {
+        self.path.join("diff")
+    }
+
     /// The spool of the log.
     pub fn log(&self) -> PathBuf {
         self.path.join("log")

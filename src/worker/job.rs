@@ -10,18 +10,26 @@ use tokio::task::JoinSet;
 
 use super::backoff::Pace;
 use super::build::{Build, BuildEnd};
+use super::chat::Chat;
 use super::daemon_client::{CallError, Claim, DaemonClient};
 use super::finish::{self, Log};
 use super::folder::{JobFolder, WorkFolder};
 use super::halt::{Alarm, Halt};
-use super::job_client::{Failure, FailureCode, JobClient, Report, Standing, State};
+use super::job_client::{ChatAnswer, Failure, FailureCode, JobClient, Report, Standing, State};
 use super::lease;
+use super::patch::Patch;
 use super::sandbox::Sandbox;
 use super::secrets::{self, JobSecrets};
 use super::spool::Spool;
 use super::stop::Stop;
 use super::upload::{UploadError, upload};
 
+/// The types of jobs that are run here.
+const BUILD: &str = "build";
+const CHAT: &str = "chat";
+const PATCH: &str = "patch";
+/// They all, as a claim says them.
+pub const TYPES: &[&str] = &[BUILD, CHAT, PATCH];
 /// No job is worth a week; a larger number from the daemon is a mistake.
 const JOB_SECONDS_MAX: u64 = 7 * 24 * 3600;
 
@@ -69,18 +77,20 @@ impl Job<'_> {
                 return finish::finish(&calls, Log::None, report, self.stop, self.pace).await;
             }
         };
-        let (progress, news) = watch::channel("fetching the code".to_owned());
+        let begins = if claim.job.kind == CHAT { "reading the chat" } else { "fetching the code" };
+        let (progress, news) = watch::channel(begins.to_owned());
         let mut keeper = JoinSet::new();
         keeper.spawn(lease::keep(calls.clone(), news, claim.lease.seconds, self.pace));
         let mut uploader = uploader(spool.clone(), calls.clone(), self.pace);
-        let build = self.build(&claim, (&folder, &spool), &calls, &secrets, &progress);
-        let (ended, log_is_whole) = tokio::select! {
-            ended = build => (ended, true),
-            Some(sent) = uploader.join_next() => (Err(log_ended(sent.unwrap_or(Ok(())))), false),
+        let work = self.work(&claim, (&folder, &spool), &calls, &secrets, &progress);
+        let ((ended, answer), log_is_whole) = tokio::select! {
+            worked = work => (worked, true),
+            Some(sent) = uploader.join_next() => ((Err(log_ended(sent.unwrap_or(Ok(())))), None), false),
         };
         say_end(&spool, &ended);
         spool.close();
         let Some(report) = report(ended) else { return given_up(*calls.standing().borrow()) };
+        let report = Report { answer, ..report };
         let log = if log_is_whole { Log::Of { spool: &spool, uploader, keeper } } else { Log::None };
         finish::finish(&calls, log, report, self.stop, self.pace).await
     }
@@ -91,36 +101,33 @@ impl Job<'_> {
         Ok((folder, Arc::new(spool)))
     }
 
-    async fn build(
+    /// Does what the job's type asks for; gives its result, and the answer if it was to answer.
+    async fn work(
         &self,
         claim: &Claim,
         (folder, spool): (&JobFolder, &Spool),
         calls: &JobClient,
         secrets: &JobSecrets,
         progress: &watch::Sender<String>,
-    ) -> Result<Value, BuildEnd> {
-        if claim.job.kind != "build" {
-            let text = format!("this agent runs jobs of type build, not {}", claim.job.kind);
-            return Err(BuildEnd::Failed(Failure::new(FailureCode::TypeUnknown, text)));
-        }
+    ) -> (Result<Value, BuildEnd>, Option<ChatAnswer>) {
         let alarm = Alarm::new(
             calls.standing(),
             self.stop.clone(),
             Duration::from_secs(claim.job.timeout_seconds.min(JOB_SECONDS_MAX)),
         );
-        Build {
-            claim,
-            sandbox: self.sandbox,
-            folder,
-            spool,
-            calls,
-            secrets,
-            progress,
-            alarm,
-            pace: self.pace,
+        let pace = self.pace;
+        match claim.job.kind.as_str() {
+            BUILD => {}
+            CHAT => return Chat { claim, spool, calls, secrets, progress, alarm, pace }.run().await,
+            PATCH => return (Patch { claim, folder, spool, alarm }.run().await, None),
+            other => {
+                let text = format!("this agent runs no jobs of type {other}");
+                return (Err(BuildEnd::Failed(Failure::new(FailureCode::TypeUnknown, text))), None);
+            }
         }
-        .run()
-        .await
+        let build =
+            Build { claim, sandbox: self.sandbox, folder, spool, calls, secrets, progress, alarm, pace };
+        (build.run().await, None)
     }
 }
 

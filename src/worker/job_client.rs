@@ -68,6 +68,24 @@ pub enum FailureCode {
     StepTimedOut,
     /// The build took longer than it may.
     BuildTimedOut,
+    /// The diff, the branch or the message is not as it must be.
+    PatchInvalid,
+    /// The code does not take the diff; the details say where.
+    PatchConflict,
+    /// Git would not commit or push.
+    PatchRefused,
+    /// The chat cannot be read, or has nothing to answer.
+    ChatUnavailable,
+    /// The project's secret `llm` is missing or wrong.
+    ModelUnset,
+    /// The model's server said no.
+    ModelRefused,
+    /// The model's server stayed busy or away.
+    ModelBusy,
+    /// The model's answer broke off.
+    ModelCut,
+    /// The model's server answered with nothing that is an answer.
+    ModelFailed,
     /// A glob matches no file.
     ArtifactMissing,
     /// The daemon does not take an artifact, or its file cannot be read.
@@ -109,6 +127,25 @@ pub struct Report {
     pub failure: Option<Failure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogSum>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<ChatAnswer>,
+}
+
+/// The answer of a chat job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChatAnswer {
+    pub text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// What the daemon said to more of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// So many bytes of it are there.
+    Stored(usize),
+    /// Nothing was taken; it goes on here.
+    Elsewhere(usize),
 }
 
 impl Report {
@@ -243,6 +280,35 @@ impl JobClient {
         let answer = self.send(request.body(tokio::fs::File::from_std(file)), ARTIFACT_MAX).await?;
         match answer.status.as_u16() {
             200 | 201 => answer.json::<Stored>().map(|stored| stored.artifact_id),
+            _ => Err(answer.refused()),
+        }
+    }
+
+    /// `PATCH /jobs/{id}/answer`: the answer's text from byte `offset` on, for those who watch.
+    pub async fn send_answer(&self, offset: usize, text: &str) -> Result<Sent, CallError> {
+        let body = serde_json::json!({ "offset": offset, "text": text });
+        let request = self.daemon.request(Method::PATCH, &format!("jobs/{}/answer", self.job)).json(&body);
+        let answer = self.send(request, REPORT_MAX).await?;
+        let size = answer.stored_size().and_then(|size| usize::try_from(size).ok());
+        match (answer.status.as_u16(), size) {
+            (200, Some(size)) => Ok(Sent::Stored(size)),
+            (416, Some(size)) => Ok(Sent::Elsewhere(size)),
+            _ => Err(answer.refused()),
+        }
+    }
+
+    /// `GET /projects/{id}/…`: something of the job's project. What is not there says nothing of the job.
+    pub async fn read_project<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, CallError> {
+        let path = format!("projects/{}/{path}", self.project);
+        let answer =
+            self.daemon.send(self.daemon.request_with(Method::GET, &path, query), REPORT_MAX).await?;
+        match answer.status.as_u16() {
+            200 => answer.json(),
+            status @ 401 => Err(CallError::Barred { status, message: answer.code() }),
             _ => Err(answer.refused()),
         }
     }

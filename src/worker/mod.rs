@@ -4,6 +4,8 @@
 //! - `options` what an operator chooses   - `stop` how the program is asked to end
 //! - `claim` waits for a job   - `job` one job's life   - `finish` its last words: the rest of the log, the report
 //! - `build` what a build job does: `checkout`, `recipe`, `step`, `artifact`   - `halt` what interrupts it
+//! - `chat` what a chat job does: `model`, the server that it asks
+//! - `patch` what a patch job does
 //! - `sandbox` what a step may see and touch   - `run` starts programs and ends them
 //! - `spool` the log on disk   - `upload` sends it   - `lease` renews the lease and learns of a cancel
 //! - `daemon_client` the daemon over HTTP   - `job_client` the calls that carry a lease   - `backoff` how long to wait
@@ -16,6 +18,7 @@
 mod artifact;
 mod backoff;
 mod build;
+mod chat;
 mod checkout;
 mod claim;
 mod daemon_client;
@@ -25,7 +28,9 @@ mod halt;
 mod job;
 mod job_client;
 mod lease;
+mod model;
 mod options;
+mod patch;
 mod recipe;
 mod run;
 pub mod sandbox;

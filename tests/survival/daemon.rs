@@ -56,7 +56,15 @@ impl Site {
     pub fn spawn(&self) -> Child {
         let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         Command::new(env!("CARGO_BIN_EXE_mrx"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--journal-segment-mib", "2", "--data"])
+            .args([
+                "serve",
+                "--no-rate-limits",
+                "--listen",
+                "127.0.0.1:0",
+                "--journal-segment-mib",
+                "2",
+                "--data",
+            ])
             .arg(&self.data)
             .arg("--forge")
             .arg(&self.forge)
@@ -181,6 +189,10 @@ impl Api {
 
     pub fn admin_post(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.url)).bearer_auth(&self.admin)
+    }
+
+    pub fn stranger_post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.url))
     }
 
     /// The key of an agent, which is registered first; `None` if the connection was cut. Of a registration whose answer was

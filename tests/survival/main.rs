@@ -2,6 +2,7 @@
 //!
 //! - [`crash`] kills a daemon under load   - [`history_check`] checks what agents saw across kills
 //! - [`fault`] fails each call to the disk, and cuts the power   - [`damage`] harms what lies on the disk
+//! - [`redeem`] kills a daemon while one-time secrets are redeemed
 //! - [`full_disk`] fills it   - [`daemon`], [`disk`] and [`world`] are what they work with
 //!
 //! Every random choice follows from a seed that is printed; `MRX_SEED` sets it.
@@ -21,4 +22,5 @@ mod disk;
 mod fault;
 mod full_disk;
 mod history_check;
+mod redeem;
 mod world;

@@ -1,12 +1,13 @@
 //! A small world: a data folder, a forge, a daemon on loopback whose clock the story moves, and whoever calls it.
 //!
 //! - [`call`] is a caller and its answers, each checked against the API's document   - [`agents`] is an agent at work
-//! - [`listen`] reads streams of events   - [`git`] looks at the state with plain git, and changes it behind the daemon's back
+//! - [`worker`] is the real agent program   - [`listen`] reads streams of events   - [`git`] looks at the state with plain git, and changes it behind the daemon's back
 
 mod agents;
 mod call;
 mod git;
 mod listen;
+mod worker;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +54,7 @@ pub struct World {
     keys: AgentKeys,
     registration: Registration,
     is_limited: bool,
+    issuers: Option<PathBuf>,
 }
 
 /// A running daemon.
@@ -97,6 +99,7 @@ impl World {
             keys: AgentKeys::default(),
             registration: Registration::Off,
             is_limited: false,
+            issuers: None,
         }
     }
 
@@ -122,6 +125,7 @@ impl World {
                 webhook_secret: self.webhook_secret.clone(),
                 journal_segment_bytes: SEGMENT_BYTES,
                 http: HttpOptions { is_unlimited: !self.is_limited, ..HttpOptions::default() },
+                issuers: self.issuers.clone(),
                 policy: Policy { registration: self.registration, ..Policy::default() },
                 on_failure: std::sync::Arc::new(|message| panic!("{message}")),
                 ..AppOptions::new(self.data())
@@ -158,6 +162,14 @@ impl World {
     /// Starts it again with another rule of who may register.
     pub async fn reopen_with_registration(&mut self, registration: Registration) {
         self.registration = registration;
+        self.restart().await;
+    }
+
+    /// Starts it again with other issuers of tokens, as their file says.
+    pub async fn reopen_with_issuers(&mut self, text: &str) {
+        let file = self.folder.path().join("issuers.yaml");
+        std::fs::write(&file, text).unwrap();
+        self.issuers = Some(file);
         self.restart().await;
     }
 
@@ -272,7 +284,8 @@ impl World {
         self.code_of(name).join("HEAD").is_file()
     }
 
-    fn code_of(&self, name: &str) -> PathBuf {
+    /// Where the forge's folder has a project's code.
+    pub fn code_of(&self, name: &str) -> PathBuf {
         self.folder.path().join("forge").join(format!("{name}.git"))
     }
 

@@ -1,0 +1,49 @@
+//! Stories of patches: the real agent program changes the code of the forge.
+
+use serde_json::{Value, json};
+
+use crate::code::push;
+use crate::world::{HELLO, World};
+
+async fn patched(world: &World, payload: Value) -> Value {
+    let job = world.queue_with(json!({ "jobType": "patch", "payload": payload })).await;
+    world.ended(&job).await
+}
+
+fn diff(from: &str, to: &str) -> String {
+    format!("--- a/a.txt\n+++ b/a.txt\n@@ -1,3 +1,3 @@\n one\n-{from}\n+{to}\n three\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_diff_becomes_a_commit_on_a_branch_and_a_conflict_says_where() {
+    let world = World::start().await;
+    let base = push(&world, "main", &[("a.txt", "one\ntwo\nthree\n")]);
+    let _worker = world.worker().await;
+    let job = patched(&world, json!({ "diff": diff("two", "2"), "message": "Use digits" })).await;
+    assert_eq!((&job["state"], &job["result"]["base"]), (&json!("completed"), &json!(base)), "{job}");
+    let repo = git2::Repository::open_bare(world.code_of(HELLO)).unwrap();
+    let branch = format!("refs/heads/{}", job["result"]["branch"].as_str().unwrap());
+    assert!(branch.starts_with("refs/heads/mrx/patch-"), "{branch}");
+    let commit = repo.find_reference(&branch).unwrap().peel_to_commit().unwrap();
+    assert_eq!(commit.id().to_string(), job["result"]["commit"].as_str().unwrap());
+    assert_eq!(commit.parent_id(0).unwrap().to_string(), base);
+    assert_eq!(commit.summary().unwrap(), Some("Use digits"));
+    let blob = commit.tree().unwrap().get_name("a.txt").unwrap().id();
+    assert_eq!(repo.find_blob(blob).unwrap().content(), b"one\n2\nthree\n");
+
+    let job = patched(&world, json!({ "diff": diff("zwei", "2") })).await;
+    assert_eq!(job["failure"]["code"], "patchConflict", "{job}");
+    assert_eq!(job["failure"]["details"]["files"], json!([{ "path": "a.txt", "hunks": [1] }]));
+
+    let link = "diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+/etc\n";
+    for payload in [
+        json!({ "diff": link }),
+        json!({ "diff": diff("two", "2").replace("a.txt", "../a.txt") }),
+        json!({ "diff": diff("two", "2"), "branch": "--force" }),
+        json!({ "diff": diff("two", "2"), "odd": 1 }),
+    ] {
+        let job = patched(&world, payload.clone()).await;
+        assert_eq!(job["failure"]["code"], "patchInvalid", "{payload}: {job}");
+    }
+    assert_eq!(repo.references().unwrap().count(), 2, "nothing else was pushed");
+}
