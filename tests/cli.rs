@@ -8,7 +8,7 @@ use std::process::Stdio;
 use clap::CommandFactory;
 use mrx::config::Cli;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use crate::world::{Caller, HELLO, World};
@@ -296,6 +296,63 @@ async fn the_same_key_makes_one_job() {
     let first = desk.run(&create).await.good();
     assert_eq!(desk.run(&create).await.good(), first);
     assert_ne!(desk.run(&create[..4]).await.good(), first);
+}
+
+#[tokio::test]
+async fn a_chat_is_begun_and_its_answer_printed_once_as_it_comes() {
+    let world = World::start().await;
+    let desk = Desk::of_operator(&world);
+    let new = ["chat", "new", HELLO, "Make it blue", "--follow"];
+    let mut follower = desk.start(&new, Stdio::null());
+    let agent = world.agent("talker-1");
+    let held = agent.claim_with(json!({ "wait": 10, "types": ["chat"] })).await.unwrap();
+    let answer = world.as_agent("talker-1");
+    let more = |offset: usize, text: &str| {
+        let call = answer.patch(&format!("/jobs/{}/answer", held.id)).header("Job-Lease", &held.lease);
+        call.json(&json!({ "offset": offset, "text": text }))
+    };
+    assert!(more(0, "It is ").await.status < 300);
+    // The words are there before the answer is whole.
+    let mut came = [0; 6];
+    let mut out = follower.stdout.take().unwrap();
+    tokio::time::timeout(crate::world::SOON, out.read_exact(&mut came)).await.unwrap().unwrap();
+    assert_eq!(&came, b"It is ");
+    let done = json!({ "state": "completed", "answer": { "text": "It is blue now.", "model": "tiny" } });
+    agent.say(&held, done).await.expect(200);
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).await.unwrap();
+    let ran = ended(follower).await;
+    assert_eq!((ran.code, rest.as_str()), (0, "blue now.\n"), "{}", ran.err);
+
+    let chat = ran.err.trim();
+    let listed = desk.run(&["chats", HELLO]).await.good();
+    assert!(listed.starts_with(&format!("{chat}\t2\t")) && listed.ends_with("\tMake it blue\n"), "{listed}");
+    let sent = desk.run_with(&["chat", "send", HELLO, chat], "And green?\n").await;
+    assert_eq!(sent.good(), "message 3 is sent\n");
+    let shown = desk.run(&["chat", "show", HELLO, chat]).await.good();
+    assert!(
+        shown.contains("talker-1 (assistant)\nIt is blue now.\n") && shown.ends_with("\nAnd green?\n\n"),
+        "{shown}"
+    );
+    let page = world.admin().get(&format!("/projects/{HELLO}/chats/{chat}/messages")).await.expect(200);
+    assert_eq!(desk.run(&["chat", "show", HELLO, chat, "--json"]).await.json(), page);
+    assert_eq!(desk.run(&["chat", "show", HELLO, chat, "--json", "--all"]).await.json(), page["messages"]);
+}
+
+#[tokio::test]
+async fn a_chat_that_nobody_can_answer_says_why() {
+    let world = World::start().await;
+    let desk = Desk::of_operator(&world);
+    let chat = desk.run(&["chat", "new", HELLO, "--title", "Colours"]).await.good().trim().to_owned();
+    let follower = desk.start(&["chat", "send", HELLO, &chat, "Blue?", "--follow"], Stdio::null());
+    let agent = world.agent("talker-1");
+    let held = agent.claim_with(json!({ "wait": 10 })).await.unwrap();
+    let failure = json!({ "code": "modelUnset", "message": "there is no secret llm" });
+    agent.say(&held, json!({ "state": "failed", "failure": failure })).await.expect(200);
+    let ran = ended(follower).await;
+    assert!(ran.failed(5).contains("failed: there is no secret llm"), "{}", ran.err);
+    desk.run(&["chat", "rm", HELLO, &chat]).await.good();
+    assert_eq!(desk.run(&["chats", HELLO]).await.good(), "");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use crate::clock::Time;
 use crate::config::RoleChoice;
-use crate::id::{AgentId, ArtifactId, JobId, KeyId, Label, ProjectId, SecretName, UserName};
+use crate::id::{AgentId, ArtifactId, ChatId, JobId, KeyId, Label, ProjectId, SecretName, UserName};
 use crate::job::types::RequestKey;
 use crate::secret::types::Scope;
 
@@ -24,6 +24,10 @@ pub enum ClientCommand {
     Whoami(Common),
     /// Lists, makes and manages projects.
     Projects(AskedOrList<ProjectsWhat>),
+    /// Lists a project's chats, the last changed first.
+    Chats(ChatsArgs),
+    /// Begins chats, writes in them and shows them.
+    Chat(Asked<ChatWhat>),
     /// Queues jobs, shows and follows them.
     Jobs(Asked<JobsWhat>),
     /// Fetches and stores files that builds made.
@@ -193,6 +197,66 @@ pub const RIGHTS: [&str; 3] = ["read", "write", "admin"];
 pub const JOB_TYPES: [&str; 4] = ["chat", "patch", "build", "index-rebuild"];
 /// See [`RIGHTS`].
 pub const JOB_STATES: [&str; 6] = ["pending", "claimed", "running", "completed", "failed", "cancelled"];
+
+/// `mrx chats`.
+#[derive(Debug, Args)]
+pub struct ChatsArgs {
+    /// The server.
+    #[command(flatten)]
+    pub common: Common,
+    /// Which project.
+    pub project: ProjectId,
+    /// Which part.
+    #[command(flatten)]
+    pub part: Part,
+}
+
+/// `mrx chat`.
+#[derive(Debug, Subcommand)]
+pub enum ChatWhat {
+    /// Begins a chat; prints its id.
+    New {
+        /// Which project.
+        project: ProjectId,
+        /// The first message, which is answered at once; `-` reads it from the standard input.
+        text: Option<String>,
+        /// What it is about; taken from the message if absent.
+        #[arg(long)]
+        title: Option<String>,
+        /// Prints the answer as it comes; the exit code is 5 if there is none.
+        #[arg(long, short, requires = "text")]
+        follow: bool,
+    },
+    /// Writes a message, which an agent answers.
+    Send {
+        /// Which project.
+        project: ProjectId,
+        /// Which chat.
+        chat: ChatId,
+        /// What to say; read from the standard input if it is absent or `-`.
+        text: Option<String>,
+        /// Prints the answer as it comes; the exit code is 5 if there is none.
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Shows the newest messages.
+    Show {
+        /// Which project.
+        project: ProjectId,
+        /// Which chat.
+        chat: ChatId,
+        /// Which part.
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Removes a chat, and cancels the job that answers it.
+    Rm {
+        /// Which project.
+        project: ProjectId,
+        /// Which chat.
+        chat: ChatId,
+    },
+}
 
 /// `mrx jobs`.
 #[derive(Debug, Subcommand)]

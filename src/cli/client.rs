@@ -8,6 +8,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 
 use super::error::{CliError, CliResult};
+use crate::id::random_u64;
 use crate::mask::SecretText;
 
 /// Longer than any answer in JSON: 200 jobs of 1 MiB.
@@ -228,6 +229,11 @@ impl Client {
     pub fn has_token(&self) -> bool {
         self.token.is_some()
     }
+}
+
+/// A key for [`Call::once`] that no other call has.
+pub fn fresh_key() -> String {
+    format!("mrx-{:016x}{:016x}", random_u64(), random_u64())
 }
 
 /// How long a server that cannot answer now asks to wait.

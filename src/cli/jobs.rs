@@ -5,10 +5,11 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::args::{CreateJob, JobsWhat};
+use super::client::fresh_key;
 use super::error::{CliError, CliResult};
 use super::show::{Column, Kind, List};
 use super::{Context, log};
-use crate::id::{JobId, random_u64};
+use crate::id::JobId;
 
 const JOBS: List = List {
     field: "jobs",
@@ -88,8 +89,7 @@ async fn create(context: &Context, args: CreateJob) -> CliResult<()> {
         body["timeoutSeconds"] = seconds.into();
     }
     // With a key of its own the call may be sent again where an answer was lost, and makes one job.
-    let own = || format!("mrx-{:016x}{:016x}", random_u64(), random_u64());
-    let key = args.idempotency_key.map_or_else(own, |key| key.as_str().to_owned());
+    let key = args.idempotency_key.map_or_else(fresh_key, |key| key.as_str().to_owned());
     let answer = context.client.send(context.client.post("jobs/create").json(body).once(&key)).await?;
     let id = answer.json()?["jobId"].as_str().unwrap_or_default().to_owned();
     let job: JobId = id.parse().map_err(|error| CliError::local("understand the server's answer", error))?;

@@ -126,7 +126,8 @@ async fn bytes_of(context: &Context, job: &JobId, attempt: &str, part: &Value) -
     Ok(found)
 }
 
-async fn shown(context: &Context, job: &JobId) -> CliResult<Value> {
+/// The job as it is now.
+pub async fn shown(context: &Context, job: &JobId) -> CliResult<Value> {
     context.client.send(context.client.get(&format!("jobs/{job}"))).await?.json()
 }
 
@@ -134,7 +135,8 @@ fn attempt_of(job: &Value) -> u32 {
     job["attempt"].as_u64().and_then(|attempt| attempt.try_into().ok()).unwrap_or(1)
 }
 
-fn has_ended(state: &str) -> bool {
+/// Whether nothing more will happen to a job in this state.
+pub fn has_ended(state: &str) -> bool {
     matches!(state, "completed" | "failed" | "cancelled")
 }
 

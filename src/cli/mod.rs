@@ -3,7 +3,7 @@
 //! - [`args`] is what is typed   - [`credentials`] is which server is meant and what it is shown   - [`ask`] reads what nobody may see
 //! - [`client`] calls the server   - [`events`] follows its streams, through broken connections
 //! - [`show`] is tables, lines and JSON   - [`screen`] keeps what others wrote from steering the terminal   - [`error`] is exit codes
-//! - [`session`], [`projects`], [`jobs`], [`log`], [`artifacts`], [`secrets`], [`people`] are the commands   - [`manual`] is completions and man pages
+//! - [`session`], [`projects`], [`chats`], [`jobs`], [`log`], [`artifacts`], [`secrets`], [`people`] are the commands   - [`manual`] is completions and man pages
 //!
 //! Invariant: nothing here touches a data folder; whatever it does, a program without it could do over HTTP.
 //! Invariant: no secret is taken from the command line, and none is printed but a one-time claim secret that was asked for.
@@ -11,6 +11,7 @@
 pub mod args;
 pub mod artifacts;
 pub mod ask;
+pub mod chats;
 pub mod client;
 pub mod credentials;
 pub mod error;
@@ -83,6 +84,10 @@ async fn done(command: ClientCommand) -> CliResult<()> {
         ClientCommand::Projects(args) => {
             projects::run(&Context::signed_in(&args.common)?, args.what.unwrap_or_default()).await
         }
+        ClientCommand::Chats(args) => {
+            chats::list(&Context::signed_in(&args.common)?, args.project, args.part).await
+        }
+        ClientCommand::Chat(args) => chats::run(&Context::signed_in(&args.common)?, args.what).await,
         ClientCommand::Jobs(args) => jobs::run(&Context::signed_in(&args.common)?, args.what).await,
         ClientCommand::Artifacts(args) => artifacts::run(&Context::signed_in(&args.common)?, args.what).await,
         ClientCommand::Secrets(args) => secrets::run(&Context::signed_in(&args.common)?, args.what).await,
