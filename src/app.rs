@@ -16,6 +16,7 @@ use crate::forge::Forge;
 use crate::forge::local::{LocalForge, LocalForgeError};
 use crate::forge::secret::Secret;
 use crate::forge::webhook::Deliveries;
+use crate::git::serve::Serving;
 use crate::identity::Identity;
 use crate::identity::accounts::{IdentityKeys, Policy};
 use crate::identity::issuer::Issuers;
@@ -151,6 +152,8 @@ pub struct Subjects {
     pub agents: Agents,
     /// Accounts, sessions and keys.
     pub identity: Identity,
+    /// Clones and fetches under way.
+    pub serving: Serving,
     /// How often each may call.
     pub limits: RateLimits,
     /// How the HTTP side behaves.
@@ -229,6 +232,7 @@ impl App {
             artifacts,
             agents,
             identity,
+            serving: Serving::default(),
             limits,
             http,
             secrets,

@@ -77,6 +77,7 @@ impl Daemon {
         );
         self.every(IDLE_ROUND, |app| async move {
             app.state.close_idle();
+            app.serving.end_overdue();
             Ok(())
         });
         self.every(MAINTENANCE_ROUND, |app| async move {

@@ -18,6 +18,7 @@ fn filled(template: &str) -> String {
         .replace("{name}", "nobody")
         .replace("{user}", "nobody")
         .replace("{agentId}", "nobody")
+        .replace("{repo}", "mrx-none.git")
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod cli;
 mod code;
 mod docs;
 mod event;
+mod git;
 mod github;
 mod github_forge;
 mod identity;

@@ -74,6 +74,7 @@ fn filled(template: &str, job: &str) -> String {
             "keyId" => format!("key-{id}"),
             "inviteId" => format!("invite-{id}"),
             "chatId" => format!("chat-{id}"),
+            "repo" => format!("{HELLO}.git"),
             _ => "nobody".to_owned(),
         };
         path.replace_range(open..=close, &value);
@@ -219,7 +220,9 @@ async fn every_route_admits_exactly_whom_the_table_says_by_every_kind_of_credent
                 && matches!(code.as_str(), "projectUnknown" | "jobUnknown")
                 && asker.kind.standing == Standing::None;
             let passed = !(matches!(code.as_str(), "unauthorized" | "forbidden" | "csrf") || hidden);
-            let should = expected(route.who, &asker.kind);
+            // Git sends no cookies, so on its paths one says nothing.
+            let is_mute = route.path.starts_with("/git/") && asker.kind.name.contains("by cookie");
+            let should = expected(route.who, &asker.kind) && !is_mute;
             asked += 1;
             if passed != should || status >= 500 && status != 503 {
                 wrong.push(format!(

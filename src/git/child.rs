@@ -29,9 +29,10 @@ const PAUSE_LAST: Duration = Duration::from_millis(20);
 const BACKGROUND_NICE: i32 = 10;
 
 /// Settings that every git gets, whatever the repository's own say.
-const GIT_SETTINGS: [&str; 3] = ["core.hooksPath=/dev/null", "safe.directory=*", "protocol.file.allow=never"];
+pub(super) const GIT_SETTINGS: [&str; 3] =
+    ["core.hooksPath=/dev/null", "safe.directory=*", "protocol.file.allow=never"];
 /// The environment that every git gets, besides `PATH`. Paths are literal, and `refs/replace` cannot rewrite history.
-const GIT_ENVIRONMENT: [(&str, &str); 6] = [
+pub(super) const GIT_ENVIRONMENT: [(&str, &str); 6] = [
     ("GIT_CONFIG_NOSYSTEM", "1"),
     ("GIT_CONFIG_GLOBAL", "/dev/null"),
     ("GIT_TERMINAL_PROMPT", "0"),

@@ -11,11 +11,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
 use futures_util::StreamExt;
 use subtle::ConstantTimeEq;
 
 use super::error::ApiError;
 use crate::app::App;
+use crate::git::repo_path::RepoPath;
 use crate::id::{JobId, LeaseId, ProjectId};
 use crate::identity::principal::{AgentCaller, Credential};
 use crate::identity::token::{AGENT_PREFIX, Token};
@@ -107,6 +109,21 @@ impl Shown {
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
     }
 
+    /// The password of `Basic`, which is how git sends a key; the user's name says nothing.
+    fn password(&self) -> Option<String> {
+        let (scheme, text) = self.authorization.as_ref()?.to_str().ok()?.split_once(' ')?;
+        let decoded = base64::engine::general_purpose::STANDARD.decode(text.trim()).ok()?;
+        let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+        scheme.eq_ignore_ascii_case("basic").then(|| password.to_owned())
+    }
+
+    /// The same credential as a bearer's.
+    fn as_bearer(&self) -> Self {
+        let bearer =
+            self.password().and_then(|password| HeaderValue::from_str(&format!("Bearer {password}")).ok());
+        Self { authorization: bearer.or_else(|| self.authorization.clone()), cookie: None }
+    }
+
     fn session_cookie(&self) -> Option<&str> {
         let cookies = self.cookie.as_ref()?.to_str().ok()?;
         let mut pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
@@ -122,7 +139,10 @@ pub async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let shown = Shown::of(request.headers());
+    let mut shown = Shown::of(request.headers());
+    if is_git(request.uri().path()) {
+        shown = shown.as_bearer();
+    }
     let caller = caller_of(&app, &shown).await;
     if let Err(wait) = app.limits.take(caller.as_ref(), &address.0.to_string()) {
         return too_many(wait).into_response();
@@ -135,6 +155,7 @@ pub async fn guard(
     });
     let place = match admitted {
         Ok(place) => place,
+        Err(refusal) if is_git(request.uri().path()) => return asking_for_basic(refusal),
         Err(refusal) => return refusal.into_response(),
     };
     if let Some(principal) = caller {
@@ -142,6 +163,21 @@ pub async fn guard(
     }
     let response = next.run(request).await;
     if is_stream(&response) { until_revoked(response, app, who, place, shown) } else { response }
+}
+
+/// Git's own paths, where a credential may come as `Basic`.
+fn is_git(path: &str) -> bool {
+    path.strip_prefix("/api").unwrap_or(path).starts_with("/git/")
+}
+
+/// Git asks its user for a credential only if it is asked for one in its own words.
+fn asking_for_basic(refusal: ApiError) -> Response {
+    let mut response = refusal.into_response();
+    if response.status() == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Basic realm=\"MrX: any name, and a key as the password\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 /// Whose credential it is.
@@ -186,6 +222,12 @@ impl Place {
         let nowhere = |error: crate::id::BadName| {
             ApiError::new(StatusCode::NOT_FOUND, "notFound", format!("no such path: {error}"))
         };
+        let repo =
+            params.and_then(|params| params.iter().find(|(name, _)| *name == "repo").map(|(_, repo)| repo));
+        if let Some(repo) = repo {
+            let repo: RepoPath = repo.parse().map_err(nowhere)?;
+            return Ok(repo.name().project().cloned().map_or(Place::Platform, Place::Project));
+        }
         match id {
             Some(id) if path.starts_with("/admin/secrets/") => {
                 let scope: Scope = id.parse().map_err(nowhere)?;
@@ -248,6 +290,8 @@ fn admit(app: &App, who: Who, caller: Option<&Principal>, place: &Place) -> Resu
         demand(app, caller, wanted, place)?;
     } else if is_agent && !matches!(place, Place::Platform) {
         demand(app, caller, Right::Read, place)?;
+    } else if is_agent && who == Who::Read {
+        return Err(forbidden(Who::Admin));
     }
     Ok(())
 }

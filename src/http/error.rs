@@ -86,7 +86,7 @@ impl ApiError {
     }
 
     /// Something went wrong on this side: the cause is logged, the client gets a sentence.
-    fn internal(cause: &dyn std::fmt::Display) -> Self {
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(request = request_id::current(), %cause, "a request failed");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -26,7 +26,7 @@ use crate::job::JobType;
 use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
-use crate::{agent, artifact, chat, code, forge, identity, job, log, project, secret};
+use crate::{agent, artifact, chat, code, forge, git, identity, job, log, project, secret};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -89,6 +89,10 @@ use crate::{agent, artifact, chat, code, forge, identity, job, log, project, sec
         chat::api::prompt,
         chat::api::set_prompt,
         chat::api::answer,
+        git::api::refs,
+        git::api::upload_pack,
+        git::api::code_refs,
+        git::api::code_upload_pack,
         job::api::create,
         job::api::claim,
         job::api::get,
@@ -109,6 +113,7 @@ use crate::{agent, artifact, chat, code, forge, identity, job, log, project, sec
         ErrorBody,
         Event,
         Ack,
+        crate::git::repo_path::RepoPath,
         AgentId,
         ArtifactId,
         ChatId,

@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::{events, health, openapi, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
-use crate::{agent, artifact, chat, code, forge, job, log, project, secret};
+use crate::{agent, artifact, chat, code, forge, git, job, log, project, secret};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -103,6 +103,10 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/admin/recipients",                        Admin,  get(secret::api::recipients)),
         route(Method::PUT,   "/admin/recipients",                        Admin,  put(secret::api::set_recipients)),
         route(Method::PATCH, "/jobs/{id}/answer",                        Agent,  patch(chat::api::answer)),
+        route(Method::GET,   "/git/{repo}/info/refs",                    Read,   get(git::api::refs)),
+        route(Method::POST,  "/git/{repo}/git-upload-pack",              Read,   post(git::api::upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
+        route(Method::GET,   "/git/code/{repo}/info/refs",               Read,   get(git::api::code_refs)),
+        route(Method::POST,  "/git/code/{repo}/git-upload-pack",         Read,   post(git::api::code_upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
         route(Method::POST,  "/webhooks/github",                         Anyone, post(forge::api::github).layer(DefaultBodyLimit::max(forge::api::DELIVERY_BYTES_MAX))),
         route(Method::GET,   "/agents",                                  Admin,  get(agent::api::list)),
     ]

@@ -1,0 +1,190 @@
+//! The HTTP side of git: smart HTTP (git's `http-protocol`) for reading state and code. A push is refused with what to do.
+
+use std::path::PathBuf;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::repo_path::RepoPath;
+use super::serve::{ServeError, Shown};
+use crate::app::App;
+use crate::forge::ForgeKind;
+use crate::http::error::{ApiError, ApiResult};
+use crate::http::input::{Asked, Named, Raw};
+
+/// The query of `GET /git/{repo}/info/refs`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ServiceQuery {
+    /// `git-upload-pack`; git sends it.
+    service: Option<String>,
+}
+
+/// `GET /git/{repo}/info/refs`: what a clone or fetch of a project's state begins with.
+#[utoipa::path(get, path = "/git/{repo}/info/refs", params(("repo" = RepoPath, Path), ServiceQuery),
+    responses(
+        (status = 200, description = "The refs, as git's protocol says them", body = Vec<u8>, content_type = "application/x-git-upload-pack-advertisement"),
+        (status = 403, description = "pushOff: this repository is read, and not pushed to"),
+    ))]
+pub async fn refs(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Named(repo): Named<RepoPath>,
+    Asked(query): Asked<ServiceQuery>,
+) -> ApiResult<Response> {
+    check_service(query.service.as_deref())?;
+    let path = state_of(&app, &repo)?;
+    advertised(&app, &path, Shown::State, &headers).await
+}
+
+/// `POST /git/{repo}/git-upload-pack`: the objects of a clone or fetch.
+#[utoipa::path(post, path = "/git/{repo}/git-upload-pack", params(("repo" = RepoPath, Path)),
+    request_body(content = Vec<u8>, content_type = "application/x-git-upload-pack-request"),
+    responses((status = 200, description = "A pack, as git's protocol says it", body = Vec<u8>, content_type = "application/x-git-upload-pack-result")))]
+pub async fn upload_pack(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Named(repo): Named<RepoPath>,
+    Raw(wants): Raw,
+) -> ApiResult<Response> {
+    let path = state_of(&app, &repo)?;
+    uploaded(&app, &path, Shown::State, &headers, wants).await
+}
+
+/// `GET /git/code/{repo}/info/refs`: what a clone of a project's code begins with; code that is elsewhere is redirected to.
+#[utoipa::path(get, path = "/git/code/{repo}/info/refs", params(("repo" = RepoPath, Path), ServiceQuery),
+    responses(
+        (status = 200, description = "The refs, as git's protocol says them", body = Vec<u8>, content_type = "application/x-git-upload-pack-advertisement"),
+        (status = 307, description = "The code is at another address"),
+        (status = 403, description = "pushOff: this repository is read, and not pushed to"),
+    ))]
+pub async fn code_refs(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Named(repo): Named<RepoPath>,
+    Asked(query): Asked<ServiceQuery>,
+) -> ApiResult<Response> {
+    check_service(query.service.as_deref())?;
+    match code_of(&app, &repo)? {
+        Code::Here(path) => advertised(&app, &path, Shown::Code, &headers).await,
+        Code::Elsewhere(url) => {
+            let url = format!("{}/info/refs?service=git-upload-pack", url.trim_end_matches('/'));
+            Ok(Redirect::temporary(&url).into_response())
+        }
+    }
+}
+
+/// `POST /git/code/{repo}/git-upload-pack`: the objects of a clone of code.
+#[utoipa::path(post, path = "/git/code/{repo}/git-upload-pack", params(("repo" = RepoPath, Path)),
+    request_body(content = Vec<u8>, content_type = "application/x-git-upload-pack-request"),
+    responses((status = 200, description = "A pack, as git's protocol says it", body = Vec<u8>, content_type = "application/x-git-upload-pack-result")))]
+pub async fn code_upload_pack(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Named(repo): Named<RepoPath>,
+    Raw(wants): Raw,
+) -> ApiResult<Response> {
+    match code_of(&app, &repo)? {
+        Code::Here(path) => uploaded(&app, &path, Shown::Code, &headers, wants).await,
+        Code::Elsewhere(_) => {
+            Err(ApiError::bad_request("the code is elsewhere; fetch from where info/refs redirects"))
+        }
+    }
+}
+
+fn check_service(service: Option<&str>) -> Result<(), ApiError> {
+    match service {
+        Some("git-upload-pack") => Ok(()),
+        Some("git-receive-pack") => Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "pushOff",
+            "pushes are not taken here; change state over the HTTP API",
+        )),
+        _ => Err(ApiError::bad_request("only git's smart protocol is spoken: ?service=git-upload-pack")),
+    }
+}
+
+fn state_of(app: &App, repo: &RepoPath) -> ApiResult<PathBuf> {
+    if let RepoPath::Project(project) = repo {
+        app.projects.get(project)?;
+    }
+    Ok(app.state.folder().repo(&repo.name()))
+}
+
+/// Where the code of a project is.
+enum Code {
+    Here(PathBuf),
+    Elsewhere(String),
+}
+
+fn code_of(app: &App, repo: &RepoPath) -> ApiResult<Code> {
+    let RepoPath::Project(project) = repo else {
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "notFound", "the platform has no code"));
+    };
+    let known = app.projects.get(project)?;
+    match known.forge.kind {
+        ForgeKind::Local => Ok(Code::Here(PathBuf::from(&known.repo))),
+        ForgeKind::GitHub => Ok(Code::Elsewhere(known.clone_url())),
+    }
+}
+
+async fn advertised(
+    app: &App,
+    path: &std::path::Path,
+    shown: Shown,
+    headers: &HeaderMap,
+) -> ApiResult<Response> {
+    let refs = app.serving.advertise(path, shown, protocol(headers)).await.map_err(refused)?;
+    let mut response = (StatusCode::OK, Body::from_stream(refs)).into_response();
+    if protocol(headers) != Some("version=2") {
+        // Protocols 0 and 1 begin with the service's name (gitprotocol-http, "Smart Clients").
+        let (parts, body) = response.into_parts();
+        let first = futures_util::stream::iter([Ok(bytes::Bytes::from_static(
+            b"001e# service=git-upload-pack\n0000",
+        ))]);
+        let body = futures_util::StreamExt::chain(first, body.into_data_stream());
+        response = Response::from_parts(parts, Body::from_stream(body));
+    }
+    Ok(labelled(response, "application/x-git-upload-pack-advertisement"))
+}
+
+async fn uploaded(
+    app: &App,
+    path: &std::path::Path,
+    shown: Shown,
+    headers: &HeaderMap,
+    wants: bytes::Bytes,
+) -> ApiResult<Response> {
+    let is_gzip =
+        headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip" || value == "x-gzip");
+    let pack =
+        app.serving.upload_pack(path, shown, protocol(headers), wants, is_gzip).await.map_err(refused)?;
+    let response = (StatusCode::OK, Body::from_stream(pack)).into_response();
+    Ok(labelled(response, "application/x-git-upload-pack-result"))
+}
+
+fn labelled(mut response: Response, kind: &'static str) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, max-age=0, must-revalidate"));
+    response
+}
+
+fn protocol(headers: &HeaderMap) -> Option<&str> {
+    headers.get("git-protocol").and_then(|value| value.to_str().ok())
+}
+
+fn refused(error: ServeError) -> ApiError {
+    match error {
+        ServeError::Busy => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "gitBusy", error.to_string())
+            .with_header(header::RETRY_AFTER, "5"),
+        ServeError::TooLarge => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", error.to_string()),
+        ServeError::NotGzip => ApiError::bad_request(error.to_string()),
+        ServeError::Start(error) => ApiError::internal(&error),
+    }
+}

@@ -1,0 +1,180 @@
+//! Git as an interface for reading: real git clones, pulls, and sees only what its key may.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::world::{HELLO, World};
+
+/// What git said, whether it worked or not.
+struct Said {
+    ok: bool,
+    text: String,
+}
+
+/// Runs git; the daemon answers meanwhile.
+#[expect(clippy::disallowed_methods, reason = "the story is told by git itself")]
+async fn git(folder: &Path, arguments: &[&str]) -> Said {
+    let output = tokio::process::Command::new("git")
+        .args(["-c", "credential.helper="])
+        .args(arguments)
+        .current_dir(folder)
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .await
+        .unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Said { ok: output.status.success(), text }
+}
+
+/// The URL of a repository, with a key as the password.
+fn url(world: &World, key: &str, repo: &str) -> String {
+    format!("{}/git/{repo}", world.address().replace("http://", &format!("http://me:{key}@")))
+}
+
+async fn cloned(
+    world: &World,
+    key: &str,
+    repo: &str,
+    options: &[&str],
+) -> (tempfile::TempDir, PathBuf, Said) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = url(world, key, repo);
+    let arguments = [&["clone", "-q"], options, &[url.as_str(), "copy"]].concat();
+    let said = git(folder.path(), &arguments).await;
+    let copy = folder.path().join("copy");
+    (folder, copy, said)
+}
+
+fn operator(world: &World) -> String {
+    world.token(mrx::identity::token::OPERATOR_TOKEN)
+}
+
+#[tokio::test]
+async fn an_agents_clone_has_the_state_and_a_pull_brings_what_happened_since() {
+    let world = World::start().await;
+    let key = world.key_of_agent("puller").await;
+    world.published(HELLO).await;
+    let (_folder, copy, said) = cloned(&world, &key, "mrx-hello.git", &["-b", "state"]).await;
+    assert!(said.ok, "{}", said.text);
+    assert!(copy.join("project.yaml").is_file());
+    let job = world.queue("build").await;
+    world.published(HELLO).await;
+    let pulled = git(&copy, &["pull", "-q"]).await;
+    assert!(pulled.ok, "{}", pulled.text);
+    let log = git(&copy, &["log", "-1", "--format=%an: %s"]).await;
+    assert_eq!(log.text, format!("operator: job {job}: pending build\n"));
+    let checked = git(&copy, &["fsck", "--strict"]).await;
+    assert!(checked.ok, "{}", checked.text);
+}
+
+#[tokio::test]
+async fn clones_can_be_shallow_partial_and_sparse_and_speak_the_old_protocol() {
+    let world = World::start().await;
+    world.queue("build").await;
+    world.published(HELLO).await;
+    let key = operator(&world);
+    let count = async |copy: &Path| git(copy, &["rev-list", "--count", "HEAD"]).await.text;
+    let (_one, copy, said) = cloned(&world, &key, "mrx-hello.git", &["-b", "state", "--depth", "1"]).await;
+    assert!(said.ok && count(&copy).await == "1\n", "{}", said.text);
+    let partial = ["-b", "state", "--filter=blob:none", "--sparse"];
+    let (_two, copy, said) = cloned(&world, &key, "mrx-hello.git", &partial).await;
+    assert!(said.ok && copy.join("project.yaml").is_file() && !copy.join("jobs").exists(), "{}", said.text);
+    let widened = git(&copy, &["sparse-checkout", "set", "jobs"]).await;
+    assert!(
+        widened.ok && copy.join("jobs/open").is_dir(),
+        "what was left out is fetched when it is asked for: {}",
+        widened.text
+    );
+    let (_three, copy, said) =
+        cloned(&world, &key, "mrx-hello.git", &["-b", "state", "-c", "protocol.version=0"]).await;
+    assert!(said.ok && count(&copy).await == "2\n", "{}", said.text);
+}
+
+#[tokio::test]
+async fn a_key_sees_the_projects_it_may_read_and_of_them_only_state_and_logs() {
+    let world = World::start().await;
+    world.project("mrx-other").await;
+    let body = json!({ "agentId": "narrow", "projects": ["mrx-other"] });
+    let narrow =
+        world.admin().post("/admin/agents").json(&body).await.expect(201)["key"].as_str().unwrap().to_owned();
+    world.queue("build").await;
+    let held = world.agent("builder-1").claim().await;
+    world.agent("builder-1").write_log(&held, 0, b"hello").await;
+    world.published(HELLO).await;
+    world.repository(HELLO).reference_symbolic("refs/rejected/x", "refs/heads/state", true, "").unwrap();
+    let here = std::env::temp_dir();
+    let shown = async |key: &str, repo: &str| git(&here, &["ls-remote", &url(&world, key, repo)]).await;
+    let all = shown(&operator(&world), "mrx-hello.git").await;
+    let refs: Vec<&str> = all.text.lines().filter_map(|line| line.split('\t').nth(1)).collect();
+    assert_eq!(refs, ["HEAD", "refs/heads/logs/2026-11-20", "refs/heads/state"], "{}", all.text);
+    assert!(shown(&narrow, "mrx-other.git").await.ok);
+    assert!(!shown(&narrow, "mrx-hello.git").await.ok);
+    assert!(!shown(&narrow, "platform.git").await.ok);
+    assert!(shown(&operator(&world), "platform.git").await.text.contains("refs/heads/state"));
+    let wrong = shown("wrong", "mrx-hello.git").await;
+    assert!(!wrong.ok && wrong.text.contains("Authentication failed"), "{}", wrong.text);
+    assert_eq!(
+        world
+            .as_agent("builder-1")
+            .get("/git/platform.git/info/refs?service=git-upload-pack")
+            .await
+            .refused(403),
+        "forbidden"
+    );
+}
+
+#[tokio::test]
+async fn a_push_is_refused_with_what_to_do_and_changes_nothing() {
+    let world = World::start().await;
+    world.published(HELLO).await;
+    let tip = world.tip(HELLO).await;
+    let (_folder, copy, _) = cloned(&world, &operator(&world), "mrx-hello.git", &["-b", "state"]).await;
+    let identity = ["-c", "user.name=me", "-c", "user.email=me@example.org"];
+    git(&copy, &[&identity[..], &["commit", "-q", "--allow-empty", "-m", "Mine"]].concat()).await;
+    let pushed = git(&copy, &["push", "-q"]).await;
+    assert!(!pushed.ok && pushed.text.contains("403"), "{}", pushed.text);
+    assert_eq!(world.tip(HELLO).await, tip);
+    let answer = world.admin().get("/git/mrx-hello.git/info/refs?service=git-receive-pack").await;
+    assert_eq!(answer.refused(403), "pushOff");
+    assert_eq!(world.admin().get("/git/mrx-hello.git/info/refs").await.refused(400), "badRequest");
+}
+
+#[tokio::test]
+async fn the_projects_code_is_served_too() {
+    let world = World::start().await;
+    world.commit_code(HELLO, "hello.txt", "hello").await;
+    let key = world.key_of_agent("builder-1").await;
+    let (_folder, copy, said) = cloned(&world, &key, "code/mrx-hello.git", &[]).await;
+    assert!(said.ok, "{}", said.text);
+    assert_eq!(std::fs::read_to_string(copy.join("hello.txt")).unwrap(), "hello");
+    assert_eq!(
+        world.admin().get("/git/code/platform.git/info/refs?service=git-upload-pack").await.refused(404),
+        "notFound"
+    );
+}
+
+#[tokio::test]
+async fn wants_that_are_no_protocol_or_no_gzip_end_without_harm() {
+    let world = World::start().await;
+    world.published(HELLO).await;
+    let post = |body: &'static [u8]| world.admin().post("/git/mrx-hello.git/git-upload-pack").body(body);
+    assert_eq!(post(b"no gzip").header("Content-Encoding", "gzip").await.refused(400), "badRequest");
+    for nonsense in [
+        &b""[..],
+        b"0000",
+        b"zzzz",
+        b"ffff",
+        b"0032want 0000000000000000000000000000000000000000\n00000009done\n",
+    ] {
+        let answer = post(nonsense).open().await;
+        assert_eq!(answer.status(), 200, "git itself says what is wrong, in its protocol");
+        let _ = answer.bytes().await;
+    }
+    assert_eq!(world.app().serving.count(), 0);
+    assert!(
+        git(&std::env::temp_dir(), &["ls-remote", &url(&world, &operator(&world), "mrx-hello.git")]).await.ok
+    );
+}
