@@ -8,7 +8,7 @@ use std::process::Stdio;
 use clap::CommandFactory;
 use mrx::config::Cli;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::world::{Caller, HELLO, World};
@@ -472,6 +472,25 @@ async fn a_key_that_is_shown_once_is_in_a_file_of_its_owner_and_in_no_output() {
     let id = made.split(' ').next().unwrap();
     anna.run(&["keys", "revoke", id]).await.good();
     reader.run(&["whoami"]).await.failed(4);
+}
+
+#[tokio::test]
+async fn events_come_as_they_happen_behind_the_commit_that_was_seen() {
+    let world = World::start().await;
+    let desk = Desk::of_operator(&world);
+    let body = json!({ "projectId": HELLO, "jobType": "build" });
+    let first = world.admin().post("/jobs/create").json(&body).await;
+    let seen = first.header("mrx-commit").to_owned();
+    let missed = world.queue("build").await;
+    let mut listener = desk.start(&["events", "--project", HELLO, "--after", &seen], Stdio::null());
+    let mut lines = BufReader::new(listener.stdout.take().unwrap()).lines();
+    let mut line =
+        async || tokio::time::timeout(crate::world::SOON, lines.next_line()).await.unwrap().unwrap().unwrap();
+    let told = line().await;
+    assert!(told.contains(&format!("\t{HELLO}\tjob.")) && told.contains(&missed), "{told}");
+    let later = world.queue("build").await;
+    let told = line().await;
+    assert!(told.contains(&later) && told.ends_with("\toperator operator"), "{told}");
 }
 
 fn names(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
