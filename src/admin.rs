@@ -1,12 +1,11 @@
 //! `mrx admin`: makes accounts and agents, as the operator of the daemon whose data folder is on this machine.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use crate::cli::ask::{self, NewKeyFile};
 use crate::config::{AdminAgent, AdminArgs, AdminUser, AdminWhat, RoleChoice};
 use crate::id::{AgentId, UserName};
 use crate::identity::token::OPERATOR_TOKEN;
@@ -32,38 +31,18 @@ async fn add_user(
     role: RoleChoice,
     file: Option<&Path>,
 ) -> anyhow::Result<()> {
-    let password = match file {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-            text.lines().next().unwrap_or_default().to_owned()
-        }
-        None => {
-            rpassword::prompt_password(format!("Password of {name}: ")).context("ask for the password")?
-        }
-    };
-    let role = match role {
-        RoleChoice::Viewer => "viewer",
-        RoleChoice::Developer => "developer",
-        RoleChoice::Admin => "admin",
-    };
+    let (password, role) = (ask::password(name.as_str(), file)?, role.word());
+    let password = password.reveal();
     daemon.post("/admin/users", &json!({ "name": name, "role": role, "password": password })).await?;
     println!("{name} is there, as {role}, and can log in");
     Ok(())
 }
 
-/// The file comes first: a key that cannot be written down would be lost.
 async fn add_agent(daemon: &Daemon, name: &AgentId, file: &Path) -> anyhow::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    let mut out = options.write(true).create_new(true).mode(0o600).open(file);
-    let out = out.as_mut().map_err(|error| std::io::Error::new(error.kind(), error.to_string()));
-    let out = out.with_context(|| format!("make the key's file {}", file.display()))?;
-    let added = daemon.post("/admin/agents", &json!({ "agentId": name })).await;
-    let added = added.inspect_err(|_| {
-        // It is empty and ours; what matters is why the agent is not there.
-        let _ = std::fs::remove_file(file);
-    })?;
-    let key = added["key"].as_str().context("find the key in the answer")?;
-    writeln!(out, "{key}").and_then(|()| out.sync_all()).context("write the key")?;
+    let out = NewKeyFile::create(file)?;
+    let mut added = daemon.post("/admin/agents", &json!({ "agentId": name })).await?;
+    let Value::String(key) = added["key"].take() else { bail!("the daemon's answer has no key") };
+    out.keep(&key.into())?;
     println!("agent {name} is registered; its key is in {}", file.display());
     Ok(())
 }

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use github::GitHubArgs;
 
+use crate::cli::args::ClientCommand;
 use crate::clock::Time;
 use crate::forge::Forge;
 use crate::forge::local::LocalForge;
@@ -45,6 +46,9 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Measures how fast this machine and disk are.
     Bench(BenchArgs),
+    /// What the program does as a client of a server.
+    #[command(flatten)]
+    Client(ClientCommand),
 }
 
 /// `mrx serve`.

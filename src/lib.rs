@@ -5,6 +5,7 @@
 //! - [`http`] is the table of routes   - [`app`] holds the subjects together   - [`daemon`] starts and stops every task
 //! - [`git`] runs git as a program   - [`mask`] holds secret values
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
+//! - [`cli`] is the program as a client, which talks to a server only by HTTP
 //! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids   - [`schema`] describes types to others
 //! - [`mod@bench`], [`demo`], [`doctor`] are what the command line offers besides
 
@@ -14,6 +15,7 @@ pub mod app;
 pub mod artifact;
 pub mod bench;
 pub mod chat;
+pub mod cli;
 pub mod clock;
 pub mod code;
 pub mod config;

@@ -1,6 +1,7 @@
 //! The program `mrx`: one match on the subcommand.
 
 use std::io::Write;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
@@ -11,7 +12,7 @@ use mrx::identity::token::OPERATOR_TOKEN;
 use mrx::state::history::{Filter, History};
 use mrx::state::layout::{DataFolder, RepoName};
 use mrx::worker::{self, AgentOptions, AgentToken, Stop};
-use mrx::{admin, bench, demo};
+use mrx::{admin, bench, cli, demo};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tracing_subscriber::EnvFilter;
 
@@ -19,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("MRX_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -35,8 +36,9 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(run(cli.command))
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        Command::Client(command) => return Ok(cli::run(command).await.into()),
         Command::Serve(args) => serve(&args).await,
         Command::Admin(args) => admin::run(args).await,
         Command::Agent(args) => agent(args).await,
@@ -44,7 +46,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Log(args) => log(&args),
         Command::Doctor(args) => doctor(&args),
         Command::Bench(args) => bench::run(&args).await,
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs the daemon until a signal asks it to stop.

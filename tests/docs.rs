@@ -1,4 +1,4 @@
-//! The shell sessions of the README are run as they stand there, and print what they say they print.
+//! The shell sessions of the documents are run as they stand there, and print what they say they print.
 //!
 //! A block marked `console` is a session: lines behind `$ ` are run by one bash, the lines below each are what it
 //! prints, with `…` for whatever differs from run to run. All blocks of a document are one session.
@@ -71,10 +71,13 @@ fn run(folder: &Path, steps: &[Step]) -> Vec<String> {
         .current_dir(folder)
         .env("PATH", path)
         .env("HOME", folder)
+        .env_remove("XDG_CONFIG_HOME")
+        .env_remove("MRX_SERVER")
+        .env_remove("MRX_TOKEN")
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&output.stdout).replace(&format!(":{free_port}"), ":8421");
     assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
     printed
         .split(MARK)
@@ -83,10 +86,9 @@ fn run(folder: &Path, steps: &[Step]) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn the_readmes_session_does_what_it_says() {
-    let steps = steps(include_str!("../README.md"));
-    assert!(steps.len() > 10, "the README has a session");
+fn check(document: &str) {
+    let steps = steps(document);
+    assert!(steps.len() > 10, "the document has a session");
     let folder = tempfile::tempdir().unwrap();
     let printed = run(folder.path(), &steps);
     for (step, printed) in steps.iter().zip(&printed) {
@@ -99,4 +101,19 @@ fn the_readmes_session_does_what_it_says() {
             );
         }
     }
+}
+
+#[test]
+fn the_readmes_session_does_what_it_says() {
+    check(include_str!("../README.md"));
+}
+
+#[test]
+fn the_command_lines_session_does_what_it_says() {
+    check(include_str!("../docs/cli.md"));
+}
+
+#[test]
+fn what_coding_agents_are_told_to_do_works() {
+    check(include_str!("../AGENTS.md"));
 }

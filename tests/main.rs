@@ -9,6 +9,7 @@ mod artifact;
 mod canary;
 mod chat;
 mod claim;
+mod cli;
 mod code;
 mod concurrency;
 mod cors;
