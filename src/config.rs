@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use github::GitHubArgs;
@@ -15,10 +16,10 @@ use crate::clock::Time;
 use crate::forge::Forge;
 use crate::forge::local::LocalForge;
 use crate::http::cors::Origin;
-use crate::id::{AgentId, Label};
+use crate::id::{AgentId, Label, SecretName};
 use crate::identity::accounts::{Policy, Registration};
 use crate::state::layout::DataFolder;
-use crate::worker::SandboxChoice;
+use crate::worker::{ProgramOptions, SandboxChoice};
 
 /// A daemon that keeps a team's projects, jobs, logs and artifacts as commits in git.
 #[derive(Debug, Parser)]
@@ -233,6 +234,43 @@ pub struct AgentArgs {
     /// An HTTP proxy for calls to the daemon.
     #[arg(long)]
     pub proxy: Option<String>,
+    /// A type of jobs that the command behind `--` is run for; may be given again.
+    #[arg(long = "type", requires = "command", value_parser = ["build", "chat", "patch"])]
+    pub types: Vec<String>,
+    /// A secret of the job's project that the command finds in its environment, as MRX_SECRET_NAME; may be given again.
+    #[arg(long = "secret", requires = "command")]
+    pub secrets: Vec<SecretName>,
+    /// Lets the command reach the network from its sandbox.
+    #[arg(long, requires = "command")]
+    pub network: bool,
+    /// A file or folder that the command may read in its sandbox, besides the system's; may be given again.
+    #[arg(long, requires = "command", value_name = "PATH")]
+    pub readable: Vec<PathBuf>,
+    /// A command that is run for each job, instead of what this agent knows to do; docs/programs.md says how.
+    #[arg(last = true, requires = "types")]
+    pub command: Vec<String>,
+}
+
+impl AgentArgs {
+    /// The command that is run for each job, if there is one.
+    ///
+    /// # Errors
+    /// Something that it may read is not there.
+    pub fn program(&self) -> anyhow::Result<Option<ProgramOptions>> {
+        if self.command.is_empty() {
+            return Ok(None);
+        }
+        let there = |path: &PathBuf| {
+            path.canonicalize().with_context(|| format!("find {}, which --readable names", path.display()))
+        };
+        Ok(Some(ProgramOptions {
+            types: self.types.clone(),
+            command: self.command.clone(),
+            secrets: self.secrets.clone(),
+            has_network: self.network,
+            readable: self.readable.iter().map(there).collect::<anyhow::Result<_>>()?,
+        }))
+    }
 }
 
 /// `mrx demo`.

@@ -77,6 +77,7 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
 
 /// Runs an agent: the first signal lets it finish its job, the second stops the job.
 async fn agent(args: AgentArgs) -> anyhow::Result<()> {
+    let program = args.program()?;
     let options = AgentOptions {
         daemon: args.daemon,
         token: AgentToken::find(args.token_file.as_deref())?,
@@ -87,6 +88,7 @@ async fn agent(args: AgentArgs) -> anyhow::Result<()> {
         wait_seconds: args.wait_seconds,
         available_until: args.available_until,
         proxy: args.proxy,
+        program,
     };
     let (stopper, stop) = Stop::channel();
     let signals = async {

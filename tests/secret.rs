@@ -444,6 +444,7 @@ async fn the_agent_program_builds_with_a_secret_and_shows_it_nowhere() {
         wait_seconds: 1,
         available_until: None,
         proxy: None,
+        program: None,
     };
     let (stop, stopped) = Stop::channel();
     let ended = async {

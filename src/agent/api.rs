@@ -1,27 +1,32 @@
 //! The HTTP side of agents.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::agents::{AgentError, AgentPatch};
 use super::types::Agent;
 use crate::app::App;
 use crate::clock::Time;
-use crate::http::answer::{AckQuery, written};
+use crate::http::answer::{AckQuery, with_etag, written};
 use crate::http::auth::Principal;
 use crate::http::error::{ApiError, ApiResult};
-use crate::http::input::{Asked, Body, Named};
+use crate::http::input::{Asked, Body, Named, version};
 use crate::id::{AgentId, Label, ProjectId};
 use crate::identity::admin_api::present;
 use crate::identity::claim_secret::{NewClaimSecret, PERIOD_MAX, PERIOD_MIN};
 use crate::state::layout::RepoName;
+
+/// What `GET /agent.py` answers.
+const NOTEBOOK_AGENT: &str = include_str!("../../examples/colab/mrx_agent.py");
 
 /// An agent, and whether it is there.
 #[derive(Debug, Serialize, ToSchema)]
@@ -134,6 +139,23 @@ pub struct ClaimSecretView {
 pub async fn list(State(app): State<App>) -> Json<AgentsPage> {
     let agents = app.agents.list().iter().map(|(agent, heard)| AgentView::of(agent, *heard)).collect();
     Json(AgentsPage { agents, next_cursor: None })
+}
+
+/// `GET /agent.py`: the agent for notebooks, in one file of Python, as it fits this daemon.
+#[utoipa::path(get, path = "/agent.py", params(("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The program", body = String, content_type = "text/x-python",
+            headers(("ETag" = String, description = "Its SHA-256"))),
+        (status = 304, description = "The caller has it"),
+    ))]
+pub async fn program(headers: HeaderMap) -> Response {
+    static VERSION: LazyLock<String> =
+        LazyLock::new(|| Sha256::digest(NOTEBOOK_AGENT).iter().map(|byte| format!("{byte:02x}")).collect());
+    if version(&headers, header::IF_NONE_MATCH) == Some(VERSION.as_str()) {
+        return with_etag(StatusCode::NOT_MODIFIED.into_response(), &VERSION);
+    }
+    let kind = [(header::CONTENT_TYPE, "text/x-python; charset=utf-8")];
+    with_etag((kind, NOTEBOOK_AGENT).into_response(), &VERSION)
 }
 
 /// `POST /admin/agents`: registers an agent. Its key is in this answer and nowhere else.

@@ -90,6 +90,7 @@ async fn agent_options(daemon: &Daemon, temporary: &Path) -> anyhow::Result<Agen
         wait_seconds: 30,
         available_until: None,
         proxy: None,
+        program: None,
     })
 }
 

@@ -123,6 +123,7 @@ use crate::{
         log::api::read,
         log::api::append,
         agent::api::list,
+        agent::api::program,
         secret::api::store,
         secret::api::list,
         secret::api::rotate,

@@ -129,6 +129,7 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/git/code/{repo}/info/refs",               Read,   get(git::api::code_refs)),
         route(Method::POST,  "/git/code/{repo}/git-upload-pack",         Read,   post(git::api::code_upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
         route(Method::POST,  "/webhooks/github",                         Anyone, post(forge::api::github).layer(DefaultBodyLimit::max(forge::api::DELIVERY_BYTES_MAX))),
+        route(Method::GET,   "/agent.py",                                Anyone, get(agent::api::program)),
         route(Method::GET,   "/agents",                                  Admin,  get(agent::api::list)),
     ]
 }

@@ -69,6 +69,14 @@ pub fn find(root: &Path, globs: &[ArtifactGlob]) -> Result<Vec<String>, FindErro
     }
 }
 
+/// All regular files below `root`, as sorted paths from there.
+pub fn find_all(root: &Path) -> Result<Vec<String>, FindError> {
+    match find(root, &[ArtifactGlob::all()]) {
+        Err(FindError::Missing(_)) => Ok(Vec::new()),
+        found => found,
+    }
+}
+
 /// A path as the text that the daemon gets.
 fn named(path: PathBuf) -> Result<String, FindError> {
     let text = path.into_os_string().into_string();

@@ -1,4 +1,4 @@
-//! What a build job does: fetch the code, read its recipe, run the steps, upload the artifacts. Reports nothing itself.
+//! What a build job does: fetch the code, read its recipe, run the steps, find the artifacts. Reports nothing itself.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -8,13 +8,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::artifact::{self, FindError};
-use super::backoff::Pace;
 use super::checkout::{self, CHECKOUT_MAX, CheckoutError, Source};
-use super::daemon_client::{CallError, Claim};
-use super::folder::JobFolder;
+use super::daemon_client::Claim;
+use super::deliver::Made;
+use super::folder::{CODE_NAME, JobFolder};
 use super::halt::{Alarm, Halt};
-use super::job_client::{Failure, FailureCode, JobClient};
+use super::job_client::{Failure, FailureCode};
 use super::recipe::{self, Recipe, Step};
+use super::record::Files;
 use super::run::{Ended, Exit};
 use super::sandbox::{Confined, Sandbox};
 use super::secrets::JobSecrets;
@@ -53,19 +54,17 @@ pub struct Build<'a> {
     pub sandbox: &'a Sandbox,
     pub folder: &'a JobFolder,
     pub spool: &'a Spool,
-    pub calls: &'a JobClient,
     /// What steps may name.
     pub secrets: &'a JobSecrets,
     /// What a person sees of how far it is.
     pub progress: &'a watch::Sender<String>,
     /// Rings at the latest when the job's own time is over.
     pub alarm: Alarm,
-    pub pace: Pace,
 }
 
 impl Build<'_> {
-    /// Builds; the result is the job's result.
-    pub async fn run(mut self) -> Result<Value, BuildEnd> {
+    /// Builds; tells the job's result and the files that belong to it.
+    pub async fn run(mut self) -> Result<Made, BuildEnd> {
         let start = Instant::now();
         let commit = self.fetch_code(start).await?;
         self.spool.line(&format!("== code: {commit}"))?;
@@ -76,8 +75,9 @@ impl Build<'_> {
             self.say(format!("step {}/{}: {}", n + 1, recipe.steps.len(), step.name));
             results.push(self.run_step(&recipe, step).await?);
         }
-        let artifacts = self.upload_artifacts(recipe).await?;
-        Ok(json!({"commit": commit, "steps": results, "artifacts": artifacts}))
+        let paths = self.find_artifacts(recipe).await?;
+        let result = json!({"commit": commit, "steps": results, "artifacts": []});
+        Ok(Made { result, files: Files { root: CODE_NAME.into(), paths }, alarm: self.alarm })
     }
 
     fn say(&self, progress: String) {
@@ -98,7 +98,7 @@ impl Build<'_> {
             Err(CheckoutError::Halted(Halt::BuildTimedOut)) if job_time > CHECKOUT_MAX => {
                 Err(unavailable(format!("the code was not fetched within {} s", CHECKOUT_MAX.as_secs())))
             }
-            Err(CheckoutError::Halted(halt)) => Err(self.halted(halt, None)),
+            Err(CheckoutError::Halted(halt)) => Err(BuildEnd::of(halt, None)),
             Err(CheckoutError::Io(error)) => Err(error.into()),
             Err(error @ CheckoutError::Git { .. }) => Err(unavailable(error.to_string())),
         }
@@ -131,47 +131,39 @@ impl Build<'_> {
             failed(FailureCode::SecretsUnavailable, text)
         })?;
         let (environment, secrets) = (&recipe.environment, &secrets);
-        let confined = Confined { code: &code, etc: &etc, environment, step, secrets };
+        let confined =
+            Confined { code: &code, etc: &etc, environment, step, secrets, readable: &[], input: None };
         match step::run(self.sandbox, confined, self.spool, self.alarm.clone()).await? {
             (Ended::Exited(Exit::Code(0)), seconds) => {
                 Ok(StepResult { name: step.name.clone(), exit_code: 0, seconds })
             }
             (Ended::Exited(exit), _) => Err(BuildEnd::Failed(step::failure(step, exit))),
-            (Ended::Halted(halt), _) => Err(self.halted(halt, Some(step))),
+            (Ended::Halted(halt), _) => Err(BuildEnd::of(halt, Some(step))),
         }
     }
 
-    async fn upload_artifacts(&self, recipe: Recipe) -> Result<Vec<Value>, BuildEnd> {
+    /// Which files the recipe calls artifacts.
+    async fn find_artifacts(&self, recipe: Recipe) -> Result<Vec<String>, BuildEnd> {
         let root = self.folder.code();
-        let paths = {
-            let root = root.clone();
-            let found = tokio::task::spawn_blocking(move || artifact::find(&root, &recipe.artifacts)).await;
-            found.map_err(io::Error::other)?.map_err(not_found)?
-        };
+        let found = tokio::task::spawn_blocking(move || artifact::find(&root, &recipe.artifacts)).await;
+        let paths = found.map_err(io::Error::other)?.map_err(not_found)?;
         artifact::check_names_differ(&paths).map_err(not_found)?;
-        let mut ids = Vec::new();
-        for path in &paths {
-            let (id, size) = tokio::select! {
-                uploaded = artifact::upload(self.calls, &root, path, self.pace) => uploaded.map_err(not_uploaded)?,
-                halt = self.alarm.clone().rung() => return Err(self.halted(halt, None)),
-            };
-            self.spool.line(&format!("== artifact {path:?}: {id}, {size} bytes"))?;
-            ids.push(Value::String(id.into()));
-        }
-        Ok(ids)
+        Ok(paths)
     }
+}
 
+impl BuildEnd {
     /// An interruption, which is a failure where a time limit was the reason.
-    fn halted(&self, halt: Halt, step: Option<&Step>) -> BuildEnd {
+    pub fn of(halt: Halt, step: Option<&Step>) -> Self {
         let details = step.map_or(Value::Null, |step| json!({"step": step.name}));
         let code = match halt {
             Halt::StepTimedOut => FailureCode::StepTimedOut,
             Halt::BuildTimedOut => FailureCode::BuildTimedOut,
             Halt::AgentStopped => FailureCode::AgentStopped,
-            Halt::Cancelled | Halt::Lost | Halt::Barred => return BuildEnd::Halted(halt),
+            Halt::Cancelled | Halt::Lost | Halt::Barred => return Self::Halted(halt),
         };
         let during = step.map_or(String::new(), |step| format!(" during step {}", step.name));
-        BuildEnd::Failed(Failure { code, message: format!("{halt}{during}"), details })
+        Self::Failed(Failure { code, message: format!("{halt}{during}"), details })
     }
 }
 
@@ -179,23 +171,13 @@ fn failed(code: FailureCode, message: impl Into<String>) -> BuildEnd {
     BuildEnd::Failed(Failure::new(code, message))
 }
 
-fn not_found(error: FindError) -> BuildEnd {
+/// The failure of a job whose files cannot be found.
+pub fn not_found(error: FindError) -> BuildEnd {
     match error {
         FindError::Missing(_) => failed(FailureCode::ArtifactMissing, error.to_string()),
         FindError::Unusable(_) => failed(FailureCode::ArtifactRefused, error.to_string()),
         FindError::Io(error) => {
             failed(FailureCode::ArtifactRefused, format!("the build's folders cannot be read: {error}"))
         }
-    }
-}
-
-fn not_uploaded(error: artifact::UploadError) -> BuildEnd {
-    match error {
-        artifact::UploadError::Call(CallError::Stale) => BuildEnd::Halted(Halt::Lost),
-        artifact::UploadError::Call(CallError::Barred { .. }) => BuildEnd::Halted(Halt::Barred),
-        artifact::UploadError::File { path, source } => {
-            failed(FailureCode::ArtifactRefused, format!("the artifact {path} cannot be read: {source}"))
-        }
-        artifact::UploadError::Call(error) => failed(FailureCode::ArtifactRefused, error.to_string()),
     }
 }

@@ -188,6 +188,7 @@ fn program(source: &Source, folder: &Path, verb: &str, arguments: &[OsString]) -
         argv,
         environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         secrets: Vec::new(),
+        input: None,
         folder: folder.to_owned(),
         stop_by: StopBy::OwnGroup,
         memory_bytes_max: Some(GIT_MEMORY_BYTES_MAX),

@@ -62,7 +62,10 @@ fn request(options: &AgentOptions) -> ClaimRequest {
     ClaimRequest {
         agent_id: options.name.clone(),
         labels: options.labels.clone(),
-        types: super::job::TYPES,
+        types: options.program.as_ref().map_or_else(
+            || super::job::TYPES.iter().map(|kind| (*kind).to_owned()).collect(),
+            |program| program.types.clone(),
+        ),
         available_until: options.available_until,
         wait: options.wait_seconds.min(WAIT_SECONDS_MAX),
     }

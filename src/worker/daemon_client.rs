@@ -110,14 +110,14 @@ impl Answer {
 pub struct ClaimRequest {
     pub agent_id: AgentId,
     pub labels: Vec<Label>,
-    pub types: &'static [&'static str],
+    pub types: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub available_until: Option<Time>,
     pub wait: u64,
 }
 
 /// A job that is this agent's, as long as it renews the lease.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claim {
     pub job: ClaimedJob,
     pub lease: Lease,
@@ -125,12 +125,12 @@ pub struct Claim {
     #[serde(default)]
     pub code: Option<Code>,
     /// What the values of the project's secrets are fetched with, if it has any.
-    #[serde(default, rename = "secretsToken")]
+    #[serde(default, rename = "secretsToken", skip_serializing)]
     pub secrets_token: Option<SecretText>,
 }
 
 /// What the agent needs to know of a job.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimedJob {
     pub job_id: JobId,
@@ -142,17 +142,20 @@ pub struct ClaimedJob {
     /// What to do, as its type needs it.
     #[serde(default)]
     pub payload: serde_json::Value,
+    /// The rest of it, for programs that want to know.
+    #[serde(flatten)]
+    pub rest: serde_json::Map<String, serde_json::Value>,
 }
 
 /// The lease of a claim.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Lease {
     pub id: LeaseId,
     pub seconds: u64,
 }
 
 /// Where the source is: an address or path for git, and a branch, tag or commit.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Code {
     pub url: String,
     #[serde(rename = "ref")]

@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use super::backoff::{Backoff, Pace};
 use super::daemon_client::CallError;
 use super::job::JobEnd;
-use super::job_client::{JobClient, Report, Reported, Standing, State};
+use super::job_client::{Failure, FailureCode, JobClient, Report, Reported, Standing, State};
 use super::spool::Spool;
 use super::stop::Stop;
 use super::upload::{UploadError, upload};
@@ -32,7 +32,7 @@ pub async fn finish(calls: &JobClient, log: Log<'_>, report: Report, mut stop: S
     };
     tokio::select! {
         end = tell(calls, log, report, pace) => end,
-        () = out_of_patience => JobEnd::Unreported("the daemon did not take it in time".to_owned()),
+        () = out_of_patience => JobEnd::Kept("the daemon did not take it in time".to_owned()),
     }
 }
 
@@ -86,12 +86,20 @@ async fn tell(calls: &JobClient, log: Log<'_>, mut report: Report, pace: Pace) -
             Err(error @ CallError::Refused { .. }) => {
                 let cancel_came_meanwhile = *calls.standing().borrow() == Standing::Cancelling
                     && report.state != Some(State::Cancelled);
-                if !cancel_came_meanwhile {
+                if is_too_large(&error) && report.state == Some(State::Completed) {
+                    let text = "the result is larger than the daemon keeps".to_owned();
+                    let log = report.log.take();
+                    report = Report { log, ..Report::failed(Failure::new(FailureCode::ResultInvalid, text)) };
+                } else if !cancel_came_meanwhile {
                     return JobEnd::Unreported(error.to_string());
                 }
             }
         }
     }
+}
+
+fn is_too_large(error: &CallError) -> bool {
+    matches!(error, CallError::Refused { status: 413, code, .. } if matches!(code.as_str(), "jobTooLarge" | "answerTooLarge"))
 }
 
 /// The end of a job whose log was not taken: of one that is ours, the end is still told, without its log.

@@ -1,15 +1,20 @@
-//! The folders an agent works in: one for the agent, locked; one for each job, fresh and removed with it.
+//! The folders an agent works in: one for the agent, locked; one for each job, fresh, and removed when there is nothing more
+//! to tell of the job.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::daemon_client::ClaimedJob;
+use super::record::Record;
 use super::sandbox;
 
 /// Held by the agent that uses the folder.
 const LOCK_NAME: &str = "agent.lock";
+/// Where a job's code or a program's work is, in its folder.
+pub const CODE_NAME: &str = "code";
 /// The beginning of a job's folder, as of its id; nothing else in the work folder is ever removed.
 const JOB_PREFIX: &str = "job-";
 
@@ -21,14 +26,15 @@ pub struct WorkFolder {
     _lock: File,
 }
 
-/// One job's folder, which is removed with this value.
+/// One job's folder, which is removed with this value unless it holds what is still to be told.
 #[derive(Debug)]
 pub struct JobFolder {
     path: PathBuf,
+    is_kept: AtomicBool,
 }
 
 impl WorkFolder {
-    /// Opens or makes it, and removes what jobs of an earlier run left there.
+    /// Opens or makes it, and removes what jobs of an earlier run left there and nobody can bring to an end.
     ///
     /// # Errors
     /// It cannot be made or locked; another agent may be using it.
@@ -39,11 +45,26 @@ impl WorkFolder {
         lock.try_lock().map_err(|error| anyhow::anyhow!("another agent may be using it: {error}"))?;
         let work = Self { path, _lock: lock };
         for entry in fs::read_dir(&work.path)?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(JOB_PREFIX) {
+            if entry.file_name().to_string_lossy().starts_with(JOB_PREFIX)
+                && Record::load(&entry.path()).is_none()
+            {
                 remove(&entry.path());
             }
         }
         Ok(work)
+    }
+
+    /// The jobs whose end is still to be told, oldest first.
+    pub fn left(&self) -> Vec<(JobFolder, Record)> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(JOB_PREFIX))
+            .map(|entry| entry.path())
+            .collect();
+        // An id begins with the time at which the job was made.
+        paths.sort();
+        let left = paths.into_iter().filter_map(|path| Some((Record::load(&path)?, path)));
+        left.map(|(record, path)| (JobFolder { path, is_kept: AtomicBool::new(true) }, record)).collect()
     }
 
     /// A new folder for a job, with the files that its sandbox shows as `/etc`.
@@ -51,7 +72,7 @@ impl WorkFolder {
         let path = self.path.join(format!("{}-{}", job.job_id, job.attempt));
         remove(&path);
         DirBuilder::new().mode(0o700).create(&path)?;
-        let folder = JobFolder { path };
+        let folder = JobFolder { path, is_kept: AtomicBool::new(false) };
         DirBuilder::new().mode(0o755).create(folder.etc())?;
         sandbox::write_etc(&folder.etc())?;
         Ok(folder)
@@ -59,9 +80,31 @@ impl WorkFolder {
 }
 
 impl JobFolder {
+    /// Writes down how far the job is; from now on the folder outlives this value.
+    pub fn record(&self, record: &Record) -> io::Result<()> {
+        record.save(&self.path)?;
+        self.is_kept.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// There is nothing more to tell: the folder goes with this value.
+    pub fn let_go(&self) {
+        self.is_kept.store(false, Ordering::Relaxed);
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What a program finds at its stdin.
+    pub fn input(&self) -> PathBuf {
+        self.path.join("input.json")
+    }
+
     /// Where the code is cloned to; the only part that a step sees and may write.
     pub fn code(&self) -> PathBuf {
-        self.path.join("code")
+        self.path.join(CODE_NAME)
     }
 
     /// The sandbox's `/etc`.
@@ -82,7 +125,9 @@ impl JobFolder {
 
 impl Drop for JobFolder {
     fn drop(&mut self) {
-        remove(&self.path);
+        if !self.is_kept.load(Ordering::Relaxed) {
+            remove(&self.path);
+        }
     }
 }
 

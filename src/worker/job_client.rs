@@ -39,7 +39,7 @@ pub enum Standing {
 }
 
 /// The states that an agent reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Running,
@@ -49,7 +49,7 @@ pub enum State {
 }
 
 /// Why a job failed, for programs (the code) and people (the message).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FailureCode {
     /// The job is of a type that this agent did not offer.
@@ -92,18 +92,26 @@ pub enum FailureCode {
     ArtifactRefused,
     /// The log is larger than it may be.
     LogTooLarge,
+    /// A program did not exit with 0.
+    ProgramFailed,
+    /// What a program left as its result is not one.
+    ResultInvalid,
+    /// A program took longer than its job may.
+    JobTimedOut,
     /// The agent was told to stop at once.
     AgentStopped,
+    /// The agent ended while the job ran, as by a crash, and has started again.
+    AgentRestarted,
     /// The agent's own machine failed, as with a full disk.
     AgentFault,
 }
 
 /// Why a job failed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     pub code: FailureCode,
     pub message: String,
-    #[serde(skip_serializing_if = "Value::is_null")]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub details: Value,
 }
 
@@ -115,7 +123,7 @@ impl Failure {
 }
 
 /// What `PATCH /jobs/{id}` says; with nothing set it only renews the lease.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
@@ -132,7 +140,7 @@ pub struct Report {
 }
 
 /// The answer of a chat job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChatAnswer {
     pub text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +157,11 @@ pub enum Sent {
 }
 
 impl Report {
+    /// The report of a job that failed.
+    pub fn failed(failure: Failure) -> Self {
+        Self { state: Some(State::Failed), failure: Some(failure), ..Self::default() }
+    }
+
     /// The same without secrets, and with no longer a progress than the protocol takes: cut first, half a secret could be
     /// left at its end.
     fn hiding(&self, secrets: Option<&Matcher>) -> Self {
@@ -230,9 +243,14 @@ impl JobClient {
         let _ = self.hidden.set(secrets);
     }
 
+    /// A report as it may leave the agent.
+    pub fn hiding(&self, report: &Report) -> Report {
+        report.hiding(self.hidden.get().map(Arc::as_ref))
+    }
+
     /// `PATCH /jobs/{id}`.
     pub async fn report(&self, report: &Report) -> Result<Reported, CallError> {
-        let report = report.hiding(self.hidden.get().map(Arc::as_ref));
+        let report = self.hiding(report);
         let request = self.daemon.request(Method::PATCH, &format!("jobs/{}", self.job)).json(&report);
         let answer = self.send(request, REPORT_MAX).await?;
         match answer.status.as_u16() {

@@ -3,9 +3,10 @@
 //! In reading order:
 //! - `options` what an operator chooses   - `stop` how the program is asked to end
 //! - `claim` waits for a job   - `job` one job's life   - `finish` its last words: the rest of the log, the report
+//! - `deliver` what follows the work   - `record` how far a job is, on disk   - `resume` what a start does about jobs left there
 //! - `build` what a build job does: `checkout`, `recipe`, `step`, `artifact`   - `halt` what interrupts it
-//! - `chat` what a chat job does: `model`, the server that it asks
-//! - `patch` what a patch job does
+//! - `chat` what a chat job does: `model`, the server that it asks   - `patch` what a patch job does
+//! - `program` what any job does if the operator names a command
 //! - `sandbox` what a step may see and touch   - `run` starts programs and ends them
 //! - `spool` the log on disk   - `upload` sends it   - `lease` renews the lease and learns of a cancel
 //! - `daemon_client` the daemon over HTTP   - `job_client` the calls that carry a lease   - `backoff` how long to wait
@@ -22,6 +23,7 @@ mod chat;
 mod checkout;
 mod claim;
 mod daemon_client;
+mod deliver;
 mod finish;
 mod folder;
 mod halt;
@@ -31,7 +33,10 @@ mod lease;
 mod model;
 mod options;
 mod patch;
+mod program;
 mod recipe;
+mod record;
+mod resume;
 mod run;
 pub mod sandbox;
 pub mod secrets;
@@ -53,9 +58,9 @@ use crate::clock::Clock;
 use backoff::Pace;
 use daemon_client::DaemonClient;
 use folder::WorkFolder;
-use job::{Job, JobEnd};
+use job::Job;
 
-pub use options::{AgentOptions, AgentToken, SandboxChoice};
+pub use options::{AgentOptions, AgentToken, ProgramOptions, SandboxChoice};
 pub use stop::{Stop, StopSender};
 
 /// Claims and runs jobs until `stop` asks it to end, the token is refused, or its time is over.
@@ -74,17 +79,18 @@ pub(crate) async fn run_at(options: AgentOptions, mut stop: Stop, pace: Pace) ->
     let daemon = Arc::new(DaemonClient::new(&options).context("prepare to call the daemon")?);
     let clock = Clock::system();
     tracing::info!(agent = %options.name, daemon = %options.daemon, "the agent is ready");
+    resume::resume(&daemon, &options.name, &work, &stop, pace).await?;
     while let Some(claim) = claim::next(&daemon, &options, &clock, &mut stop, pace).await? {
-        let job = Job { daemon: daemon.clone(), sandbox: &sandbox, work: &work, stop: stop.clone(), pace };
-        let id = claim.job.job_id.clone();
-        match job.run(claim).await {
-            JobEnd::Reported(state) => tracing::info!(job = %id, ?state, "the job ended"),
-            JobEnd::Lost => {
-                tracing::warn!(job = %id, "the job is no longer this agent's; its work is thrown away")
-            }
-            JobEnd::Unreported(why) => tracing::error!(job = %id, why, "the job's end could not be reported"),
-            JobEnd::Barred => anyhow::bail!("the daemon does not accept this agent's token any more"),
-        }
+        let job = Job {
+            daemon: daemon.clone(),
+            agent: &options.name,
+            program: options.program.as_ref(),
+            sandbox: &sandbox,
+            work: &work,
+            stop: stop.clone(),
+            pace,
+        };
+        job.run(claim).await?;
     }
     tracing::info!(agent = %options.name, "the agent ends");
     Ok(())

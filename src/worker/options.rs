@@ -9,7 +9,7 @@ use std::str::FromStr;
 use anyhow::Context;
 
 use crate::clock::Time;
-use crate::id::{AgentId, Label};
+use crate::id::{AgentId, Label, SecretName};
 
 /// The environment variable that may hold the token; an argument may not, since every user of a machine sees those.
 pub const TOKEN_VARIABLE: &str = "MRX_AGENT_TOKEN";
@@ -37,6 +37,23 @@ pub struct AgentOptions {
     pub available_until: Option<Time>,
     /// An HTTP proxy for calls to the daemon. The proxy variables of the environment are not looked at.
     pub proxy: Option<String>,
+    /// What is run for each job, instead of what this agent itself knows to do.
+    pub program: Option<ProgramOptions>,
+}
+
+/// A command that is run for each job of some types; `docs/programs.md` is its contract.
+#[derive(Clone, Debug)]
+pub struct ProgramOptions {
+    /// The types of jobs; at least one.
+    pub types: Vec<String>,
+    /// The program and its arguments; at least the program.
+    pub command: Vec<String>,
+    /// The secrets that it finds in its environment.
+    pub secrets: Vec<SecretName>,
+    /// Whether it reaches the network from the sandbox.
+    pub has_network: bool,
+    /// What it may read in the sandbox besides the system's folders.
+    pub readable: Vec<PathBuf>,
 }
 
 /// Whether steps run in bubblewrap.

@@ -75,6 +75,14 @@ pub struct ArtifactGlob {
     pub matcher: GlobMatcher,
 }
 
+impl ArtifactGlob {
+    /// A pattern that every path is like.
+    pub fn all() -> Self {
+        let glob = globset::Glob::new("**").expect("the pattern is well formed");
+        Self { text: "**".to_owned(), matcher: glob.compile_matcher() }
+    }
+}
+
 /// Why a recipe is not one.
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {

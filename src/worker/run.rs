@@ -1,6 +1,6 @@
 //! Starts programs and ends them: the only file of the agent that does.
 //!
-//! A program has no input, its stdout and stderr are one pipe, so their bytes keep their order, and it leads a process
+//! A program has no input but a file that it is given, its stdout and stderr are one pipe, so their bytes keep their order, and it leads a process
 //! group of its own, so a Ctrl-C meant for the agent does not reach it and all of the group can be ended.
 //!
 //! Invariant: programs are started on a thread of the runtime, never in `spawn_blocking`: bubblewrap's
@@ -39,6 +39,8 @@ pub struct Program {
     /// And these, which are never shown.
     pub secrets: Vec<(String, SecretText)>,
     pub folder: PathBuf,
+    /// The file that is its stdin; it is empty if absent.
+    pub input: Option<PathBuf>,
     pub stop_by: StopBy,
     /// How much address space it may have.
     pub memory_bytes_max: Option<u64>,
@@ -141,7 +143,8 @@ fn start(program: &Program) -> io::Result<(Group, pipe::Receiver)> {
         .envs(program.environment.iter().map(|(name, value)| (name, value)))
         .envs(program.secrets.iter().map(|(name, value)| (name, value.reveal())));
     command.current_dir(&program.folder).process_group(0).kill_on_drop(true);
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let input = program.input.as_ref().map(std::fs::File::open).transpose()?;
+    command.stdin(input.map_or_else(Stdio::null, Stdio::from)).stdout(writer.try_clone()?).stderr(writer);
     let child = command.spawn()?;
     let leader = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).ok_or(io::ErrorKind::NotFound)?;
     let group = Group { child, leader, stop_by: program.stop_by, ended: false };
@@ -239,6 +242,7 @@ mod tests {
             environment: vec![("PATH".into(), super::super::sandbox::PATH.into())],
             secrets: Vec::new(),
             folder: "/".into(),
+            input: None,
             stop_by: StopBy::OwnGroup,
             memory_bytes_max: None,
         }

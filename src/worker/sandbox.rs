@@ -85,6 +85,10 @@ pub struct Confined<'a> {
     pub step: &'a Step,
     /// The variables of the secrets that the step names.
     pub secrets: &'a [(String, SecretText)],
+    /// What it may read besides the system's folders, at the same places.
+    pub readable: &'a [PathBuf],
+    /// The file that is its stdin.
+    pub input: Option<&'a Path>,
 }
 
 impl Sandbox {
@@ -96,6 +100,7 @@ impl Sandbox {
                 environment: vec![("PATH".into(), PATH.into())],
                 secrets: confined.secrets.to_vec(),
                 folder: confined.code.to_owned(),
+                input: confined.input.map(Path::to_owned),
                 stop_by: StopBy::ChildrensGroups,
                 memory_bytes_max: None,
             },
@@ -104,6 +109,7 @@ impl Sandbox {
                 environment: environment(confined).collect(),
                 secrets: confined.secrets.to_vec(),
                 folder: confined.code.to_owned(),
+                input: confined.input.map(Path::to_owned),
                 stop_by: StopBy::OwnGroup,
                 memory_bytes_max: None,
             },
@@ -180,6 +186,9 @@ impl Bubblewrap {
         // owner may write it without any capability, and which names a program that the kernel runs as root.
         list.add(["--proc", "/proc", "--remount-ro", "/proc"]);
         list.add(["--dev", "/dev", "--tmpfs", "/tmp", "--symlink", "/tmp", "/var/tmp"]);
+        for path in confined.readable {
+            list.add([OsString::from("--ro-bind"), path.into(), path.into()]);
+        }
         list.add([OsString::from("--bind"), confined.code.into(), BUILD_FOLDER.into()]);
         list.add(["--remount-ro", "/"]);
     }
@@ -240,6 +249,8 @@ async fn try_out(bubblewrap: &Bubblewrap) -> Result<(), String> {
         environment: &Default::default(),
         step: &step,
         secrets: &[],
+        readable: &[],
+        input: None,
     };
     let program = Sandbox::Bubblewrap(bubblewrap.clone()).program(confined);
     let mut said = Vec::new();
@@ -296,6 +307,8 @@ mod tests {
             environment: &environment,
             step: &step,
             secrets: &[],
+            readable: &["/opt/tools".into()],
+            input: None,
         });
         assert_eq!(
             program.environment,
@@ -355,8 +368,15 @@ mod tests {
             Sandbox::Off,
         ] {
             let (code, environment) = (Path::new("/srv/code"), BTreeMap::new());
-            let confined =
-                Confined { code, etc: code, environment: &environment, step: &step, secrets: &secrets };
+            let confined = Confined {
+                code,
+                etc: code,
+                environment: &environment,
+                step: &step,
+                secrets: &secrets,
+                readable: &[],
+                input: None,
+            };
             let program = sandbox.program(confined);
             assert_eq!(program.secrets[0].1.reveal(), "canary-value");
             assert!(!format!("{program:?}").contains("canary"), "{program:?}");

@@ -4,14 +4,14 @@
 //! It is kept whole until the job is reported, because the daemon may ask for any part of it again.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -19,6 +19,8 @@ use crate::mask::{Matcher, Stream};
 
 /// A log that no person reads to its end; more would only fill the agent's disk.
 const LOG_BYTES_MAX: u64 = 1 << 30;
+/// How much is read at once.
+const READ_BYTES: usize = 64 << 10;
 
 /// Why bytes did not enter the log.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +41,7 @@ pub struct Length {
 }
 
 /// What the whole log must be, for the last report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSum {
     pub size: u64,
     pub sha256: String,
@@ -68,6 +70,31 @@ impl Spool {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         let tail = Tail { sum: Sha256::new(), size: 0, last: b'\n', stream: Stream::default() };
         Ok(Self { file, tail: Mutex::new(tail), matcher, length: watch::Sender::new(Length::default()) })
+    }
+
+    /// A log that an earlier life of the agent left, to be gone on with. What is in it has no secrets any more.
+    pub fn reopen(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut tail = Tail { sum: Sha256::new(), size: 0, last: b'\n', stream: Stream::default() };
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let count = file.read(&mut buffer)?;
+            let Some(last) = buffer[..count].last() else { break };
+            tail.last = *last;
+            tail.size += count as u64;
+            tail.sum.update(&buffer[..count]);
+        }
+        let length = watch::Sender::new(Length { bytes: tail.size, closed: false });
+        Ok(Self { file, tail: Mutex::new(tail), matcher: Arc::default(), length })
+    }
+
+    /// Makes all that was added durable, with what was held back: whoever adds more begins anew.
+    pub fn sync(&self) -> io::Result<()> {
+        let mut tail = self.tail.lock();
+        let held = tail.stream.finish();
+        self.append(&mut tail, &held).map_err(io::Error::other)?;
+        drop(tail);
+        self.file.sync_data()
     }
 
     /// Adds bytes. What may be the beginning of a secret is held back until more comes or the log is closed. On an error

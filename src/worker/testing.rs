@@ -173,6 +173,7 @@ impl StandIn {
             wait_seconds: 30,
             available_until: None,
             proxy: None,
+            program: None,
         }
     }
 
@@ -411,6 +412,7 @@ pub async fn git(folder: &FilePath, arguments: &[&str]) -> String {
             .collect(),
         secrets: Vec::new(),
         folder: folder.to_owned(),
+        input: None,
         stop_by: StopBy::OwnGroup,
         memory_bytes_max: None,
     };

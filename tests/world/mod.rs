@@ -7,6 +7,7 @@ mod agents;
 mod call;
 mod git;
 mod listen;
+mod proxy;
 mod worker;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ pub use agents::{AgentAtWork, Held, held};
 pub use call::{AgentKeys, Answer, Call, Caller};
 pub use git::fingerprint;
 pub use listen::Listener;
+pub use proxy::{Cut, Proxy};
 
 /// The project that stories speak of if they name none.
 pub const HELLO: &str = "mrx-hello";

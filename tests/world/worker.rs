@@ -27,6 +27,7 @@ impl World {
             wait_seconds: 5,
             available_until: None,
             proxy: None,
+            program: None,
         };
         let (stop, stopped) = Stop::channel();
         let mut task = JoinSet::new();
@@ -39,6 +40,31 @@ impl World {
         let value = json!({ "baseUrl": base_url, "model": model, "apiKey": key, "maxContextTokens": 2000 });
         let body = json!({ "projectId": HELLO, "name": "llm", "value": value.to_string() });
         self.admin().post("/admin/secrets").json(&body).await.expect(201);
+    }
+
+    /// The log of a job's last attempt, as its bytes.
+    pub async fn log_bytes(&self, id: &str) -> Vec<u8> {
+        let mut log = Vec::new();
+        loop {
+            let call = self.admin().get(&format!("/jobs/{id}/logs?cursor={}", log.len()));
+            let more = call.header("Accept", "application/octet-stream").await.body;
+            if more.is_empty() {
+                return log;
+            }
+            log.extend(more);
+        }
+    }
+
+    /// Waits until a job's log has this text.
+    pub async fn log_has(&self, id: &str, text: &str) {
+        let has = async {
+            while !String::from_utf8_lossy(&self.log_bytes(id).await).contains(text) {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        let has = tokio::time::timeout(SOON * 6, has).await;
+        let log = String::from_utf8_lossy(&self.log_bytes(id).await).into_owned();
+        has.unwrap_or_else(|_| panic!("the log of {id} never had {text:?}: {log}"));
     }
 
     /// Waits until a job has ended.
