@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::clock::Time;
-use crate::id::{AgentId, ArtifactId, ChatId, InviteId, JobId, KeyId, ProjectId, SecretName, SessionId, UserName, WebhookId};
+use crate::id::{
+    AgentId, ArtifactId, ChatId, InviteId, JobId, KeyId, ProjectId, SecretName, SessionId, UserName,
+    WebhookId,
+};
 
 /// The branch that holds everything but logs.
 pub const STATE_REF: &str = "refs/heads/state";
