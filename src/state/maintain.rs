@@ -31,7 +31,7 @@ use crate::git::child::{Cause, Halt, ProgramError};
 const FOLD_ABOVE: usize = 16;
 const FOLD_AGAIN_AFTER: usize = 8;
 /// With so many packs and a fold under way, publishing waits for it: there are never more than 50.
-const CROWDED: usize = 44;
+const CROWDED: usize = 40;
 /// With so many, large packs are folded too, and replaced ones are removed at once.
 const MANY: usize = 32;
 /// A repository with more packs than this is folded before a repack freezes them.
