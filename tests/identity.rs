@@ -258,6 +258,20 @@ async fn an_open_stream_ends_within_a_second_of_its_session() {
 }
 
 #[tokio::test]
+async fn an_open_stream_of_all_projects_ends_when_its_caller_is_no_admin_any_more() {
+    let world = World::start().await;
+    add(&world, "ada", "admin").await;
+    add(&world, "eve", "admin").await;
+    let ada = session(&world, "ada").await;
+    let mut stream = Listener::to(ada.get("/events")).await;
+    world.queue("build").await;
+    assert_eq!(stream.next().await.unwrap().event, "job.created");
+    world.admin().patch("/admin/users/ada").json(&json!({ "role": "viewer" })).await.expect(200);
+    let ended = async { while stream.next().await.is_some() {} };
+    tokio::time::timeout(seconds(5), ended).await.expect("the stream ends");
+}
+
+#[tokio::test]
 async fn a_claim_secret_is_good_for_one_claim_whose_answer_carries_the_next() {
     let mut world = World::start().await;
     let job = world.queue("build").await;

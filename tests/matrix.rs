@@ -120,6 +120,16 @@ async fn askers(world: &World) -> Vec<Asker<'_>> {
         };
         all.push(Asker { kind, caller: Caller::with_token(world, &key) });
     }
+    let kind = Kind {
+        name: "notebook by the token of its job".to_owned(),
+        is_person: false,
+        is_logged_in: false,
+        is_agent: true,
+        is_developer: false,
+        is_admin: false,
+        standing: Standing::Read,
+    };
+    all.push(Asker { kind, caller: Caller::with_token(world, &job_token(world).await) });
     for role in ["viewer", "developer", "admin"] {
         for (membership, right) in [
             ("stranger", None),
@@ -131,6 +141,15 @@ async fn askers(world: &World) -> Vec<Asker<'_>> {
         }
     }
     all
+}
+
+/// The token of the one job that waits, as an agent without a key gets it.
+async fn job_token(world: &World) -> String {
+    let issued =
+        world.admin().post("/agents/claim-secret").json(&json!({ "colabId": "colab-1" })).await.expect(201);
+    let body = json!({ "colabId": "colab-1", "claimSecret": issued["claimSecret"] });
+    let claimed = world.stranger().post("/jobs/claim").json(&body).await.expect(200);
+    claimed["credentials"]["jobToken"].as_str().unwrap().to_owned()
 }
 
 async fn of_account<'w>(

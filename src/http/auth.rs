@@ -158,11 +158,16 @@ pub async fn guard(
         Err(refusal) if is_git(request.uri().path()) => return asking_for_basic(refusal),
         Err(refusal) => return refusal.into_response(),
     };
+    let role = caller.as_ref().and_then(Principal::role);
     if let Some(principal) = caller {
         request.extensions_mut().insert(principal);
     }
     let response = next.run(request).await;
-    if is_stream(&response) { until_revoked(response, app, who, place, shown) } else { response }
+    if is_stream(&response) {
+        until_revoked(response, app, Admitted { who, place, shown, role })
+    } else {
+        response
+    }
 }
 
 /// Git's own paths, where a credential may come as `Basic`.
@@ -372,13 +377,29 @@ fn is_stream(response: &Response) -> bool {
         .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }
 
+/// What a stream was opened with.
+struct Admitted {
+    who: Who,
+    place: Place,
+    shown: Shown,
+    role: Option<Role>,
+}
+
+impl Admitted {
+    /// Whether the same credential would open the same stream now. One of another role would see other things.
+    async fn still_is(&self, app: &App) -> bool {
+        let caller = caller_of(app, &self.shown).await;
+        let role = caller.as_ref().and_then(Principal::role);
+        role == self.role && admit(app, self.who, caller.as_ref(), &self.place).is_ok()
+    }
+}
+
 /// Ends a stream when its caller may not have it any more.
-fn until_revoked(response: Response, app: App, who: Who, place: Place, shown: Shown) -> Response {
+fn until_revoked(response: Response, app: App, admitted: Admitted) -> Response {
     let revoked = async move {
         loop {
             tokio::time::sleep(ASK_AGAIN).await;
-            let caller = caller_of(&app, &shown).await;
-            if admit(&app, who, caller.as_ref(), &place).is_err() {
+            if !admitted.still_is(&app).await {
                 return;
             }
         }
