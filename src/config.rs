@@ -86,7 +86,7 @@ pub struct ServeArgs {
     /// Sends cookies over TLS alone: set it where a TLS proxy stands before the daemon.
     #[arg(long, env = "MRX_SECURE_COOKIES")]
     pub secure_cookies: bool,
-    /// An origin whose pages may use the API from a browser, with the session's cookie: https://dash.example.org. May be
+    /// An origin whose pages may use the API from a browser, with the session's cookie: `https://dash.example.org`. May be
     /// given several times; no other origin may if absent.
     #[arg(long, env = "MRX_DASHBOARD_ORIGIN", value_delimiter = ',')]
     pub dashboard_origin: Vec<Origin>,

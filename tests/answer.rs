@@ -45,6 +45,29 @@ impl Model {
     }
 }
 
+/// A model that gives these answers one after the other; tells its address and what it was asked.
+pub async fn model_that_says(answers: Vec<String>) -> (String, Arc<Mutex<Vec<Value>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/v1", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = asked.clone();
+    // It ends with its last answer.
+    let serve = async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            heard.lock().await.push(question(&mut stream).await);
+            let word = json!({ "choices": [{ "delta": { "content": answer } }] });
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+            let said = format!("{head}data: {word}\n\ndata: [DONE]\n\n");
+            stream.write_all(said.as_bytes()).await.unwrap();
+        }
+    };
+    let mut task = JoinSet::new();
+    task.spawn(serve);
+    task.detach_all();
+    (address, asked)
+}
+
 async fn question(stream: &mut TcpStream) -> Value {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     loop {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::answer::model_that_says;
 use crate::code::push;
 use crate::world::{HELLO, World};
 
@@ -46,4 +47,37 @@ async fn a_diff_becomes_a_commit_on_a_branch_and_a_conflict_says_where() {
         assert_eq!(job["failure"]["code"], "patchInvalid", "{payload}: {job}");
     }
     assert_eq!(repo.references().unwrap().count(), 2, "nothing else was pushed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instruction_becomes_a_diff_of_the_projects_model_that_is_held_to_the_same_rules() {
+    let world = World::start().await;
+    push(&world, "main", &[("a.txt", "one\ntwo\nthree\n"), ("b.txt", "other\n")]);
+    let (model, asked) = model_that_says(vec![
+        format!("Here:\n```diff\n{}```\n", diff("two", "2").replace("@@ -1,3 +1,3 @@", "@@ -1,9 +1,7 @@")),
+        "I would rather not.".to_owned(),
+        format!("```diff\n{}```\n", diff("two", "2").replace("a.txt", "../a.txt")),
+    ])
+    .await;
+    let _worker = world.worker().await;
+    let order = json!({ "instruction": "Use a digit in a.txt", "message": "Use digits" });
+    let job = patched(&world, order.clone()).await;
+    assert_eq!(job["failure"]["code"], "modelUnset", "{job}");
+    world.model(&model, "tiny", "canary-key-of-the-model").await;
+    let job = patched(&world, order.clone()).await;
+    assert_eq!(job["state"], "completed", "{job}");
+    let repo = git2::Repository::open_bare(world.code_of(HELLO)).unwrap();
+    let branch = format!("refs/heads/{}", job["result"]["branch"].as_str().unwrap());
+    let tree = repo.find_reference(&branch).unwrap().peel_to_tree().unwrap();
+    let text = |name: &str| repo.find_blob(tree.get_name(name).unwrap().id()).unwrap().content().to_vec();
+    assert_eq!((text("a.txt"), text("b.txt")), (b"one\n2\nthree\n".to_vec(), b"other\n".to_vec()));
+    let question = asked.lock().await[0]["messages"][1]["content"].as_str().unwrap().to_owned();
+    assert!(question.contains("Use a digit") && question.contains("=== a.txt\none\ntwo"), "{question}");
+    assert_eq!(patched(&world, order.clone()).await["failure"]["code"], "modelFailed");
+    assert_eq!(patched(&world, order).await["failure"]["code"], "patchInvalid");
+    for bad in
+        [json!({ "instruction": " " }), json!({ "instruction": "x", "diff": diff("two", "2") }), json!({})]
+    {
+        assert_eq!(patched(&world, bad).await["failure"]["code"], "patchInvalid");
+    }
 }

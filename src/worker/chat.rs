@@ -254,7 +254,8 @@ fn halted(halt: Halt) -> BuildEnd {
     }
 }
 
-fn model_failed(error: &ModelError) -> BuildEnd {
+/// What it means for a job that the model did not answer.
+pub(super) fn model_failed(error: &ModelError) -> BuildEnd {
     let code = match error {
         ModelError::Refused { .. } => FailureCode::ModelRefused,
         ModelError::Busy(_) => FailureCode::ModelBusy,

@@ -195,7 +195,7 @@ impl Job<'_> {
                 (ended.map(|result| made(result, alarm)), answer)
             }
             PATCH => {
-                let patch = Patch { claim, folder, spool, alarm: alarm.clone() };
+                let patch = Patch { claim, folder, spool, secrets, alarm: alarm.clone(), pace };
                 (patch.run().await.map(|result| made(result, alarm)), None)
             }
             other => {

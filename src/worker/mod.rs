@@ -27,6 +27,7 @@ mod deliver;
 mod finish;
 mod folder;
 mod halt;
+mod instruction;
 mod job;
 mod job_client;
 mod lease;

@@ -1,4 +1,4 @@
-//! What a patch job does: applies a diff to a fresh checkout, commits it and pushes it to a branch of its own. Reports
+//! What a patch job does: applies a diff, given or made by the project's model, to a fresh checkout, commits it and pushes it to a branch of its own. Reports
 //! nothing itself.
 //!
 //! A diff is hostile: its paths and modes are checked before git sees it, and what git made of it is checked again.
@@ -11,12 +11,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::backoff::Pace;
 use super::build::BuildEnd;
 use super::checkout::{self, CHECKOUT_MAX, CheckoutError, Source};
 use super::daemon_client::{Claim, Code};
 use super::folder::JobFolder;
 use super::halt::{Alarm, Halt};
+use super::instruction::{INSTRUCTION_BYTES_MAX, Instruction};
 use super::job_client::{Failure, FailureCode};
+use super::secrets::JobSecrets;
 use super::spool::Spool;
 
 /// Bytes of a diff.
@@ -35,14 +38,19 @@ pub struct Patch<'a> {
     pub claim: &'a Claim,
     pub folder: &'a JobFolder,
     pub spool: &'a Spool,
+    pub secrets: &'a JobSecrets,
     pub alarm: Alarm,
+    pub pace: Pace,
 }
 
 /// The payload of a patch job.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Order {
-    diff: String,
+    /// What to change, as a unified diff.
+    diff: Option<String>,
+    /// Or in words, which the project's model turns into a diff.
+    instruction: Option<String>,
     branch: Option<String>,
     message: Option<String>,
     /// The branch, tag or commit to patch; the daemon has read it already.
@@ -62,9 +70,17 @@ impl Patch<'_> {
         let source = Source::try_from(code)
             .map_err(|error| failed(FailureCode::CodeUnavailable, &error.to_string()))?;
         let base = self.fetch(&source).await?;
-        std::fs::write(self.folder.diff(), &order.diff)?;
+        let (text, is_counted) = match (order.diff, &order.instruction) {
+            (Some(diff), _) => (diff, true),
+            (None, instruction) => {
+                (self.asked(&source, instruction.as_deref().unwrap_or_default()).await?, false)
+            }
+        };
+        std::fs::write(self.folder.diff(), &text)?;
         let diff = self.folder.diff().into_os_string();
-        let apply = ["--3way", "--index", "--whitespace=nowarn", "--"].map(OsString::from);
+        // A model writes the lines right and counts them wrong.
+        let recount = if is_counted { "--no-recount" } else { "--recount" };
+        let apply = ["--3way", "--index", "--whitespace=nowarn", recount, "--"].map(OsString::from);
         let applied = self.git(&source, "apply", [&apply[..], &[diff]].concat()).await;
         if let Err(CheckoutError::Git { said, .. }) = &applied {
             return Err(self.conflict(&source, said).await?);
@@ -85,16 +101,49 @@ impl Patch<'_> {
         Ok(json!({ "base": base, "commit": commit, "branch": branch }))
     }
 
+    /// The diff that the project's model makes of an instruction.
+    async fn asked(&self, source: &Source, instruction: &str) -> Result<String, BuildEnd> {
+        self.spool.line("== asking the project's model for a diff")?;
+        let listed = self.run_git(source, "ls-files", &[]).await?;
+        let files: Vec<&str> = listed.lines().collect();
+        let root = self.folder.code();
+        let asked = Instruction {
+            text: instruction,
+            root: &root,
+            files: &files,
+            secrets: self.secrets,
+            pace: self.pace,
+        };
+        let diff = tokio::select! {
+            diff = asked.diff() => diff?,
+            halt = self.alarm.clone().rung() => return Err(BuildEnd::Halted(halt)),
+        };
+        let diff = diff.trim_end().to_owned() + "\n";
+        check(&diff)
+            .map_err(|text| failed(FailureCode::PatchInvalid, &format!("the model's diff: {text}")))?;
+        self.spool.line(&format!("== the model's diff has {} lines", diff.lines().count()))?;
+        Ok(diff)
+    }
+
     fn order(&self) -> Result<Order, BuildEnd> {
         let invalid = |text: String| failed(FailureCode::PatchInvalid, &text);
         let order: Order = serde_json::from_value(self.claim.job.payload.clone()).map_err(|error| {
-            invalid(format!("the payload is diff, and if you like ref, branch and message: {error}"))
+            invalid(format!(
+                "the payload is diff or instruction, and if you like ref, branch and message: {error}"
+            ))
         })?;
         if order.message.as_ref().is_some_and(|text| text.trim().is_empty() || text.len() > MESSAGE_BYTES_MAX)
         {
             return Err(invalid(format!("a message has 1 to {MESSAGE_BYTES_MAX} bytes")));
         }
-        check(&order.diff).map_err(invalid)?;
+        match (&order.diff, &order.instruction) {
+            (Some(diff), None) => check(diff).map_err(invalid)?,
+            (None, Some(text)) if (1..=INSTRUCTION_BYTES_MAX).contains(&text.trim().len()) => {}
+            (None, Some(_)) => {
+                return Err(invalid(format!("an instruction has 1 to {INSTRUCTION_BYTES_MAX} bytes")));
+            }
+            _ => return Err(invalid("the payload has a diff or an instruction, one of them".to_owned())),
+        }
         Ok(order)
     }
 
