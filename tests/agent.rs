@@ -112,3 +112,21 @@ async fn an_agent_gets_jobs_only_of_its_projects_and_offers_only_its_labels() {
     assert_eq!(laptop.get("/projects").await.expect(200)["projects"].as_array().unwrap().len(), 1);
     assert_eq!(laptop.get(&format!("/projects/{HELLO}")).await.refused(404), "projectUnknown");
 }
+
+#[tokio::test]
+async fn a_waiting_agent_that_is_disabled_gets_no_job_any_more() {
+    let world = World::start().await;
+    let agent = world.agent("builder-1");
+    agent.claim_with(json!({})).await;
+    let waiting = async { agent.claim_call(json!({ "wait": 60 })).await.refused(401) };
+    let disabling = async {
+        world.admin().patch("/admin/agents/builder-1").json(&json!({ "disabled": true })).await.expect(200);
+    };
+    let begun = std::time::Instant::now();
+    let (refused, ()) = tokio::join!(waiting, disabling);
+    assert_eq!(refused, "unauthorized");
+    assert!(begun.elapsed() < seconds(30), "it does not wait for the end of its wait");
+    let job = world.queue("build").await;
+    assert_eq!(world.state(&job).await, "pending");
+    assert_eq!(world.agent("builder-2").claim().await.id, job);
+}

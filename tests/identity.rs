@@ -338,6 +338,28 @@ async fn a_claim_secret_ends_and_belongs_to_one_agent() {
 }
 
 #[tokio::test]
+async fn a_claim_that_is_refused_spends_no_secret() {
+    let world = World::start().await;
+    let job = world.queue("build").await;
+    let body = json!({ "colabId": "colab-1", "labels": ["gpu"] });
+    let secret =
+        text(&world.admin().post("/agents/claim-secret").json(&body).await.expect(201), "claimSecret");
+    let claim = |rest: Value| {
+        let mut body = json!({ "colabId": "colab-1", "claimSecret": secret });
+        body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        world.stranger().post("/jobs/claim").json(&body)
+    };
+    assert_eq!(claim(json!({ "labels": ["tpu"] })).await.refused(403), "labelNotAllowed");
+    assert_eq!(claim(json!({ "wait": 61 })).await.refused(400), "badRequest");
+    let disable =
+        |disabled: bool| world.admin().patch("/admin/agents/colab-1").json(&json!({ "disabled": disabled }));
+    disable(true).await.expect(200);
+    assert_eq!(claim(json!({})).await.refused(403), "agentDisabled");
+    disable(false).await.expect(200);
+    assert_eq!(claim(json!({ "labels": ["gpu"] })).await.expect(200)["job"]["jobId"], json!(job));
+}
+
+#[tokio::test]
 async fn sixty_four_racing_redeemers_of_one_claim_secret_give_one_winner() {
     let world = World::start().await;
     for _ in 0..3 {

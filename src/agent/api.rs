@@ -19,9 +19,8 @@ use crate::clock::Time;
 use crate::http::answer::{AckQuery, with_etag, written};
 use crate::http::auth::Principal;
 use crate::http::error::{ApiError, ApiResult};
-use crate::http::input::{Asked, Body, Named, version};
+use crate::http::input::{Asked, Body, Named, present, version};
 use crate::id::{AgentId, Label, ProjectId};
-use crate::identity::admin_api::present;
 use crate::identity::claim_secret::{NewClaimSecret, PERIOD_MAX, PERIOD_MIN};
 use crate::state::layout::RepoName;
 

@@ -32,8 +32,8 @@ pub use crate::identity::Principal;
 pub const SESSION_COOKIE: &str = "mrx_session";
 /// The header that a page sends with each change, so that no other site can make one in its name.
 pub const CSRF_HEADER: &str = "mrx-csrf";
-/// How often an open stream asks whether its caller may still have it: a revoked one ends within a second.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How often an open stream or a waiting claim asks whether its caller may still have it: a revoked one ends within a second.
+pub const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

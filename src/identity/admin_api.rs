@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accounts::{NewUser, UserPatch};
@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::clock::Time;
 use crate::http::answer::{AckQuery, with_commit, written};
 use crate::http::error::ApiResult;
-use crate::http::input::{Asked, Body, Named, QuietBody};
+use crate::http::input::{Asked, Body, Named, QuietBody, present};
 use crate::id::{InviteId, UserName};
 use crate::state::layout::RepoName;
 
@@ -49,13 +49,6 @@ pub struct ChangeUserBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     email: Option<Option<String>>,
-}
-
-/// Tells a field that is `null` from one that is absent.
-pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    from: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(from).map(Some)
 }
 
 /// The body of `POST /admin/users/{name}/password`.

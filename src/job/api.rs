@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::chat::answer::Answer;
 use crate::clock::Time;
 use crate::http::answer::{AckQuery, page_length, with_etag, with_job_status, written};
-use crate::http::auth::{CallingAgent, MaybeAgent, Principal, lease_of, unauthorized};
+use crate::http::auth::{ASK_AGAIN, CallingAgent, MaybeAgent, Principal, lease_of, unauthorized};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::health::check_ready;
 use crate::http::input::{Asked, Body, Named, QuietBody, request_key, version};
@@ -281,7 +281,10 @@ pub async fn claim(
     let projects = both(body.projects, claimant.projects);
     let offer = Offer { labels: body.labels, types: body.types, projects, seconds_left };
     let claim = Claim { agent: agent.clone(), offer, wait: Duration::from_secs(body.wait), request };
-    let done = app.jobs.claim(claim).await?;
+    let done = tokio::select! {
+        done = app.jobs.claim(claim) => done?,
+        () = barred(&app, &claimant.agent) => return Err(unauthorized()),
+    };
     let Some(done) = done else {
         let Some(next) = claimant.next else { return Ok(StatusCode::NO_CONTENT.into_response()) };
         let none = Claimed {
@@ -297,6 +300,17 @@ pub async fn claim(
     let mut answer = claimed(&app, &done.answer)?;
     answer.credentials = claimant.next.map(|next| credentials(&app, &agent, Some(&done.answer), next));
     written(&app, query.ack, &repo, StatusCode::OK, &done, &answer).await
+}
+
+/// Ends when the agent may not call any more: one that waits must not be handed a job then.
+async fn barred(app: &App, agent: &Agent) {
+    let stands = || {
+        let now = app.agents.find(&agent.agent_id);
+        now.is_some_and(|now| now.disabled_at.is_none() && now.key_hash == agent.key_hash)
+    };
+    while stands() {
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
 }
 
 /// Who claims, and what they may have.
@@ -344,16 +358,22 @@ impl Claimant {
             .agent_id
             .as_ref()
             .ok_or_else(|| ApiError::bad_request("a claimSecret goes with the colabId it was made for"))?;
+        // What the holder of a good secret is refused for is refused before the secret is spent; a bad one tells nothing.
+        let known = app.identity.known().claim_secret(&secret.hash()).filter(|known| known.agent_id == *id);
+        if let (Some(known), Some(agent)) = (known, app.agents.find(id)) {
+            if agent.disabled_at.is_some() {
+                return Err(AgentError::Disabled(id.clone()).into());
+            }
+            for allowed in [&known.labels, &agent.allowed_labels].into_iter().flatten() {
+                if let Some(label) = body.labels.difference(allowed).next() {
+                    return Err(
+                        AgentError::LabelNotAllowed { agent: id.clone(), label: label.clone() }.into()
+                    );
+                }
+            }
+        }
         let redeemed = app.identity.redeem_claim_secret(id, secret, request.map(RequestKey::as_str)).await?;
         let agent = app.agents.find(id).ok_or_else(unauthorized)?;
-        if agent.disabled_at.is_some() {
-            return Err(AgentError::Disabled(id.clone()).into());
-        }
-        let allowed =
-            |label: &&Label| redeemed.secret.labels.as_ref().is_none_or(|labels| labels.contains(*label));
-        if let Some(label) = body.labels.iter().find(|label| !allowed(label)) {
-            return Err(AgentError::LabelNotAllowed { agent: id.clone(), label: label.clone() }.into());
-        }
         let projects = both(redeemed.secret.projects.clone(), agent.projects.clone());
         Ok(Self { agent, projects, next: Some((redeemed.next, redeemed.next_expires_at)) })
     }

@@ -1,10 +1,11 @@
 //! What people may change of a project, and what comes of it. Decides only.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::types::{Project, Retention};
 use crate::forge::github::shape::is_branch;
+use crate::http::input::present;
 
 /// A title is a line.
 const TITLE_CHARS_MAX: usize = 100;
@@ -41,13 +42,6 @@ pub struct ProjectEdit {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Retention>)]
     retention: Option<Option<Retention>>,
-}
-
-/// Tells null from absent.
-pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// Why a change is refused.

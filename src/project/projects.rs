@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::edit::ProjectEdit;
 use super::listing::{self, Step};
+use super::members::MEMBERS_MAX;
 use super::registry::Registry;
 use super::types::{Project, ProjectFile, ProjectState};
 use crate::clock::{Clock, Time};
@@ -25,7 +26,7 @@ pub enum ProjectError {
     #[error("there is no project {0}; its repository must be one of the forge's, with the configured prefix")]
     Unknown(ProjectId),
     /// It has as many members as it may.
-    #[error("a project has at most 500 members")]
+    #[error("a project has at most {MEMBERS_MAX} members")]
     TooManyMembers,
     /// There is one of this name already.
     #[error("there is a project {0} already")]

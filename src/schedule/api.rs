@@ -14,11 +14,10 @@ use crate::clock::Time;
 use crate::http::answer::{AckQuery, with_commit, written};
 use crate::http::auth::Principal;
 use crate::http::error::ApiResult;
-use crate::http::input::{Asked, Body, Named};
+use crate::http::input::{Asked, Body, Named, present};
 use crate::id::{GroupName, Label, ProjectId, ScheduleName};
 use crate::job::JobType;
 use crate::job::new::TIMEOUT_SECONDS_DEFAULT;
-use crate::project::edit::present;
 use crate::state::layout::RepoName;
 use crate::state::object::Object;
 
