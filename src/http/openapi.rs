@@ -28,7 +28,7 @@ use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
 use crate::{
-    agent, artifact, chat, code, forge, git, history, identity, job, log, project, schedule, secret, webhook,
+    agent, artifact, chat, code, forge, git, history, identity, job, log, project, schedule, secret, ui, webhook,
 };
 
 #[derive(OpenApi)]
@@ -38,6 +38,10 @@ use crate::{
         description = "State as git commits: every answer to a write names the commit that records it."
     ),
     paths(
+        ui::api::root,
+        ui::api::without_slash,
+        ui::api::index,
+        ui::api::file,
         super::health::health,
         super::health::ready,
         super::health::metrics,
@@ -45,6 +49,7 @@ use crate::{
         super::debug::state,
         document,
         super::events::stream,
+        identity::api::options,
         identity::api::setup,
         identity::api::register,
         identity::api::login,
