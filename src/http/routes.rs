@@ -15,7 +15,9 @@ use super::error::ApiError;
 use super::{debug, events, health, openapi, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
-use crate::{agent, artifact, chat, code, forge, git, history, job, log, project, schedule, secret, ui, webhook};
+use crate::{
+    agent, artifact, chat, code, forge, git, history, job, log, project, schedule, secret, ui, webhook,
+};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
