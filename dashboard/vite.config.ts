@@ -3,7 +3,7 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 import { compressed } from "./build/compress.ts";
 
-const daemon = process.env.MRX_SERVER ?? "http://127.0.0.1:8420";
+const daemon = process.env.MRX_SERVER ?? "http://127.0.0.1:8421";
 const api = ["/auth", "/projects", "/jobs", "/events", "/agents", "/admin", "/keys", "/health", "/ready"];
 
 export default defineConfig({

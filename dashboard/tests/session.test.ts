@@ -30,6 +30,7 @@ test("the printed link makes the first admin, who is signed in and makes a proje
     await isAccessible(page);
     await page.getByRole("button", { name: "Make the project" }).click();
     await page.getByRole("heading", { name: "mrx-hello", level: 1 }).waitFor();
+    await page.getByText("A first project").waitFor();
   } finally {
     await w.end();
   }

@@ -8,6 +8,7 @@ import { Button } from "../ui/Button.tsx";
 import { PageHead } from "../ui/Page.tsx";
 import { Empty, ErrorNote, SkeletonRows } from "../ui/States.tsx";
 import { Time } from "../ui/Time.tsx";
+import { repoName } from "./repo.ts";
 
 /** So many jobs under way are shown; the jobs' page has them all. */
 const QUEUE_MAX = 10;
@@ -22,7 +23,7 @@ export default function OverviewPage() {
       <PageHead title={project.data?.title ?? id}>
         {project.data && (
           <span className="text-xs text-muted">
-            {project.data.repo} · {project.data.defaultBranch}
+            {repoName(project.data)} · {project.data.defaultBranch}
           </span>
         )}
       </PageHead>
@@ -58,7 +59,7 @@ function Queue({ id }: { id: string }) {
           </Empty>
         )}
         {jobs.data?.jobs.map((job) => (
-          <div key={job.jobId} className="h-14">
+          <div key={job.jobId} className="h-14 last:*:border-b-0">
             <JobRow job={job} />
           </div>
         ))}

@@ -5,6 +5,7 @@ import { reading, type Schemas } from "../api/read.ts";
 import { Badge, JobStateBadge } from "../ui/Badge.tsx";
 import { Skeleton } from "../ui/States.tsx";
 import { Time } from "../ui/Time.tsx";
+import { repoName } from "./repo.ts";
 
 export const ROW_HEIGHT = 56;
 /** More open jobs than these are shown as "20+". */
@@ -24,7 +25,7 @@ export function ProjectRow({ project }: { project: Schemas["Project"] }) {
           {project.state === "missing" && <Badge tone="warn">missing at the forge</Badge>}
           {project.archived && <Badge>archived</Badge>}
         </span>
-        <span className="block truncate text-xs text-muted">{project.description ?? project.repo}</span>
+        <span className="block truncate text-xs text-muted">{project.description ?? repoName(project)}</span>
       </span>
       <OpenJobs id={id} />
       <LastBuild id={id} />

@@ -11,10 +11,11 @@ const LOOKS: Record<Look, string> = {
   danger: "bg-raised text-bad border-line-strong hover:enabled:bg-bad-soft",
 };
 
-export function buttonClass(look: Look = "plain", extra?: string): string {
+export function buttonClass(look: Look = "plain", extra?: string, width = "px-3"): string {
   return clsx(
-    "inline-flex h-8 shrink-0 items-center justify-center gap-1.5 rounded-md border px-3 font-medium whitespace-nowrap",
+    "inline-flex h-8 shrink-0 items-center justify-center gap-1.5 rounded-md border font-medium whitespace-nowrap",
     "transition-colors disabled:cursor-not-allowed disabled:opacity-55",
+    width,
     LOOKS[look],
     extra,
   );
@@ -40,8 +41,22 @@ export function Button({ look, isBusy, className, disabled, children, type = "bu
 }
 
 /** A button that is an icon; its label is read out and shown on hover. */
-export function IconButton({ label, className, ...rest }: Props & { label: string }) {
+export function IconButton({
+  label,
+  className,
+  type = "button",
+  look = "quiet",
+  isBusy,
+  ...rest
+}: Props & { label: string }) {
   return (
-    <Button look="quiet" aria-label={label} title={label} className={clsx("w-8 px-0", className)} {...rest} />
+    <button
+      type={type}
+      aria-label={label}
+      aria-busy={isBusy || undefined}
+      title={label}
+      className={buttonClass(look, className, "w-8")}
+      {...rest}
+    />
   );
 }

@@ -35,7 +35,7 @@ interface ChoiceProps extends SelectHTMLAttributes<HTMLSelectElement> {
 /** One of a few; its label is read out and not shown. */
 export function Choice({ label, options, className, ...select }: ChoiceProps) {
   return (
-    <select aria-label={label} className={clsx(inputClass, "w-auto pr-1", className)} {...select}>
+    <select aria-label={label} className={clsx(inputClass, "max-w-36", className)} {...select}>
       {options.map(({ value, text }) => (
         <option key={value} value={value}>
           {text}
