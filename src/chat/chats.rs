@@ -28,7 +28,7 @@ const TITLE_CHARS_MAX: usize = 200;
 /// Characters of a title that is taken from the first message.
 const TITLE_TAKEN_CHARS: usize = 80;
 /// Bytes of the project's prompt: it goes with every call of a model.
-const PROMPT_BYTES_MAX: usize = 16 << 10;
+pub(super) const PROMPT_BYTES_MAX: usize = 16 << 10;
 /// The name in a job's payload that says which chat it answers.
 pub const CHAT_ID: &str = "chatId";
 
@@ -361,7 +361,7 @@ fn title_of(title: Option<String>, parts: Option<&[Part]>) -> Result<String, Cha
     }
 }
 
-fn checked_title(title: String) -> Result<String, ChatError> {
+pub(super) fn checked_title(title: String) -> Result<String, ChatError> {
     let count = title.chars().count();
     if title.trim().is_empty() || count > TITLE_CHARS_MAX || title.chars().any(char::is_control) {
         return Err(ChatError::Invalid(format!(

@@ -14,6 +14,7 @@ pub mod chats;
 pub mod error;
 pub mod live;
 pub mod read;
+pub mod rules;
 pub mod segments;
 pub mod stream;
 pub mod types;

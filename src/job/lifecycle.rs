@@ -166,7 +166,7 @@ fn ended(job: &Job, state: JobState, failure: Option<Failure>, now: Time) -> Job
 }
 
 /// Back in the queue for another attempt; what the last one said is in history, its log under its own number.
-fn waiting_again(job: &Job) -> Job {
+pub(super) fn waiting_again(job: &Job) -> Job {
     Job {
         state: JobState::Pending,
         attempt: job.attempt.saturating_add(1),

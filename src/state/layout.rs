@@ -1,5 +1,7 @@
 //! Every path and ref of the state, and nowhere else: the data folder, the repositories, the files in their branches.
 
+pub mod place;
+
 use std::path::{Path, PathBuf};
 
 use crate::clock::Time;
