@@ -18,6 +18,7 @@ mod debug;
 mod docs;
 mod event;
 mod git;
+mod git_agent;
 mod github;
 mod github_forge;
 mod history;
