@@ -34,7 +34,10 @@ async fn an_agent_of_bash_and_git_alone_claims_builds_and_reports() {
     work(&world, "gitter", &key, "cat hello.txt; echo; echo 'all \"well\"'").await;
     let ended = world.job(&job).await;
     assert_eq!((&ended["state"], &ended["claimedBy"]), (&"completed".into(), &"gitter".into()));
-    assert_eq!((&ended["result"]["exitCode"], &ended["result"]["lastLine"]), (&0.into(), &"all \"well\"".into()));
+    assert_eq!(
+        (&ended["result"]["exitCode"], &ended["result"]["lastLine"]),
+        (&0.into(), &"all \"well\"".into())
+    );
     let failing = world.queue("build").await;
     world.published(HELLO).await;
     work(&world, "gitter", &key, "echo broken; exit 3").await;
