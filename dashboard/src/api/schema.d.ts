@@ -612,6 +612,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/git/{repo}/git-receive-pack": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * `POST /git/{repo}/git-receive-pack`: a push to the branch `state`.
+         * @description Who may call: people who may write to the project, and its agents.
+         */
+        post: operations["postGitRepoGitReceivePack"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/git/{repo}/git-upload-pack": {
         parameters: {
             query?: never;
@@ -640,7 +660,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * `GET /git/{repo}/info/refs`: what a clone or fetch of a project's state begins with.
+         * `GET /git/{repo}/info/refs`: what a clone, fetch or push of a project's state begins with.
          * @description Who may call: people who may read the project, and its agents.
          */
         get: operations["getGitRepoInfoRefs"];
@@ -6492,6 +6512,146 @@ export interface operations {
             };
             /** @description fileInvalid: a person has changed the file into something that cannot be read */
             409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooManyRequests, loginThrottled: ask again after Retry-After */
+            429: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description internal: the daemon could not do this; its log says why */
+            500: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description diskFull, stopping, starting: ask again after Retry-After */
+            503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    postGitRepoGitReceivePack: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                repo: components["schemas"]["RepoPath"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-git-receive-pack-request": number[];
+            };
+        };
+        responses: {
+            /** @description What came of it, as git's protocol says it; a refusal too */
+            200: {
+                headers: {
+                    /** @description The commit that records the change */
+                    "Mrx-Commit"?: string;
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-git-receive-pack-result": number[];
+                };
+            };
+            /** @description badRequest: the request is not as it must be */
+            400: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description unauthorized: there is no valid credential */
+            401: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description pushOff: this repository is read, and not pushed to */
+            403: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description notFound, projectUnknown, jobUnknown, artifactUnknown, chatUnknown: there is no such thing */
+            404: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description fileInvalid: a person has changed the file into something that cannot be read */
+            409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooLarge: the body is larger than this route takes */
+            413: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description notJson: the body must be sent as what it is */
+            415: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;
