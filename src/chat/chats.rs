@@ -203,16 +203,7 @@ impl Chats {
             if view.file(STATE_REF, &layout::chat(id))?.is_none() {
                 return Err(ChatError::Unknown(id.clone()));
             }
-            let folder = layout::chat_messages(id);
-            let mut edits: Vec<Edit> = view
-                .list(STATE_REF, &folder)?
-                .iter()
-                .map(|entry| Edit::remove(format!("{folder}/{}", entry.name)))
-                .collect();
-            edits.push(Edit::remove(layout::chat(id)));
-            edits.extend(cancelled(view, |job| chat_of(job).as_ref() == Some(id), &actor, now)?);
-            let subject = format!("chat {id}: removed by {}", actor.name);
-            Ok(Decision::commit(change(subject, "chat.removed", actor, None, edits), ()))
+            Ok(Decision::commit(removal(view, id, &actor, now)?, ()))
         };
         self.state.change(&RepoName::Project(project.clone()), decide).await
     }
@@ -235,6 +226,25 @@ impl Chats {
         };
         self.state.change(&RepoName::Project(project.clone()), decide).await
     }
+}
+
+/// The commit that removes a chat's files, and cancels the jobs that answer it.
+pub(super) fn removal(
+    view: &mut View<'_>,
+    id: &ChatId,
+    actor: &Actor,
+    now: Time,
+) -> Result<Change, ChatError> {
+    let folder = layout::chat_messages(id);
+    let mut edits: Vec<Edit> = view
+        .list(STATE_REF, &folder)?
+        .iter()
+        .map(|entry| Edit::remove(format!("{folder}/{}", entry.name)))
+        .collect();
+    edits.push(Edit::remove(layout::chat(id)));
+    edits.extend(cancelled(view, |job| chat_of(job).as_ref() == Some(id), actor, now)?);
+    let subject = format!("chat {id}: removed by {}", actor.name);
+    Ok(change(subject, "chat.removed", actor.clone(), None, edits))
 }
 
 /// The chat that a job answers.

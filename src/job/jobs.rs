@@ -12,7 +12,7 @@ use super::open::{JobMemory, OpenJobs};
 use super::queue::Queue;
 use super::turns::Turns;
 use super::types::{Job, JobState, LogSum};
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::id::{AgentId, IdMaker, JobId, LeaseId, ProjectId};
 use crate::project::Registry;
 use crate::state::edit::{Actor, Change, Edit};
@@ -52,6 +52,11 @@ impl Finding {
         let path = layout::open_job(&job.job_id);
         Self { job, path }
     }
+
+    /// Where its file stands.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
 }
 
 /// What an agent says in one call.
@@ -88,6 +93,11 @@ impl Jobs {
     /// The leases.
     pub fn leases(&self) -> &Leases {
         &self.leases
+    }
+
+    /// An id for a lease that was never used.
+    pub fn new_lease(&self, now: Time) -> LeaseId {
+        self.ids.lease(now)
     }
 
     /// The job with this id.

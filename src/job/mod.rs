@@ -6,6 +6,7 @@
 //! - [`new`] makes a job   - [`needs`] decides when a job that needs others goes on
 //! - [`also`] is how another subject's change and a job's are one commit
 //! - [`restore`] decides what a job becomes that is put back to what it was
+//! - [`push`] decides what a job's file that was pushed asks for
 //! - [`list`] pages through them   - [`past`] reads them as they were   - [`error`] says why something was refused   - [`api`] and [`list_api`] are the HTTP side
 //!
 //! Invariant: a job has at most one lease, only a claimed or running job has one, and a lease id is never used again.
@@ -24,6 +25,7 @@ pub mod needs;
 pub mod new;
 pub mod open;
 pub mod past;
+pub mod push;
 pub mod queue;
 pub mod restore;
 mod turns;

@@ -21,7 +21,7 @@ use crate::state::store::{Done, EngineError, State};
 use crate::state::yaml::BadFile;
 
 /// Schedules of one project: each is looked at when the project is read, and all are one answer.
-const SCHEDULES_MAX: usize = 100;
+pub(crate) const SCHEDULES_MAX: usize = 100;
 /// Files read of a folder of the past; pushed ones may be more than the API makes.
 const FILES_READ_MAX: usize = 1_000;
 /// Schedules that one round runs at most, so that the rounds behind it come; the next is a second later.

@@ -151,6 +151,11 @@ impl DataFolder {
         self.0.join("forge")
     }
 
+    /// The scratch repositories of pushes under way.
+    pub fn pushes(&self) -> PathBuf {
+        self.0.join("pushes")
+    }
+
     /// The folder of all state repositories.
     pub fn repos(&self) -> PathBuf {
         self.0.join("repos")

@@ -104,6 +104,11 @@ impl Webhooks {
         Self { state, clock, known, secrets, places, calls, allow_private, ids }
     }
 
+    /// Whether they may call every address, also by http.
+    pub fn allow_private(&self) -> bool {
+        self.allow_private
+    }
+
     /// How many are enabled.
     pub fn enabled(&self) -> usize {
         self.known.enabled().len()
