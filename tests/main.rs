@@ -30,6 +30,7 @@ mod log;
 mod matrix;
 mod needs;
 mod openapi;
+mod past;
 mod patch;
 mod program;
 mod project;

@@ -1747,7 +1747,7 @@ export interface components {
         /** @description A page of artifacts, the newest first. */
         ArtifactsPage: {
             artifacts: components["schemas"]["Artifact"][];
-            nextCursor?: components["schemas"]["ArtifactId"] | null;
+            nextCursor?: string | null;
         };
         /** @description One call. */
         Attempt: {
@@ -2630,7 +2630,7 @@ export interface components {
         ProjectState: "active" | "missing";
         /** @description A page of projects, by name. */
         ProjectsPage: {
-            nextCursor?: components["schemas"]["ProjectId"] | null;
+            nextCursor?: string | null;
             projects: components["schemas"]["Project"][];
         };
         /** @description What every model is told first about a project. */
@@ -2648,6 +2648,8 @@ export interface components {
         /** @description The files of a project that should be jobs or schedules and cannot be read: a person mends or removes them. */
         Quarantine: {
             files: components["schemas"]["QuarantinedFile"][];
+            /** @description Whether there were more open jobs, of the past, than were looked at. */
+            isCut: boolean;
         };
         /** @description One of them. */
         QuarantinedFile: {
@@ -3880,7 +3882,10 @@ export interface operations {
     };
     getAdminRecipients: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3911,6 +3916,17 @@ export interface operations {
             };
             /** @description forbidden: the caller may not do this; csrf: a change by cookie needs the header Mrx-Csrf */
             403: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description commitUnknown: the branch has no such commit, or began after that time; notFound, projectUnknown: there is no such thing, or was not then */
+            404: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;
@@ -4239,7 +4255,10 @@ export interface operations {
     };
     getAdminSecretsId: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
+            };
             header?: {
                 /** @description An agent's token, from its claim */
                 "Secrets-Token"?: string | null;
@@ -7283,7 +7302,10 @@ export interface operations {
     };
     getJobsId: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
+            };
             header?: {
                 "If-None-Match"?: string | null;
             };
@@ -8713,11 +8735,13 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description The `nextCursor` of the page before. */
-                cursor?: components["schemas"]["ProjectId"];
+                cursor?: string;
                 /** @description How many, at most 200; 50 if absent. */
                 limit?: number;
                 /** @description `true` lists those in the trash instead. */
                 trashed?: boolean;
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
             };
             header?: never;
             path?: never;
@@ -8760,6 +8784,17 @@ export interface operations {
             };
             /** @description forbidden: the caller may not do this; csrf: a change by cookie needs the header Mrx-Csrf */
             403: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description commitUnknown: the branch has no such commit, or began after that time; notFound, projectUnknown: there is no such thing, or was not then */
+            404: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;
@@ -8949,7 +8984,10 @@ export interface operations {
     };
     getProjectsId: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
+            };
             header?: {
                 "If-None-Match"?: string | null;
             };
@@ -9366,9 +9404,11 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description The `nextCursor` of the page before. */
-                cursor?: components["schemas"]["ArtifactId"];
+                cursor?: string;
                 /** @description How many, at most 200; 50 if absent. */
                 limit?: number;
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
             };
             header?: never;
             path: {
@@ -9647,7 +9687,10 @@ export interface operations {
     };
     getProjectsIdArtifactsArtifactId: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
+            };
             header?: never;
             path: {
                 id: components["schemas"]["ProjectId"];
@@ -10035,6 +10078,8 @@ export interface operations {
                 cursor?: string;
                 /** @description How many, at most 200; 50 if absent. */
                 limit?: number;
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
             };
             header?: never;
             path: {
@@ -10292,7 +10337,10 @@ export interface operations {
     };
     getProjectsIdChatsChatId: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
+            };
             header?: never;
             path: {
                 id: components["schemas"]["ProjectId"];
@@ -10685,6 +10733,8 @@ export interface operations {
                 cursor?: string;
                 /** @description How many, at most 200; 50 if absent. */
                 limit?: number;
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
             };
             header?: never;
             path: {
@@ -11423,6 +11473,8 @@ export interface operations {
                 cursor?: string;
                 /** @description How many, at most 200; 50 if absent. */
                 limit?: number;
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
             };
             header?: never;
             path: {
@@ -11797,7 +11849,10 @@ export interface operations {
     };
     getProjectsIdPrompt: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
+            };
             header?: never;
             path: {
                 id: components["schemas"]["ProjectId"];
@@ -12052,7 +12107,10 @@ export interface operations {
     };
     getProjectsIdQuarantine: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
+            };
             header?: never;
             path: {
                 id: components["schemas"]["ProjectId"];
@@ -12283,7 +12341,10 @@ export interface operations {
     };
     getProjectsIdSchedules: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
+            };
             header?: never;
             path: {
                 id: components["schemas"]["ProjectId"];
@@ -12538,7 +12599,10 @@ export interface operations {
     };
     getProjectsIdSchedulesName: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
+            };
             header?: never;
             path: {
                 id: components["schemas"]["ProjectId"];
@@ -13046,7 +13110,10 @@ export interface operations {
     };
     getProjectsIdWebhooks: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
+            };
             header?: never;
             path: {
                 id: components["schemas"]["ProjectId"];
@@ -13312,7 +13379,10 @@ export interface operations {
     };
     getProjectsIdWebhooksWebhookId: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read. */
+                at?: string;
+            };
             header?: never;
             path: {
                 id: components["schemas"]["ProjectId"];
