@@ -252,3 +252,42 @@ async fn what_was_pushed_is_there_after_a_restart_and_the_repository_is_sound() 
     assert!(checked.ok, "{}", checked.text);
     assert!(git(&repository, &["log", "--format=%s", "state"]).await.text.contains("A thought"));
 }
+
+#[tokio::test]
+async fn a_branch_that_was_moved_inside_its_repository_is_taken_over_if_it_could_have_been_pushed() {
+    let world = World::start().await;
+    let job = world.queue("build").await;
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    clone.edit(&open_job(&job), &[("priority: 0", "priority: 7")]);
+    clone.commit("More urgent").await;
+    let repository = world.repository(HELLO).path().to_owned();
+    clone.git(&["push", "-q", repository.to_str().unwrap(), "HEAD:state"]).await;
+    assert_eq!(mrx::git::stray::round(world.app()).await.unwrap(), 1);
+    assert_eq!(world.job(&job).await["priority"], 7);
+    assert!(git(&repository, &["for-each-ref", "refs/rejected"]).await.text.is_empty());
+    world.published(HELLO).await;
+    assert_eq!(mrx::git::stray::round(world.app()).await.unwrap(), 0);
+    assert_eq!(
+        git(&repository, &["log", "-2", "--format=%s", "state"]).await.text,
+        format!("job {job}: repaired by operator\nMore urgent\n")
+    );
+}
+
+#[tokio::test]
+async fn a_branch_that_was_moved_to_what_no_push_may_bring_is_put_back_and_what_it_held_is_kept() {
+    let world = World::start().await;
+    let job = world.queue("build").await;
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    clone.write("secrets/github.age", "mine");
+    clone.commit("A secret").await;
+    let (repository, tip) = (world.repository(HELLO).path().to_owned(), world.tip(HELLO).await);
+    clone.git(&["push", "-q", repository.to_str().unwrap(), "HEAD:state"]).await;
+    assert_eq!(mrx::git::stray::round(world.app()).await.unwrap(), 1);
+    let theirs = clone.git(&["rev-parse", "HEAD"]).await;
+    assert_eq!(
+        git(&repository, &["for-each-ref", "--format=%(objectname)", "refs/rejected"]).await.text,
+        theirs
+    );
+    assert_eq!(git(&repository, &["rev-parse", "state"]).await.text.trim(), tip);
+    assert_eq!(world.state(&job).await, "pending");
+}
