@@ -28,7 +28,8 @@ use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
 use crate::{
-    agent, artifact, chat, code, forge, git, history, identity, job, log, project, schedule, secret, ui, webhook,
+    agent, artifact, chat, code, forge, git, history, identity, job, log, project, schedule, secret, ui,
+    webhook,
 };
 
 #[derive(OpenApi)]
