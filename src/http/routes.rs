@@ -12,7 +12,7 @@ use axum::routing::{self, MethodRouter};
 use super::auth::{Who, guard};
 use super::cors::{self, Origin};
 use super::error::ApiError;
-use super::{debug, events, health, openapi, past, request_id};
+use super::{client_address, debug, events, health, openapi, past, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
 use crate::{
@@ -185,6 +185,7 @@ pub fn router(app: App) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(origins, cors::invite))
+        .layer(middleware::from_fn_with_state(app.clone(), client_address::look_behind_proxy))
         .layer(middleware::from_fn(request_id::stamp))
         .with_state(app)
 }
