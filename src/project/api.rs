@@ -173,11 +173,12 @@ pub async fn create(
     if body.owner.is_none() && app.projects.registry().find(&name).is_some() {
         return Err(super::ProjectError::Exists(name).into());
     }
+    let begun = app.clock.now();
     let new = NewCode { name, owner: body.owner, private: body.private, description: body.description };
     let made = tokio::time::timeout(FORGE_WAIT, forge.create(new)).await;
     let code = made.map_err(|_| forge_failed("it did not answer in time; ask again"))??;
     let owner = principal.user().map(|user| Member { user: user.clone(), right: Right::Admin });
-    let done = app.projects.register(forge.kind(), &code, owner, principal.actor()).await?;
+    let done = app.projects.register(forge.kind(), &code, begun, owner, principal.actor()).await?;
     answered(&app, query, StatusCode::CREATED, &done).await
 }
 

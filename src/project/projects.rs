@@ -121,16 +121,20 @@ impl Projects {
         lacking
     }
 
-    /// Makes a repository that was just created, or found by its name, a project; also one that was removed before. Who made
-    /// it is its owner.
+    /// Makes a repository that was created since `begun` a project; also one that was removed before. Who made it is its owner,
+    /// also if a look at the forge found it first.
     pub async fn register(
         &self,
         kind: ForgeKind,
         code: &Code,
+        begun: Time,
         owner: Option<Member>,
         actor: Actor,
     ) -> Result<Done<Arc<Project>>, ProjectError> {
         let _alone = self.making.lock().await;
+        if let Some(known) = self.found_since(begun, code) {
+            return self.give(&known, owner, actor).await;
+        }
         let removed: Vec<_> =
             self.registry.removed().into_iter().filter(|removed| !listing::is_of(removed, code)).collect();
         let assigned = listing::assign(kind, &self.registry.all(), &removed, std::slice::from_ref(code));
@@ -155,6 +159,32 @@ impl Projects {
                 registry_change(project.clone(), &format!("made for {}", code.url), "project.found", actor);
             change.edits.extend(self.registry.find_removed(&id).map(|_| Edit::remove(layout::removed(&id))));
             Ok(Decision::commit(change, project))
+        };
+        self.state.change(&RepoName::Platform, decide).await
+    }
+
+    /// The project of this repository, if a look at the forge has found it since, and so it is nobody's yet.
+    fn found_since(&self, begun: Time, code: &Code) -> Option<Arc<Project>> {
+        let mut all = self.registry.all().into_iter();
+        all.find(|known| known.repo == code.url && known.created_at >= begun && known.members.is_empty())
+    }
+
+    /// Makes somebody the owner of a project that has none.
+    async fn give(
+        &self,
+        project: &Project,
+        owner: Option<Member>,
+        actor: Actor,
+    ) -> Result<Done<Arc<Project>>, ProjectError> {
+        let (id, now) = (project.project_id.clone(), self.clock.now());
+        let decide = |_: &mut View<'_>| -> Result<_, ProjectError> {
+            let known = self.registry.find(&id).ok_or_else(|| ProjectError::Unknown(id.clone()))?;
+            let Some(owner) = owner.filter(|_| known.members.is_empty()) else {
+                return Ok(Decision::nothing(known));
+            };
+            let next = Arc::new(Project { members: vec![owner], updated_at: now, ..Project::clone(&known) });
+            let what = format!("made by {}", actor.name);
+            Ok(Decision::commit(registry_change(next.clone(), &what, "project.membersChanged", actor), next))
         };
         self.state.change(&RepoName::Platform, decide).await
     }
