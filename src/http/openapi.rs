@@ -110,6 +110,7 @@ use crate::{
         chat::api::answer,
         history::api::list,
         history::api::get,
+        history::api::diff,
         git::api::refs,
         git::api::upload_pack,
         git::api::receive_pack,

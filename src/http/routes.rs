@@ -126,6 +126,7 @@ pub fn table() -> Vec<Route> {
         route(Method::PATCH, "/jobs/{id}/answer",                        Agent,  patch(chat::api::answer)),
         route(Method::GET,   "/projects/{id}/history",                   Read,   get(history::api::list)),
         route(Method::GET,   "/projects/{id}/commits/{oid}",             Read,   get(history::api::get)),
+        route(Method::GET,   "/projects/{id}/diff",                      Read,   get(history::api::diff)),
         route(Method::GET,   "/git/{repo}/info/refs",                    Read,   get(git::api::refs)),
         route(Method::POST,  "/git/{repo}/git-upload-pack",              Read,   post(git::api::upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
         route(Method::POST,  "/git/{repo}/git-receive-pack",             Deliver, post(git::api::receive_pack).layer(DefaultBodyLimit::disable())),
