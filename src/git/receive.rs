@@ -326,8 +326,11 @@ fn check_quarantine(scratch: &Path, quarantine: &Path) -> Result<(), Refusal> {
 fn told(done: &Done<Vec<String>>) -> Vec<String> {
     let mut lines = done.answer.clone();
     let count = lines.len();
-    let commits = if count == 1 { "1 commit".to_owned() } else { format!("{count} commits") };
-    let tip = &done.commit.to_string()[..10];
-    lines.push(format!("taken; {commits} of the daemon follow yours, up to {tip}: git pull"));
+    let follow = if count == 1 {
+        "1 commit of the daemon follows".to_owned()
+    } else {
+        format!("{count} commits of the daemon follow")
+    };
+    lines.push(format!("taken; {follow} yours, up to {}: git pull", &done.commit.to_string()[..10]));
     lines
 }
