@@ -28,7 +28,8 @@ use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
 use crate::{
-    agent, artifact, chat, code, forge, git, history, identity, job, log, project, schedule, secret, webhook,
+    agent, artifact, chat, code, entity, forge, git, history, identity, job, log, project, schedule, secret,
+    webhook,
 };
 
 #[derive(OpenApi)]
@@ -111,6 +112,7 @@ use crate::{
         history::api::list,
         history::api::get,
         history::api::diff,
+        entity::api::put_back,
         git::api::refs,
         git::api::upload_pack,
         git::api::receive_pack,
