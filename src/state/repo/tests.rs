@@ -1,7 +1,8 @@
 //! Does a change that cannot be made leave a repository's writer as it was?
 
 use super::*;
-use crate::state::edit::{Actor, Edit};
+use crate::state::commit::CommitText;
+use crate::state::edit::{Actor, Edit, Foreign};
 use crate::state::journal::Backlog;
 use crate::state::{disk::RealDisk, publish};
 
