@@ -79,6 +79,7 @@ pub fn table() -> Vec<Route> {
         route(Method::PATCH, "/projects/{id}",                           Manage, patch(project::api::edit)),
         route(Method::DELETE, "/projects/{id}",                          Manage, delete(project::api::trash)),
         route(Method::POST,  "/projects/{id}/restore",                   Manage, post(project::api::restore)),
+        route(Method::POST,  "/projects/{id}/forks",                     Developer, post(project::api::fork)),
         route(Method::POST,  "/projects/{id}/sync",                      Write,  post(project::api::sync)),
         route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::list_api::list)).at(),
         route(Method::GET,   "/projects/{id}/schedules",                 Read,   get(schedule::api::list)).at(),
