@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::edit::ProjectEdit;
+use super::forks::RUN_JOBS_MAX;
 use super::listing::{self, Step};
 use super::members::MEMBERS_MAX;
 use super::registry::Registry;
@@ -39,6 +40,17 @@ pub enum ProjectError {
         /// Since when.
         since: Time,
     },
+    /// A fork that runs would have too many jobs.
+    #[error(
+        "the state has {jobs} open jobs, and a fork that runs begins with at most {RUN_JOBS_MAX}; fork it without run"
+    )]
+    ForkTooLarge {
+        /// How many.
+        jobs: usize,
+    },
+    /// The fork's repository could not be closed after its first commit.
+    #[error("the fork {0} was not registered, because its repository is in use; ask again")]
+    ForkBusy(ProjectId),
     /// It is not in the trash.
     #[error("the project {0} is not in the trash")]
     NotTrashed(ProjectId),
@@ -116,7 +128,9 @@ impl Projects {
         };
         let mut lacking = self.registry.all();
         lacking.retain(|project| {
-            project.forge.kind == kind && project.state == ProjectState::Active && !is_found(project)
+            // A fork's code is its source's, so the forge has nothing of its name.
+            let is_own = project.forge.kind == kind && project.fork_of.is_none();
+            is_own && project.state == ProjectState::Active && !is_found(project)
         });
         lacking
     }
@@ -247,7 +261,7 @@ impl Projects {
     }
 
     async fn create_state(&self, id: &ProjectId) -> Result<(), EngineError> {
-        let file = ProjectFile { project_id: id.clone(), created_at: self.clock.now() };
+        let file = ProjectFile { project_id: id.clone(), created_at: self.clock.now(), fork_of: None };
         let mut edits = template::edits();
         edits.push(Edit::put(layout::PROJECT_FILE, Arc::new(file)));
         let first = change(&format!("project {id}: created"), "project.created", edits);
