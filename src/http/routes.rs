@@ -171,14 +171,12 @@ pub fn router(app: App) -> Router {
     for Route { method, path, who, handler, reads_past } in table() {
         let guard = middleware::from_fn_with_state((who, app.clone()), guard);
         if is_page(path) {
-            // Axum's word for a name that may have slashes in it.
+            // A page's query is for the page itself. Axum's word for a name that may have slashes in it.
             pages = pages.route(&path.replace("{path}", "{*path}"), handler.layer(guard));
             continue;
         }
         let handler = match method {
-            Method::GET if !is_page(path) => {
-                handler.layer(middleware::from_fn_with_state(reads_past, past::look_back))
-            }
+            Method::GET => handler.layer(middleware::from_fn_with_state(reads_past, past::look_back)),
             _ => handler,
         };
         routes = routes.route(path, handler.layer(guard));
@@ -194,11 +192,6 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), client_address::look_behind_proxy))
         .layer(middleware::from_fn(request_id::stamp))
         .with_state(app)
-}
-
-/// The dashboard's pages are the same whatever their query says, which is for the page itself.
-fn is_page(path: &str) -> bool {
-    path == "/" || path == "/ui" || path.starts_with("/ui/")
 }
 
 async fn not_found() -> ApiError {
