@@ -1,5 +1,6 @@
 //! Every setting of the command line: its unit, default, bound, and why.
 
+mod backup;
 mod github;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use backup::{BackupArgs, RestoreArgs};
 pub use github::GitHubArgs;
 
 use crate::cli::args::ClientCommand;
@@ -45,6 +47,10 @@ pub enum Command {
     Log(LogArgs),
     /// Checks a data folder and this machine, and says what to do about what is wrong.
     Doctor(DoctorArgs),
+    /// Saves the whole platform in a folder as git bundles, each time only what is new.
+    Backup(BackupArgs),
+    /// Makes a data folder of a backup, of clones made with `git clone --mirror`, or of a bundle.
+    Restore(RestoreArgs),
     /// Measures how fast this machine and disk are.
     Bench(BenchArgs),
     /// What the program does as a client of a server.

@@ -7,12 +7,14 @@
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
 //! - [`cli`] is the program as a client, which talks to a server only by HTTP
 //! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids   - [`schema`] describes types to others
+//! - [`backup`] saves the platform as bundles, and restores it
 //! - [`mod@bench`], [`demo`], [`doctor`] are what the command line offers besides
 
 pub mod admin;
 pub mod agent;
 pub mod app;
 pub mod artifact;
+pub mod backup;
 pub mod bench;
 pub mod chat;
 pub mod cli;

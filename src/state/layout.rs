@@ -14,6 +14,8 @@ pub const STATE_REF: &str = "refs/heads/state";
 pub const LOGS_REF_PREFIX: &str = "refs/heads/logs/";
 /// Where a ref that somebody moved behind the daemon's back is kept.
 pub const REJECTED_REF_PREFIX: &str = "refs/rejected/";
+/// What a backup of a repository of state holds.
+pub const KEPT_REFS: [&str; 4] = [STATE_REF, LOGS_REF_PREFIX, REJECTED_REF_PREFIX, "refs/archive/"];
 
 /// The folder of open jobs.
 pub const OPEN_JOBS: &str = "jobs/open";
@@ -162,6 +164,20 @@ impl DataFolder {
     /// A bare repository.
     pub fn repo(&self, name: &RepoName) -> PathBuf {
         self.repos().join(format!("{}.git", name.key()))
+    }
+
+    /// The repositories on the disk, the platform's first.
+    pub fn repositories(&self) -> Vec<RepoName> {
+        let entries = std::fs::read_dir(self.repos().join("projects")).into_iter().flatten().flatten();
+        let mut names: Vec<RepoName> = entries
+            .filter_map(|entry| {
+                entry.file_name().to_str()?.strip_suffix(".git")?.parse().ok().map(RepoName::Project)
+            })
+            .chain([RepoName::Platform])
+            .filter(|name| self.repo(name).is_dir())
+            .collect();
+        names.sort();
+        names
     }
 }
 
