@@ -16,6 +16,7 @@ use crate::forge::Forge;
 use crate::forge::local::{LocalForge, LocalForgeError};
 use crate::forge::secret::Secret;
 use crate::forge::webhook::Deliveries;
+use crate::git::receive::Receiving;
 use crate::git::serve::Serving;
 use crate::http::cors::Origin;
 use crate::identity::Identity;
@@ -70,6 +71,8 @@ pub struct AppOptions {
     pub issuers: Option<PathBuf>,
     /// How the HTTP side behaves.
     pub http: HttpOptions,
+    /// The program that git's hooks run: `mrx` itself.
+    pub program: PathBuf,
     /// Called once when nothing can be acknowledged any more.
     pub on_failure: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -89,6 +92,7 @@ impl AppOptions {
             policy: Policy::default(),
             issuers: None,
             http: HttpOptions::default(),
+            program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("mrx")),
             on_failure: Arc::new(end_process),
         }
     }
@@ -126,6 +130,9 @@ pub enum AppError {
     /// The forge's folder.
     #[error(transparent)]
     Forge(#[from] LocalForgeError),
+    /// The folder of pushes under way.
+    #[error("the leftovers of pushes cannot be removed: {0}")]
+    Pushes(std::io::Error),
 }
 
 /// Ends the process at once: after a failed fsync nobody knows what is on the disk, and only a restart finds out.
@@ -165,6 +172,8 @@ pub struct Subjects {
     pub identity: Identity,
     /// Clones and fetches under way.
     pub serving: Serving,
+    /// Pushes under way.
+    pub receiving: Receiving,
     /// How often each may call.
     pub limits: RateLimits,
     /// How the HTTP side behaves.
@@ -247,6 +256,7 @@ impl App {
         projects.create_platform().await?;
         let ready = AtomicBool::new(false);
         let (webhook_secret, deliveries) = (options.webhook_secret, Deliveries::default());
+        let receiving = Receiving::new(state.folder().pushes(), options.program).map_err(AppError::Pushes)?;
         let subjects = Subjects {
             state,
             clock,
@@ -260,6 +270,7 @@ impl App {
             agents,
             identity,
             serving: Serving::default(),
+            receiving,
             limits,
             http,
             schedules,

@@ -53,9 +53,20 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Measures how fast this machine and disk are.
     Bench(BenchArgs),
+    /// What git runs when somebody pushes; the daemon that started git answers.
+    #[command(hide = true)]
+    Hook(HookArgs),
     /// What the program does as a client of a server.
     #[command(flatten)]
     Client(ClientCommand),
+}
+
+/// `mrx hook`.
+#[derive(Clone, Debug, Args)]
+pub struct HookArgs {
+    /// Which hook.
+    #[arg(value_parser = ["pre-receive"])]
+    pub name: String,
 }
 
 /// `mrx serve`.

@@ -2,6 +2,7 @@
 //!
 //! - [`state`] is the engine: every change is one commit, durable before the answer
 //! - [`project`], [`job`], [`schedule`], [`log`], [`artifact`], [`chat`], [`agent`], [`secret`] are the subjects, a folder each   - [`forge`] is where projects come from
+//! - [`entity`] is the table of what files hold   - [`history`] is the past
 //! - [`http`] is the table of routes   - [`app`] holds the subjects together   - [`daemon`] starts and stops every task
 //! - [`git`] runs git as a program   - [`mask`] holds secret values
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
@@ -24,6 +25,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod doctor;
+pub mod entity;
 pub mod forge;
 pub mod git;
 pub mod history;

@@ -10,6 +10,7 @@ use mrx::clock::Clock;
 use mrx::config::{AgentArgs, BackupArgs, Cli, Command, DoctorArgs, LogArgs, RestoreArgs, ServeArgs};
 use mrx::daemon::{Daemon, stop_signal};
 use mrx::doctor::{self, Level};
+use mrx::git::hook;
 use mrx::identity::token::OPERATOR_TOKEN;
 use mrx::state::history::{Filter, History};
 use mrx::state::layout::{DataFolder, RepoName};
@@ -24,6 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
+    if let Command::Hook(_) = cli.command {
+        return hook_of_git();
+    }
     let filter = EnvFilter::try_from_env("MRX_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     // The memory holds secrets: it is in no core dump, and no other process of this user can read it.
@@ -50,8 +54,15 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => save(&args),
         Command::Restore(args) => restore(&args),
         Command::Bench(args) => bench::run(&args).await,
+        Command::Hook(_) => return hook_of_git(),
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Answers git: the exit code says whether it takes the push.
+fn hook_of_git() -> anyhow::Result<ExitCode> {
+    let is_taken = hook::run().context("ask the daemon about the push")?;
+    Ok(if is_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs the daemon until a signal asks it to stop.

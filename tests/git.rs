@@ -4,35 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::world::{HELLO, World};
-
-/// What git said, whether it worked or not.
-struct Said {
-    ok: bool,
-    text: String,
-}
-
-/// Runs git; the daemon answers meanwhile.
-#[expect(clippy::disallowed_methods, reason = "the story is told by git itself")]
-async fn git(folder: &Path, arguments: &[&str]) -> Said {
-    let output = tokio::process::Command::new("git")
-        .args(["-c", "credential.helper="])
-        .args(arguments)
-        .current_dir(folder)
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .output()
-        .await
-        .unwrap();
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    Said { ok: output.status.success(), text }
-}
-
-/// The URL of a repository, with a key as the password.
-fn url(world: &World, key: &str, repo: &str) -> String {
-    format!("{}/git/{repo}", world.address().replace("http://", &format!("http://me:{key}@")))
-}
+use crate::world::{HELLO, Said, World, git, url};
 
 async fn cloned(
     world: &World,
@@ -124,22 +96,6 @@ async fn a_key_sees_the_projects_it_may_read_and_of_them_only_state_and_logs() {
             .refused(403),
         "forbidden"
     );
-}
-
-#[tokio::test]
-async fn a_push_is_refused_with_what_to_do_and_changes_nothing() {
-    let world = World::start().await;
-    world.published(HELLO).await;
-    let tip = world.tip(HELLO).await;
-    let (_folder, copy, _) = cloned(&world, &operator(&world), "mrx-hello.git", &["-b", "state"]).await;
-    let identity = ["-c", "user.name=me", "-c", "user.email=me@example.org"];
-    git(&copy, &[&identity[..], &["commit", "-q", "--allow-empty", "-m", "Mine"]].concat()).await;
-    let pushed = git(&copy, &["push", "-q"]).await;
-    assert!(!pushed.ok && pushed.text.contains("403"), "{}", pushed.text);
-    assert_eq!(world.tip(HELLO).await, tip);
-    let answer = world.admin().get("/git/mrx-hello.git/info/refs?service=git-receive-pack").await;
-    assert_eq!(answer.refused(403), "pushOff");
-    assert_eq!(world.admin().get("/git/mrx-hello.git/info/refs").await.refused(400), "badRequest");
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod openapi;
 mod patch;
 mod program;
 mod project;
+mod push;
 mod quarantine;
 mod retention;
 mod schedule;

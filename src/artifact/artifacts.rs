@@ -14,6 +14,7 @@ use crate::id::{ArtifactId, IdMaker, JobId, LeaseId, ProjectId};
 use crate::job::JobError;
 use crate::job::jobs::{find, holds};
 use crate::state::edit::{Actor, Change, Edit};
+use crate::state::layout::place::Place;
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::repo::{Decision, View};
 use crate::state::snapshot::Snapshot;
@@ -103,10 +104,7 @@ pub struct Elsewhere {
 
 impl Elsewhere {
     fn check(&self, now: Time) -> Result<(), ArtifactError> {
-        let path = &self.drive_path;
-        if !(1..=DRIVE_PATH_BYTES_MAX).contains(&path.len()) || path.chars().any(char::is_control) {
-            return Err(ArtifactError::BadDrivePath(path.chars().take(80).collect()));
-        }
+        check_drive_path(&self.drive_path)?;
         if !is_sha256(&self.sha256) {
             return Err(ArtifactError::BadSum(self.sha256.chars().take(80).collect()));
         }
@@ -304,6 +302,34 @@ fn page(
         }
     }
     Ok(artifacts)
+}
+
+/// Says what is wrong with an entry at this place, if something is.
+pub(crate) fn check_entry(entry: &Artifact, place: &Place) -> Option<String> {
+    if *place != Place::Artifact(entry.artifact_id.clone()) {
+        return Some(format!("it says artifactId: {}", entry.artifact_id));
+    }
+    let sum = || match is_sha256(&entry.sha256) {
+        true => Ok(()),
+        false => Err(ArtifactError::BadSum(entry.sha256.chars().take(80).collect())),
+    };
+    let size = || match entry.size.is_some() || entry.drive_path.is_some() {
+        true => None,
+        false => Some("it says no size, and its bytes are not elsewhere".to_owned()),
+    };
+    let path = || entry.drive_path.as_deref().map_or(Ok(()), check_drive_path);
+    let checked = check_name(&entry.name)
+        .and_then(|()| check_build_number(entry.build_number.as_deref()))
+        .and_then(|()| sum())
+        .and_then(|()| path());
+    checked.err().map(|why| why.to_string()).or_else(size)
+}
+
+fn check_drive_path(path: &str) -> Result<(), ArtifactError> {
+    if !(1..=DRIVE_PATH_BYTES_MAX).contains(&path.len()) || path.chars().any(char::is_control) {
+        return Err(ArtifactError::BadDrivePath(path.chars().take(80).collect()));
+    }
+    Ok(())
 }
 
 fn check_build_number(number: Option<&str>) -> Result<(), ArtifactError> {

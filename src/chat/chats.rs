@@ -28,7 +28,7 @@ const TITLE_CHARS_MAX: usize = 200;
 /// Characters of a title that is taken from the first message.
 const TITLE_TAKEN_CHARS: usize = 80;
 /// Bytes of the project's prompt: it goes with every call of a model.
-const PROMPT_BYTES_MAX: usize = 16 << 10;
+pub(super) const PROMPT_BYTES_MAX: usize = 16 << 10;
 /// The name in a job's payload that says which chat it answers.
 pub const CHAT_ID: &str = "chatId";
 
@@ -203,16 +203,7 @@ impl Chats {
             if view.file(STATE_REF, &layout::chat(id))?.is_none() {
                 return Err(ChatError::Unknown(id.clone()));
             }
-            let folder = layout::chat_messages(id);
-            let mut edits: Vec<Edit> = view
-                .list(STATE_REF, &folder)?
-                .iter()
-                .map(|entry| Edit::remove(format!("{folder}/{}", entry.name)))
-                .collect();
-            edits.push(Edit::remove(layout::chat(id)));
-            edits.extend(cancelled(view, |job| chat_of(job).as_ref() == Some(id), &actor, now)?);
-            let subject = format!("chat {id}: removed by {}", actor.name);
-            Ok(Decision::commit(change(subject, "chat.removed", actor, None, edits), ()))
+            Ok(Decision::commit(removal(view, id, &actor, now)?, ()))
         };
         self.state.change(&RepoName::Project(project.clone()), decide).await
     }
@@ -235,6 +226,25 @@ impl Chats {
         };
         self.state.change(&RepoName::Project(project.clone()), decide).await
     }
+}
+
+/// The commit that removes a chat's files, and cancels the jobs that answer it.
+pub(super) fn removal(
+    view: &mut View<'_>,
+    id: &ChatId,
+    actor: &Actor,
+    now: Time,
+) -> Result<Change, ChatError> {
+    let folder = layout::chat_messages(id);
+    let mut edits: Vec<Edit> = view
+        .list(STATE_REF, &folder)?
+        .iter()
+        .map(|entry| Edit::remove(format!("{folder}/{}", entry.name)))
+        .collect();
+    edits.push(Edit::remove(layout::chat(id)));
+    edits.extend(cancelled(view, |job| chat_of(job).as_ref() == Some(id), actor, now)?);
+    let subject = format!("chat {id}: removed by {}", actor.name);
+    Ok(change(subject, "chat.removed", actor.clone(), None, edits))
 }
 
 /// The chat that a job answers.
@@ -361,7 +371,7 @@ fn title_of(title: Option<String>, parts: Option<&[Part]>) -> Result<String, Cha
     }
 }
 
-fn checked_title(title: String) -> Result<String, ChatError> {
+pub(super) fn checked_title(title: String) -> Result<String, ChatError> {
     let count = title.chars().count();
     if title.trim().is_empty() || count > TITLE_CHARS_MAX || title.chars().any(char::is_control) {
         return Err(ChatError::Invalid(format!(

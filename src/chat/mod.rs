@@ -2,6 +2,7 @@
 //!
 //! - [`types`] says what a chat is, and so what its files hold   - [`segments`] decides where a message goes
 //! - [`chats`] makes every change   - [`read`] pages through chats and messages   - [`answer`] records what a job's agent answers
+//! - [`rules`] decides whether a chat's file is one   - [`push`] decides what a chat's files that were pushed ask for
 //! - [`live`] holds answers in the making, in memory alone   - [`stream`] tells watchers   - [`error`] says why something was refused
 //! - [`api`] is the HTTP side
 //!
@@ -13,7 +14,9 @@ pub mod api;
 pub mod chats;
 pub mod error;
 pub mod live;
+pub mod push;
 pub mod read;
+pub mod rules;
 pub mod segments;
 pub mod stream;
 pub mod types;

@@ -1,4 +1,4 @@
-//! The HTTP side of git: smart HTTP (git's `http-protocol`) for reading state and code. A push is refused with what to do.
+//! The HTTP side of git: smart HTTP (git's `http-protocol`) for reading state and code, and for pushing state.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,18 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::receive::ReceiveError;
 use super::repo_path::RepoPath;
 use super::serve::{ServeError, Shown};
 use crate::app::App;
 use crate::forge::ForgeKind;
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::input::{Asked, Named, Raw};
+use crate::id::ProjectId;
+use crate::identity::{Principal, Right};
+
+/// The service that takes a push.
+const RECEIVE_PACK: &str = "git-receive-pack";
 
 /// The query of `GET /git/{repo}/info/refs`.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -25,7 +31,7 @@ pub struct ServiceQuery {
     service: Option<String>,
 }
 
-/// `GET /git/{repo}/info/refs`: what a clone or fetch of a project's state begins with.
+/// `GET /git/{repo}/info/refs`: what a clone, fetch or push of a project's state begins with.
 #[utoipa::path(get, path = "/git/{repo}/info/refs", params(("repo" = RepoPath, Path), ServiceQuery),
     responses(
         (status = 200, description = "The refs, as git's protocol says them", body = Vec<u8>, content_type = "application/x-git-upload-pack-advertisement"),
@@ -33,10 +39,18 @@ pub struct ServiceQuery {
     ))]
 pub async fn refs(
     State(app): State<App>,
+    by: Principal,
     headers: HeaderMap,
     Named(repo): Named<RepoPath>,
     Asked(query): Asked<ServiceQuery>,
 ) -> ApiResult<Response> {
+    heard(&app, &by, &repo);
+    if query.service.as_deref() == Some(RECEIVE_PACK) {
+        let project = pushed_to(&app, &by, &repo)?;
+        let told = app.receiving.advertise(&app, &project).await?;
+        let body = [b"001f# service=git-receive-pack\n0000", told.as_slice()].concat();
+        return Ok(labelled(body.into_response(), "application/x-git-receive-pack-advertisement"));
+    }
     check_service(query.service.as_deref())?;
     let path = state_of(&app, &repo)?;
     advertised(&app, &path, Shown::State, &headers).await
@@ -48,12 +62,34 @@ pub async fn refs(
     responses((status = 200, description = "A pack, as git's protocol says it", body = Vec<u8>, content_type = "application/x-git-upload-pack-result")))]
 pub async fn upload_pack(
     State(app): State<App>,
+    by: Principal,
     headers: HeaderMap,
     Named(repo): Named<RepoPath>,
     Raw(wants): Raw,
 ) -> ApiResult<Response> {
+    heard(&app, &by, &repo);
     let path = state_of(&app, &repo)?;
     uploaded(&app, &path, Shown::State, &headers, wants).await
+}
+
+/// `POST /git/{repo}/git-receive-pack`: a push to the branch `state`.
+#[utoipa::path(post, path = "/git/{repo}/git-receive-pack", params(("repo" = RepoPath, Path)),
+    request_body(content = Vec<u8>, content_type = "application/x-git-receive-pack-request"),
+    responses(
+        (status = 200, description = "What came of it, as git's protocol says it; a refusal too", body = Vec<u8>, content_type = "application/x-git-receive-pack-result"),
+        (status = 403, description = "pushOff: this repository is read, and not pushed to"),
+    ))]
+pub async fn receive_pack(
+    State(app): State<App>,
+    by: Principal,
+    headers: HeaderMap,
+    Named(repo): Named<RepoPath>,
+    sent: Body,
+) -> ApiResult<Response> {
+    heard(&app, &by, &repo);
+    let project = pushed_to(&app, &by, &repo)?;
+    let told = app.receiving.receive(&app, &by, &project, sent, is_gzip(&headers)).await?;
+    Ok(labelled(told.into_response(), "application/x-git-receive-pack-result"))
 }
 
 /// `GET /git/code/{repo}/info/refs`: what a clone of a project's code begins with; code that is elsewhere is redirected to.
@@ -100,13 +136,32 @@ pub async fn code_upload_pack(
 fn check_service(service: Option<&str>) -> Result<(), ApiError> {
     match service {
         Some("git-upload-pack") => Ok(()),
-        Some("git-receive-pack") => Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "pushOff",
-            "pushes are not taken here; change state over the HTTP API",
-        )),
+        Some(RECEIVE_PACK) => Err(push_off("code is not pushed to here; push it to where it is from")),
         _ => Err(ApiError::bad_request("only git's smart protocol is spoken: ?service=git-upload-pack")),
     }
+}
+
+fn push_off(message: &str) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, "pushOff", message)
+}
+
+/// An agent that fetches or pushes is alive, so its leases in this project go on.
+fn heard(app: &App, by: &Principal, repo: &RepoPath) {
+    if let (Principal::Agent(caller), RepoPath::Project(project)) = (by, repo) {
+        app.jobs.leases().renew_of(project, &caller.agent.agent_id);
+    }
+}
+
+/// The project whose state the caller may push to: agents to what they work for, people to what they may write to.
+fn pushed_to(app: &App, by: &Principal, repo: &RepoPath) -> ApiResult<ProjectId> {
+    let RepoPath::Project(project) = repo else {
+        return Err(push_off("the platform's own state is changed over the HTTP API alone"));
+    };
+    app.projects.get(project)?;
+    if !matches!(by, Principal::Agent(_)) {
+        by.demand(app, Right::Write, project)?;
+    }
+    Ok(project.clone())
 }
 
 fn state_of(app: &App, repo: &RepoPath) -> ApiResult<PathBuf> {
@@ -160,10 +215,8 @@ async fn uploaded(
     headers: &HeaderMap,
     wants: bytes::Bytes,
 ) -> ApiResult<Response> {
-    let is_gzip =
-        headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip" || value == "x-gzip");
-    let pack =
-        app.serving.upload_pack(path, shown, protocol(headers), wants, is_gzip).await.map_err(refused)?;
+    let pack = app.serving.upload_pack(path, shown, protocol(headers), wants, is_gzip(headers)).await;
+    let pack = pack.map_err(refused)?;
     let response = (StatusCode::OK, Body::from_stream(pack)).into_response();
     Ok(labelled(response, "application/x-git-upload-pack-result"))
 }
@@ -173,6 +226,10 @@ fn labelled(mut response: Response, kind: &'static str) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, max-age=0, must-revalidate"));
     response
+}
+
+fn is_gzip(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip" || value == "x-gzip")
 }
 
 fn protocol(headers: &HeaderMap) -> Option<&str> {
@@ -186,5 +243,20 @@ fn refused(error: ServeError) -> ApiError {
         ServeError::TooLarge => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", error.to_string()),
         ServeError::NotGzip => ApiError::bad_request(error.to_string()),
         ServeError::Start(error) => ApiError::internal(&error),
+    }
+}
+
+impl From<ReceiveError> for ApiError {
+    fn from(error: ReceiveError) -> Self {
+        let message = error.to_string();
+        match error {
+            ReceiveError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "gitBusy", message)
+                .with_header(header::RETRY_AFTER, "5"),
+            ReceiveError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", message),
+            ReceiveError::Stalled => Self::new(StatusCode::REQUEST_TIMEOUT, "stalled", message),
+            ReceiveError::Unreadable(_) | ReceiveError::Git(_) => Self::bad_request(message),
+            ReceiveError::Disk(error) => Self::internal(&error),
+            ReceiveError::Engine(error) => error.into(),
+        }
     }
 }

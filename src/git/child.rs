@@ -51,6 +51,7 @@ pub struct Program {
     arguments: Vec<OsString>,
     environment: &'static [(&'static str, &'static str)],
     input: Vec<u8>,
+    input_file: Option<File>,
     time_limit: Duration,
     output_bytes_max: u64,
     is_background: bool,
@@ -106,6 +107,15 @@ impl Program {
         Self { environment: &GIT_ENVIRONMENT, ..Self::other("git", repo) }.args(settings)
     }
 
+    /// The same, where it and each of its children may have this much memory of their own, and map so much in all.
+    pub fn git_within(repo: &Path, own_kib: u32, mapped_kib: u32) -> Self {
+        let limits = [own_kib.to_string(), mapped_kib.to_string()];
+        let shell = ["-c", "ulimit -d \"$0\" && ulimit -v \"$1\" && shift && exec git \"$@\""];
+        let settings = GIT_SETTINGS.iter().flat_map(|setting| ["-c", setting]);
+        let limited = Self::other("sh", repo).args(shell).args(limits).args(settings);
+        Self { environment: &GIT_ENVIRONMENT, ..limited }
+    }
+
     /// Another program, in this folder. It gets no environment but `PATH`.
     pub fn other(name: &'static str, folder: &Path) -> Self {
         Self {
@@ -114,6 +124,7 @@ impl Program {
             arguments: Vec::new(),
             environment: &[],
             input: Vec::new(),
+            input_file: None,
             time_limit: TIME_LIMIT,
             output_bytes_max: OUTPUT_BYTES_MAX,
             is_background: false,
@@ -132,6 +143,11 @@ impl Program {
         Self { input, ..self }
     }
 
+    /// Gives it a file to read, from its beginning.
+    pub fn input_file(self, file: File) -> Self {
+        Self { input_file: Some(file), ..self }
+    }
+
     /// Lets it run this long.
     pub fn time_limit(self, time_limit: Duration) -> Self {
         Self { time_limit, ..self }
@@ -140,6 +156,11 @@ impl Program {
     /// Runs it at a low priority, and ends it when `halt` comes true.
     pub fn in_background(self, halt: &Halt) -> Self {
         Self { is_background: true, halt: halt.clone(), ..self }
+    }
+
+    /// Ends it when `halt` comes true.
+    pub fn ended_by(self, halt: &Halt) -> Self {
+        Self { halt: halt.clone(), ..self }
     }
 
     /// Runs it to its end; gives what it wrote to stdout.
@@ -171,7 +192,10 @@ impl Program {
 
     #[expect(clippy::disallowed_methods, reason = "this is the daemon's one place that starts programs")]
     fn start(&self, said: &File, complaints: &File) -> io::Result<Child> {
-        let mut input = tempfile::tempfile()?;
+        let mut input = match &self.input_file {
+            Some(file) => file.try_clone()?,
+            None => tempfile::tempfile()?,
+        };
         input.write_all(&self.input)?;
         input.rewind()?;
         let mut command = Command::new(self.name);

@@ -2,11 +2,20 @@
 //!
 //! - [`child`] starts it, fixes its environment, and bounds its time and output
 //! - [`serve`] streams clones and fetches   - [`repo_path`] is a repository in a URL   - [`api`] is the HTTP side
+//! - [`receive`] takes pushes: into a repository of their own ([`scratch`]), where git asks the daemon by its [`hook`]
+//! - [`pushed`] reads what was pushed   - [`judge`] decides what comes of it   - [`refusal`] says why nothing does
 //!
+//! Invariant: what is pushed reaches a state only through its writer; git never writes to the state's repository itself.
 //! Invariant: nobody's text becomes an option: arguments are fixed, revisions are parsed ids, and paths stand behind `--`
 //! and are taken literally.
 
 pub mod api;
 pub mod child;
+pub mod hook;
+pub mod judge;
+pub mod pushed;
+pub mod receive;
+pub mod refusal;
 pub mod repo_path;
+pub mod scratch;
 pub mod serve;

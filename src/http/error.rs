@@ -139,6 +139,7 @@ impl From<EngineError> for ApiError {
             )
             .with_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS),
             EngineError::NoRepo(_) => Self::new(StatusCode::NOT_FOUND, "notFound", error.to_string()),
+            EngineError::OtherTree(_) => Self::new(StatusCode::BAD_REQUEST, "badCommit", error.to_string()),
             EngineError::Edit(_) => Self::new(StatusCode::CONFLICT, "pathClash", error.to_string()),
             EngineError::Load(_) => Self::internal(&error),
         }

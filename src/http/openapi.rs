@@ -112,6 +112,7 @@ use crate::{
         history::api::get,
         git::api::refs,
         git::api::upload_pack,
+        git::api::receive_pack,
         git::api::code_refs,
         git::api::code_upload_pack,
         job::api::create,

@@ -126,6 +126,7 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/projects/{id}/commits/{oid}",             Read,   get(history::api::get)),
         route(Method::GET,   "/git/{repo}/info/refs",                    Read,   get(git::api::refs)),
         route(Method::POST,  "/git/{repo}/git-upload-pack",              Read,   post(git::api::upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
+        route(Method::POST,  "/git/{repo}/git-receive-pack",             Deliver, post(git::api::receive_pack).layer(DefaultBodyLimit::disable())),
         route(Method::GET,   "/git/code/{repo}/info/refs",               Read,   get(git::api::code_refs)),
         route(Method::POST,  "/git/code/{repo}/git-upload-pack",         Read,   post(git::api::code_upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
         route(Method::POST,  "/webhooks/github",                         Anyone, post(forge::api::github).layer(DefaultBodyLimit::max(forge::api::DELIVERY_BYTES_MAX))),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::error::JobError;
 use super::jobs::{Finding, Jobs, change_of};
-use super::lifecycle::{self, Event};
+use super::lifecycle::{self, Event, MoveError};
 use super::open::OpenJobs;
 use super::queue::{Offer, Reservation};
 use super::types::{Job, Lease, RequestKey};
@@ -101,6 +101,8 @@ impl Jobs {
         };
         match self.state.change(&RepoName::Project(project), decide).await {
             Ok(done) => Ok(Some(done)),
+            // An agent that claims by a push was quicker; the queue knows that the job is held.
+            Err(JobError::Move(MoveError::NotPending(state))) if !state.has_ended() => Ok(None),
             // Also where its project was removed meanwhile.
             Err(JobError::Move(_) | JobError::Unknown(_) | JobError::Engine(EngineError::NoRepo(_))) => {
                 self.queue.withdraw(&reservation.entry().job);

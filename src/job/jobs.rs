@@ -51,6 +51,11 @@ impl Finding {
         let path = layout::open_job(&job.job_id);
         Self { job, path }
     }
+
+    /// Where its file stands.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
 }
 
 /// What an agent says in one call.

@@ -96,6 +96,14 @@ impl Leases {
         Some(until)
     }
 
+    /// Renews every lease that an agent has in a project: it was heard of, and did not say about which.
+    pub fn renew_of(&self, project: &ProjectId, agent: &AgentId) {
+        let until = self.clock.now().after(LEASE_PERIOD);
+        let mut held = self.held.lock();
+        let own = |hold: &&mut Hold| hold.agent.as_ref() == Some(agent) && hold.project == *project;
+        held.by_job.values_mut().filter(own).for_each(|hold| hold.until = until);
+    }
+
     /// Whether this lease holds the job for another agent.
     pub fn is_of_another(&self, job: &JobId, lease: &LeaseId, agent: &AgentId) -> bool {
         let held = self.held.lock();

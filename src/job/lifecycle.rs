@@ -43,6 +43,10 @@ pub enum Event {
     CancelAsked,
     /// Somebody asks for it to run again.
     Retried,
+    /// Somebody takes it from its agent, so that it waits again.
+    Released,
+    /// Somebody ends it in its agent's place.
+    Settled(Outcome),
 }
 
 /// What an agent says of a job that goes on.
@@ -124,6 +128,10 @@ pub fn next(job: &Job, event: Event, now: Time) -> Result<Job, MoveError> {
         (Pending, Event::CancelAsked) => ended(job, Cancelled, None, now),
         (Claimed | Running, Event::CancelAsked) => Job { cancel_requested: true, ..job.clone() },
 
+        (Claimed | Running, Event::Released) => waiting_again(job),
+        (Pending, Event::Released) => return Err(MoveError::NotHeld(state)),
+        (Pending | Claimed | Running, Event::Settled(outcome)) => ended_by(job, outcome, now),
+
         (Completed | Failed | Cancelled, Event::Retried) => waiting_again(job),
         (Pending | Claimed | Running, Event::Retried) => return Err(MoveError::NotEnded(state)),
         (Completed | Failed | Cancelled, _) => return Err(MoveError::Ended(state)),
@@ -166,7 +174,7 @@ fn ended(job: &Job, state: JobState, failure: Option<Failure>, now: Time) -> Job
 }
 
 /// Back in the queue for another attempt; what the last one said is in history, its log under its own number.
-fn waiting_again(job: &Job) -> Job {
+pub(super) fn waiting_again(job: &Job) -> Job {
     Job {
         state: JobState::Pending,
         attempt: job.attempt.saturating_add(1),
@@ -363,6 +371,19 @@ mod tests {
     fn a_claimed_job_is_not_claimed_again() {
         let job = next(&pending(JobType::Build), claim(), at(1)).unwrap();
         assert_eq!(next(&job, claim(), at(2)), Err(MoveError::NotPending(JobState::Claimed)));
+    }
+
+    #[test]
+    fn a_stuck_job_is_taken_from_its_agent_or_ended_in_its_place() {
+        let stuck = running(JobType::Build);
+        let again = next(&stuck, Event::Released, at(5)).unwrap();
+        assert_eq!((again.state, again.attempt, again.lease), (JobState::Pending, 2, None));
+        assert_eq!(next(&again, Event::Released, at(6)), Err(MoveError::NotHeld(JobState::Pending)));
+        for job in [&stuck, &again] {
+            let ended = next(job, Event::Settled(Outcome::Completed), at(6)).unwrap();
+            assert_eq!((ended.state, ended.ended_at), (JobState::Completed, Some(at(6))));
+            assert!(next(&ended, Event::Settled(Outcome::Completed), at(7)).is_err());
+        }
     }
 
     #[test]

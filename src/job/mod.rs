@@ -5,6 +5,8 @@
 //! - [`open`] keeps a project's open jobs in memory   - [`jobs`] makes every change of a job, through [`crate::state`]
 //! - [`new`] makes a job   - [`needs`] decides when a job that needs others goes on
 //! - [`also`] is how another subject's change and a job's are one commit
+//! - [`restore`] decides what a job becomes that is put back to what it was
+//! - [`push`] decides what a job's file that was pushed asks for
 //! - [`list`] pages through them   - [`error`] says why something was refused   - [`api`] is the HTTP side
 //!
 //! Invariant: a job has at most one lease, only a claimed or running job has one, and a lease id is never used again.
@@ -21,7 +23,9 @@ pub mod list;
 pub mod needs;
 pub mod new;
 pub mod open;
+pub mod push;
 pub mod queue;
+pub mod restore;
 mod turns;
 pub mod types;
 

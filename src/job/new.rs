@@ -85,24 +85,27 @@ pub(crate) fn accepts(registry: &Registry, project: &ProjectId) -> Result<(), Jo
 
 /// Refuses what no job may be.
 pub(crate) fn check(new: &NewJob) -> Result<(), JobError> {
+    check_limits(new.timeout_seconds, &new.labels, &new.needs)?;
+    check_payload(new.kind, &new.payload)
+}
+
+/// Refuses what no job may be, of whatever type.
+pub(crate) fn check_limits(timeout_seconds: u32, labels: &[Label], needs: &[JobId]) -> Result<(), JobError> {
     let refused = |why: String| Err(JobError::Invalid(why));
-    if !(1..=TIMEOUT_SECONDS_MAX).contains(&new.timeout_seconds) {
-        return refused(format!(
-            "timeoutSeconds is {}; it can be 1 to {TIMEOUT_SECONDS_MAX}",
-            new.timeout_seconds
-        ));
+    if !(1..=TIMEOUT_SECONDS_MAX).contains(&timeout_seconds) {
+        return refused(format!("timeoutSeconds is {timeout_seconds}; it can be 1 to {TIMEOUT_SECONDS_MAX}"));
     }
-    if new.labels.len() > LABELS_MAX {
+    if labels.len() > LABELS_MAX {
         return refused(format!("a job has at most {LABELS_MAX} labels"));
     }
-    if new.needs.len() > NEEDS_MAX {
+    if needs.len() > NEEDS_MAX {
         return refused(format!("a job needs at most {NEEDS_MAX} others"));
     }
-    let is_again = |at: usize| new.needs[..at].contains(&new.needs[at]);
-    if let Some(at) = (0..new.needs.len()).find(|at| is_again(*at)) {
-        return refused(format!("needs names {} twice", new.needs[at]));
+    let is_again = |at: usize| needs[..at].contains(&needs[at]);
+    if let Some(at) = (0..needs.len()).find(|at| is_again(*at)) {
+        return refused(format!("needs names {} twice", needs[at]));
     }
-    check_payload(new.kind, &new.payload)
+    Ok(())
 }
 
 /// A build says at most which ref to build; a ref is a branch, a tag or a commit, never an option or a path.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::lease::Leases;
 use super::needs::Unsettled;
 use super::queue::{Entry, Queue};
+use super::restore::misplaced;
 use super::types::{Job, JobState};
 use crate::id::{GroupName, JobId, ProjectId};
 use crate::state::edit::{Edit, Projection};
-use crate::state::layout;
+use crate::state::layout::{self, place::Place};
 use crate::state::yaml::BadFile;
 
 /// What the open jobs of all projects fill together. A clone is the same memory.
@@ -139,29 +140,14 @@ impl OpenJobs {
     /// The job an edit speaks of, if the file is where it belongs and says what it must.
     fn read(&self, edit: &Edit) -> Result<Option<Arc<Job>>, BadFile> {
         let job: Option<Arc<Job>> = edit.entity()?;
+        let bad = |cause: String| BadFile { path: edit.path().to_owned(), kind: "job", cause };
         let misplaced = |job: &Job| {
-            let cause = match () {
-                () if job.project_id != self.project => {
-                    Some(format!("it says projectId: {}", job.project_id))
-                }
-                () if job.job_id.tag() != self.project.tag() => {
-                    Some(format!("it says jobId: {}, and that id was made for another project", job.job_id))
-                }
-                () if layout::open_job(&job.job_id) != edit.path() => {
-                    Some(format!("it says jobId: {}", job.job_id))
-                }
-                () if job.needs.contains(&job.job_id) => Some("it needs itself".to_owned()),
-                () if job.state.has_ended() => {
-                    Some(format!("it says state: {}, and open jobs have not ended", job.state))
-                }
-                () if (job.state != JobState::Pending) != job.lease.is_some() => Some(format!(
-                    "a job that is {} {} a lease",
-                    job.state,
-                    if job.lease.is_some() { "has not" } else { "has" }
-                )),
-                () => None,
-            };
-            cause.map(|cause| BadFile { path: edit.path().to_owned(), kind: "job", cause })
+            let place = Place::of(edit.path());
+            let cause = place.map_or_else(
+                || Some(format!("it says jobId: {}", job.job_id)),
+                |place| misplaced(&self.project, &place, job),
+            );
+            cause.map(bad)
         };
         match job.as_deref().and_then(misplaced) {
             Some(bad) => Err(bad),

@@ -65,7 +65,10 @@ impl Projects {
             let decide = |_: &mut View<'_>| -> Result<Decision<()>, EngineError> {
                 // It may have been brought back a moment ago.
                 let known = self.registry.find(id).filter(|known| is_due(known));
-                Ok(Decision { change: known.map(|known| removal(&known, now)), answer: () })
+                Ok(known.map_or_else(
+                    || Decision::nothing(()),
+                    |known| Decision::commit(removal(&known, now), ()),
+                ))
             };
             self.state.change(&RepoName::Platform, decide).await?;
         }

@@ -106,13 +106,7 @@ impl KnownSchedules {
     fn read(&self, edit: &Edit) -> Result<Option<Arc<Schedule>>, BadFile> {
         let schedule: Option<Arc<Schedule>> = edit.entity()?;
         let Some(found) = &schedule else { return Ok(None) };
-        let cause = match new::check(&found.job_of(&self.project)) {
-            _ if layout::schedule(&found.name) != edit.path() => {
-                Some(format!("it says name: {}", found.name))
-            }
-            checked => checked.err().map(|why| why.to_string()),
-        };
-        match cause {
+        match check_schedule(&self.project, found, edit.path()) {
             Some(cause) => Err(BadFile { path: edit.path().to_owned(), kind: "schedule", cause }),
             None => Ok(schedule),
         }
@@ -126,6 +120,14 @@ impl KnownSchedules {
             None => self.schedules.remove(&name),
         };
     }
+}
+
+/// Says what is wrong with a schedule whose file has this path, if something is.
+pub(crate) fn check_schedule(project: &ProjectId, schedule: &Schedule, path: &str) -> Option<String> {
+    if layout::schedule(&schedule.name) != path {
+        return Some(format!("it says name: {}", schedule.name));
+    }
+    new::check(&schedule.job_of(project)).err().map(|why| why.to_string())
 }
 
 impl Projection for KnownSchedules {

@@ -19,7 +19,7 @@ use crate::state::store::{Done, EngineError, State};
 use crate::state::yaml::BadFile;
 
 /// Schedules of one project: each is looked at when the project is read, and all are one answer.
-const SCHEDULES_MAX: usize = 100;
+pub(crate) const SCHEDULES_MAX: usize = 100;
 /// Schedules that one round runs at most, so that the rounds behind it come; the next is a second later.
 const ROUND_MAX: usize = 1000;
 /// When a schedule is looked at again that is due and could not run: its project is in the trash, or cannot be read.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::edit::Change;
+use super::edit::{Change, Step};
 use super::oid::Oid;
 use crate::clock::Time;
 use crate::id::ProjectId;
@@ -21,12 +21,7 @@ impl CommitText<'_> {
     pub(super) fn encode(&self) -> Vec<u8> {
         let change = self.change;
         let mut out = Vec::with_capacity(512);
-        out.extend_from_slice(b"tree ");
-        self.tree.write_hex(&mut out);
-        if self.parent != Oid::ZERO {
-            out.extend_from_slice(b"\nparent ");
-            self.parent.write_hex(&mut out);
-        }
+        Self::write_place(self.tree, self.parent, &mut out);
         let (name, kind, seconds) = (&change.actor.name, change.actor.kind, self.now.seconds().to_string());
         let lines: [&str; 16] = [
             "\nauthor ",
@@ -56,6 +51,16 @@ impl CommitText<'_> {
         out.push(b'\n');
         out
     }
+
+    /// What every commit begins with: its tree, and the commit that it stands on.
+    pub(super) fn write_place(tree: Oid, parent: Oid, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"tree ");
+        tree.write_hex(out);
+        if parent != Oid::ZERO {
+            out.extend_from_slice(b"\nparent ");
+            parent.write_hex(out);
+        }
+    }
 }
 
 /// What a commit on a state branch says has happened.
@@ -79,6 +84,32 @@ pub struct Event {
     pub request: Option<String>,
 }
 
+impl Event {
+    /// What a step that was just made says has happened.
+    pub(super) fn of(step: &Step, project_id: Option<ProjectId>, commit: Oid, time: Time) -> Self {
+        match step {
+            Step::Own(change) => Self {
+                project_id,
+                commit,
+                event: change.event.to_owned(),
+                subject: change.subject.clone(),
+                actor: format!("{} {}", change.actor.kind, change.actor.name),
+                time,
+                request: change.request.clone(),
+            },
+            Step::Foreign(foreign) => Self {
+                project_id,
+                commit,
+                event: BY_HAND.to_owned(),
+                subject: foreign.subject.clone(),
+                actor: author_by_hand(&foreign.author),
+                time,
+                request: None,
+            },
+        }
+    }
+}
+
 /// The event of a commit that stands in a repository.
 pub(super) fn read_event(project_id: Option<ProjectId>, commit: &git2::Commit<'_>) -> Event {
     let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
@@ -87,13 +118,21 @@ pub(super) fn read_event(project_id: Option<ProjectId>, commit: &git2::Commit<'_
     Event {
         project_id,
         commit: commit.id().into(),
-        event: trailer("Mrx-Event").unwrap_or_else(|| "commit".to_owned()),
+        event: trailer("Mrx-Event").unwrap_or_else(|| BY_HAND.to_owned()),
         subject: message.lines().next().unwrap_or_default().to_owned(),
         actor: trailer("Mrx-Actor")
-            .unwrap_or_else(|| String::from_utf8_lossy(author.name_bytes()).into_owned()),
+            .unwrap_or_else(|| author_by_hand(&String::from_utf8_lossy(author.name_bytes()))),
         time: Time::from_millis(u64::try_from(commit.time().seconds()).unwrap_or(0).saturating_mul(1000)),
         request: trailer("Mrx-Request"),
     }
+}
+
+/// The event of a commit that somebody made by hand.
+pub(super) const BY_HAND: &str = "commit";
+
+/// The actor of such a commit: what it says itself, so it is told apart from whom the daemon knows.
+pub(super) fn author_by_hand(name: &str) -> String {
+    format!("git {name}")
 }
 
 /// The value of a trailer, from the last paragraph of a message.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::oid::Oid;
 use super::yaml::{self, BadFile};
 
 /// A value that is a file of state.
@@ -195,6 +196,51 @@ pub struct Change {
     pub request: Option<String>,
     /// What the paths hold from now on.
     pub edits: Vec<Edit>,
+}
+
+/// A commit that was made elsewhere and comes in as it is: pushed, and found good.
+///
+/// Its files are what somebody asks for. What memory learns of, and what stands in the end, is said by the changes that
+/// follow it in the same decision.
+pub struct Foreign {
+    /// The ref of the branch.
+    pub branch: Box<str>,
+    /// Its id.
+    pub commit: Oid,
+    /// The commit object.
+    pub text: Bytes,
+    /// The commit's first line.
+    pub subject: String,
+    /// The author's name, as it says itself.
+    pub author: String,
+    /// What it does to the files of the commit before.
+    pub edits: Vec<Edit>,
+}
+
+/// One commit of a decision.
+pub enum Step {
+    /// The daemon's.
+    Own(Change),
+    /// Somebody else's.
+    Foreign(Foreign),
+}
+
+impl Step {
+    /// The ref of the branch.
+    pub fn branch(&self) -> &str {
+        match self {
+            Step::Own(change) => &change.branch,
+            Step::Foreign(foreign) => &foreign.branch,
+        }
+    }
+
+    /// What it does to files.
+    pub fn edits(&self) -> &[Edit] {
+        match self {
+            Step::Own(change) => &change.edits,
+            Step::Foreign(foreign) => &foreign.edits,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Every path and ref of the state, and nowhere else: the data folder, the repositories, the files in their branches.
 
+pub mod place;
+
 use std::path::{Path, PathBuf};
 
 use crate::clock::Time;
@@ -149,6 +151,11 @@ impl DataFolder {
     /// The local forge: code repositories, if no other folder is configured.
     pub fn forge(&self) -> PathBuf {
         self.0.join("forge")
+    }
+
+    /// The scratch repositories of pushes under way.
+    pub fn pushes(&self) -> PathBuf {
+        self.0.join("pushes")
     }
 
     /// The folder of all state repositories.

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::commit::CommitText;
-use super::edit::{Change, Edit, Projection, Projections};
+use super::edit::{Change, Edit, Foreign, Projection, Projections, Step};
 use super::journal::{Journal, JournalError, Lsn, OnDurable, Record};
 use super::layout::{RepoName, STATE_REF};
 use super::objects::Objects;
@@ -120,10 +120,10 @@ pub struct View<'a> {
     name: &'a RepoName,
 }
 
-/// What a decision says: the change, if any, and the answer once it is durable.
+/// What a decision says: what to commit, and the answer once it is durable.
 pub struct Decision<T> {
-    /// What to commit; `None` if all is already as asked.
-    pub change: Option<Change>,
+    /// The commits, each on the one before and all on one branch: all of them, or none. None if all is already as asked.
+    pub steps: Vec<Step>,
     /// What to answer.
     pub answer: T,
 }
@@ -131,12 +131,12 @@ pub struct Decision<T> {
 impl<T> Decision<T> {
     /// Commit this, then answer that.
     pub fn commit(change: Change, answer: T) -> Self {
-        Self { change: Some(change), answer }
+        Self { steps: vec![Step::Own(change)], answer }
     }
 
     /// Everything is as it should be; answer that.
     pub fn nothing(answer: T) -> Self {
-        Self { change: None, answer }
+        Self { steps: Vec::new(), answer }
     }
 }
 
@@ -146,6 +146,11 @@ pub enum CommitError {
     /// The tree could not take the edits.
     #[error(transparent)]
     Edit(#[from] EditError),
+    /// A commit from elsewhere does not hold what its edits make.
+    #[error(
+        "the commit {0} holds more or less than its files: an empty folder, an odd mode, or entries out of order"
+    )]
+    OtherTree(Oid),
     /// The journal did not take the record.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -157,9 +162,10 @@ pub(super) struct Sink<'a> {
     pub(super) unpublished: &'a Unpublished,
 }
 
-/// A change that is in the journal's hands.
+/// Commits that are in the journal's hands.
 pub(super) struct Appended {
     pub(super) lsn: Lsn,
+    /// The last of them.
     pub(super) commit: Oid,
     /// When to publish, if this change is the first since the last publishing.
     pub(super) publish_at: Option<Instant>,
@@ -219,57 +225,54 @@ impl Repo {
         View { inner, objects: &self.objects, name: &self.name }
     }
 
-    /// Encodes a change and appends it to the journal. On an error nothing has changed.
+    /// Encodes commits and appends them to the journal as one record, so that all of them are durable or none. On an error
+    /// nothing has changed.
     pub(super) fn commit(
         &self,
         inner: &mut Inner,
-        change: &Change,
+        steps: &[Step],
         now: Time,
         to: &Sink<'_>,
-        on_durable: impl FnOnce(Oid) -> OnDurable,
+        on_durable: impl FnOnce(&[Oid]) -> OnDurable,
     ) -> Result<Appended, CommitError> {
-        let pack_number = inner.pack_number;
+        let ref_name = steps[0].branch();
         let begins_pack = inner.draft.is_empty();
-        inner.branch(&change.branch, &self.objects).map_err(EditError::from)?;
-        let Inner { branches, draft, fresh_blobs, first, loaded_bytes, .. } = &mut *inner;
-        let branch = branches.get_mut(&change.branch).expect("the branch was just loaded");
-        let before = load_paths(branch, change, &self.objects, pack_number, loaded_bytes)?;
-        let (start, old) = (draft.len(), branch.tip);
-        let first_object = draft.objects();
-        let tree = write_edits(branch, change, draft, fresh_blobs, pack_number);
-        let text = CommitText { tree, parent: old, change, now }.encode();
-        let new = Oid::of(Kind::Commit, &text);
-        draft.put(Kind::Commit, new, &text);
+        inner.branch(ref_name, &self.objects).map_err(EditError::from)?;
+        let (start, first_object) = (inner.draft.len(), inner.draft.objects());
+        let old = inner.branches[ref_name].tip;
+        let mut written = Written::default();
+        if let Err(error) = inner.encode(&self.objects, steps, now, &mut written) {
+            inner.take_back(steps, written, start, first_object);
+            return Err(error);
+        }
+        let new = *written.commits.last().expect("there is a step, and each makes a commit");
         if begins_pack {
-            *first = to.unpublished.begin(to.journal);
+            inner.first = to.unpublished.begin(to.journal);
         }
         let record = Record {
             repo: &self.key,
-            ref_name: &change.branch,
+            ref_name,
             old,
             new,
             begins_pack,
-            objects: (draft.objects() - first_object) as u32,
-            entries: draft.entries_from(start),
+            objects: (inner.draft.objects() - first_object) as u32,
+            entries: inner.draft.entries_from(start),
         };
-        let lsn = match to.journal.append(&record, on_durable(new)) {
+        let lsn = match to.journal.append(&record, on_durable(&written.commits)) {
             Ok(lsn) => lsn,
             Err(error) => {
-                // Under a number of its own, so that no delta rests on what is thrown away, neither now nor later.
-                branch.undo(change, before, pack_number + 1);
-                draft.truncate(start, first_object);
                 if begins_pack {
-                    to.unpublished.end(to.journal, *first);
+                    to.unpublished.end(to.journal, inner.first);
                 }
-                inner.pack_number += 2;
+                inner.take_back(steps, written, start, first_object);
                 return Err(error.into());
             }
         };
-        branch.tip = new;
-        inner.record_move(&change.branch, old, new);
+        inner.branches.get_mut(ref_name).expect("it was loaded above").tip = new;
+        inner.record_move(ref_name, old, new);
         inner.last = lsn;
         inner.used = now;
-        inner.take_in(change, new, now);
+        steps.iter().zip(&written.commits).for_each(|(step, commit)| inner.take_in(step, *commit, now));
         let publish_at = (begins_pack && !inner.publishing).then_some(inner.next_publish);
         Ok(Appended { lsn, commit: new, publish_at })
     }
@@ -367,26 +370,33 @@ impl Sealed {
     }
 }
 
+/// What was encoded of some steps: the commit of each, and what its paths held before.
+#[derive(Default)]
+struct Written {
+    commits: Vec<Oid>,
+    before: Vec<Vec<Option<Oid>>>,
+}
+
 /// Loads every folder on the changed paths, so that the writing cannot fail; tells what each path held.
 fn load_paths(
     branch: &mut Branch,
-    change: &Change,
+    edits: &[Edit],
     source: &dyn TreeSource,
     pack_number: u64,
     loaded: &mut usize,
 ) -> Result<Vec<Option<Oid>>, EditError> {
     let load = |edit: &Edit| tree::load(&mut branch.tree, edit.path(), source, pack_number, loaded);
-    change.edits.iter().map(load).collect()
+    edits.iter().map(load).collect()
 }
 
 fn write_edits(
     branch: &mut Branch,
-    change: &Change,
+    edits: &[Edit],
     draft: &mut Draft,
     fresh_blobs: &mut OidMap<Bytes>,
     pack_number: u64,
 ) -> Oid {
-    for edit in &change.edits {
+    for edit in edits {
         let Some(bytes) = edit.bytes() else {
             tree::remove(&mut branch.tree, edit.path());
             continue;
@@ -399,16 +409,31 @@ fn write_edits(
     tree::write(&mut branch.tree, draft, pack_number)
 }
 
+/// The commit object of a step whose tree was written, and its id.
+fn commit_text(step: &Step, tree: Oid, parent: Oid, now: Time) -> Result<(Oid, Bytes), CommitError> {
+    match step {
+        Step::Own(change) => {
+            let text = CommitText { tree, parent, change, now }.encode();
+            Ok((Oid::of(Kind::Commit, &text), text.into()))
+        }
+        Step::Foreign(Foreign { commit, text, .. }) => {
+            let mut wanted = Vec::with_capacity(96);
+            CommitText::write_place(tree, parent, &mut wanted);
+            let fits = text.starts_with(&wanted) && text.get(wanted.len()) == Some(&b'\n');
+            if fits { Ok((*commit, text.clone())) } else { Err(CommitError::OtherTree(*commit)) }
+        }
+    }
+}
+
 impl Branch {
-    /// Puts back what each path held, so that memory is as if the change had not been tried.
-    fn undo(&mut self, change: &Change, before: Vec<Option<Oid>>, pack_number: u64) {
-        for (edit, held) in change.edits.iter().zip(before).rev() {
+    /// Puts back what each path held, so that memory is as if the edits had not been tried.
+    fn undo(&mut self, edits: &[Edit], before: Vec<Option<Oid>>) {
+        for (edit, held) in edits.iter().zip(before).rev() {
             match held {
                 Some(blob) => tree::put(&mut self.tree, edit.path(), blob),
                 None => tree::remove(&mut self.tree, edit.path()),
             }
         }
-        tree::write(&mut self.tree, &mut Draft::default(), pack_number);
     }
 }
 
@@ -434,6 +459,41 @@ impl Inner {
         Ok(self.branches.get_mut(ref_name).expect("it is there or was just put there"))
     }
 
+    /// Writes the objects of each step into the draft. On an error, `written` tells how far it came.
+    fn encode(
+        &mut self,
+        objects: &Objects,
+        steps: &[Step],
+        now: Time,
+        written: &mut Written,
+    ) -> Result<(), CommitError> {
+        let Self { branches, draft, fresh_blobs, loaded_bytes, pack_number, .. } = self;
+        let branch = branches.get_mut(steps[0].branch()).expect("the caller has loaded it");
+        let mut parent = branch.tip;
+        for step in steps {
+            let before = load_paths(branch, step.edits(), objects, *pack_number, loaded_bytes)?;
+            let tree = write_edits(branch, step.edits(), draft, fresh_blobs, *pack_number);
+            written.before.push(before);
+            let (commit, text) = commit_text(step, tree, parent, now)?;
+            draft.put(Kind::Commit, commit, &text);
+            written.commits.push(commit);
+            parent = commit;
+        }
+        Ok(())
+    }
+
+    /// Makes memory as if the steps had not been tried.
+    fn take_back(&mut self, steps: &[Step], written: Written, start: usize, first_object: usize) {
+        let branch = self.branches.get_mut(steps[0].branch()).expect("it was loaded for the steps");
+        for (step, before) in steps.iter().zip(written.before).rev() {
+            branch.undo(step.edits(), before);
+        }
+        // Under a number of its own, so that no delta rests on what is thrown away, neither now nor later.
+        tree::write(&mut branch.tree, &mut Draft::default(), self.pack_number + 1);
+        self.draft.truncate(start, first_object);
+        self.pack_number += 2;
+    }
+
     fn fill_projections(&mut self, objects: &Objects) -> Result<(), LoadError> {
         let tree = self.branches[STATE_REF].tree.clone();
         for root in self.projections.roots() {
@@ -457,8 +517,9 @@ impl Inner {
         }
     }
 
-    /// Memory learns of the change, in the same form as from a push or at loading.
-    fn take_in(&mut self, change: &Change, commit: Oid, now: Time) {
+    /// Memory learns of a step, in the same form as at loading. Of a commit from elsewhere it learns by the changes behind it.
+    fn take_in(&mut self, step: &Step, commit: Oid, now: Time) {
+        let Step::Own(change) = step else { return };
         if change.branch.as_ref() == STATE_REF {
             change.edits.iter().for_each(|edit| self.projections.apply(edit));
         }
@@ -530,70 +591,4 @@ impl View<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::state::edit::{Actor, Edit};
-    use crate::state::journal::Backlog;
-    use crate::state::{disk::RealDisk, publish};
-
-    /// A journal that takes everything but while it is full.
-    #[derive(Default)]
-    struct Filling(Mutex<(bool, u64)>);
-
-    impl Journal for Filling {
-        fn append(&self, _: &Record<'_>, _: OnDurable) -> Result<Lsn, JournalError> {
-            let (full, last) = &mut *self.0.lock();
-            if *full {
-                return Err(JournalError::Full("no room".to_owned()));
-            }
-            *last += 1;
-            Ok(Lsn(*last))
-        }
-        fn durable(&self) -> Lsn {
-            Lsn(self.0.lock().1)
-        }
-        fn release_before(&self, _: Lsn) {}
-        fn backlog(&self) -> Backlog {
-            Backlog::default()
-        }
-    }
-
-    fn change(file: u32) -> Change {
-        Change {
-            branch: STATE_REF.into(),
-            subject: format!("file {file}"),
-            event: "test.put",
-            actor: Actor::daemon(),
-            request: None,
-            edits: vec![Edit::write(format!("a/b/{file}"), format!("{file}"))],
-        }
-    }
-
-    #[test]
-    fn a_change_that_the_journal_has_no_room_for_leaves_no_trace() {
-        let folder = tempfile::tempdir().unwrap();
-        let git = git2::Repository::init_bare(folder.path()).unwrap();
-        let objects = Objects::new(folder.path().to_owned());
-        let now = Time::from_millis(0);
-        let repo = Repo::load(RepoName::Platform, objects, Projections::default(), now, Lsn(0)).unwrap();
-        let (journal, unpublished) = (Filling::default(), Unpublished::default());
-        let to = Sink { journal: &journal, unpublished: &unpublished };
-        let commit =
-            |file| repo.commit(&mut repo.inner.lock(), &change(file), now, &to, |_| Box::new(|_| {}));
-        let mut tip = Oid::ZERO;
-        for file in 0..40 {
-            journal.0.lock().0 = true;
-            assert!(commit(1000 + file).is_err());
-            journal.0.lock().0 = false;
-            tip = commit(file).unwrap().commit;
-        }
-        publish::write_pack(&RealDisk, folder.path(), &repo.seal().unwrap().draft.finish()).unwrap();
-        let tree = git.find_commit(tip.to_git()).unwrap().tree().unwrap();
-        let files = tree.get_path(std::path::Path::new("a/b")).unwrap().to_object(&git).unwrap();
-        let files: Vec<String> =
-            files.as_tree().unwrap().iter().map(|entry| entry.name().unwrap().to_owned()).collect();
-        let mut expected: Vec<String> = (0..40).map(|file| file.to_string()).collect();
-        expected.sort();
-        assert_eq!(files, expected);
-    }
-}
+mod tests;

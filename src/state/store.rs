@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::commit::Event;
 use super::create;
 use super::disk::{self, Disk};
-use super::edit::{Change, Projections};
+use super::edit::{Change, Projections, Step};
 use super::events::Events;
 use super::halt::Halt;
 use super::journal::file::{FileJournal, JournalOptions};
@@ -198,7 +198,7 @@ impl State {
         }
         let decide = |view: &mut View<'_>| -> Result<Decision<()>, EngineError> {
             let is_new = view.tip() == Oid::ZERO;
-            Ok(Decision { change: is_new.then_some(first), answer: () })
+            Ok(if is_new { Decision::commit(first, ()) } else { Decision::nothing(()) })
         };
         Ok(self.change(name, decide).await?.commit)
     }
@@ -383,15 +383,16 @@ impl Engine {
             Ok(decision) => decision,
             Err(refusal) => return Some(Err(refusal)),
         };
-        let Some(change) = decision.change else {
+        let steps = decision.steps;
+        if steps.is_empty() {
             let (commit, lsn) = (repo.view(&mut inner).tip(), inner.last());
             return Some(Ok((Done { answer: decision.answer, commit, lsn }, None)));
-        };
+        }
         let (durable, wait) = oneshot::channel();
         let now = self.clock.now();
         let sink = Sink { journal: &*self.journal, unpublished: &self.unpublished };
-        let tell = |commit| self.on_durable(repo, &change, commit, now, durable);
-        let appended = repo.commit(&mut inner, &change, now, &sink, tell);
+        let tell = |commits: &[Oid]| self.on_durable(repo, &steps, commits, now, durable);
+        let appended = repo.commit(&mut inner, &steps, now, &sink, tell);
         drop(inner);
         Some(appended.map_err(|error| EngineError::from(error).into()).map(
             |Appended { lsn, commit, publish_at }| {
@@ -403,28 +404,22 @@ impl Engine {
         ))
     }
 
-    /// What the journal's thread does when the change is durable: readers, listeners and the caller learn of it.
+    /// What the journal's thread does when the commits are durable: readers, listeners and the caller learn of them.
     fn on_durable(
         &self,
         repo: &Arc<Repo>,
-        change: &Change,
-        commit: Oid,
-        time: crate::clock::Time,
+        steps: &[Step],
+        commits: &[Oid],
+        time: Time,
         caller: oneshot::Sender<()>,
     ) -> OnDurable {
-        let event = Event {
-            project_id: repo.name.project().cloned(),
-            commit,
-            event: change.event.to_owned(),
-            subject: change.subject.clone(),
-            actor: format!("{} {}", change.actor.kind, change.actor.name),
-            time,
-            request: change.request.clone(),
-        };
+        let event =
+            |(step, commit): (&Step, &Oid)| Event::of(step, repo.name.project().cloned(), *commit, time);
+        let happened: Vec<Event> = steps.iter().zip(commits).map(event).collect();
         let (repo, events) = (repo.clone(), self.events.clone());
         Box::new(move |lsn| {
             repo.durable.reach(lsn);
-            events.tell(event);
+            happened.into_iter().for_each(|event| events.tell(event));
             // A caller that went away is no error: its change stands.
             let _ = caller.send(());
         })

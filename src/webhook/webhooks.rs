@@ -8,11 +8,12 @@ use super::known::KnownWebhooks;
 use super::place::Places;
 use super::target::{self, BadTarget};
 use super::types::{EventPattern, Webhook, secret_name};
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::id::{IdMaker, ProjectId, WebhookId, random_token};
 use crate::mask::SecretText;
 use crate::secret::{SecretError, Secrets};
 use crate::state::edit::{Actor, Change, Edit};
+use crate::state::layout::place::Place;
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::oid::Oid;
 use crate::state::repo::{Decision, View};
@@ -98,6 +99,11 @@ impl Webhooks {
         let places = Places::in_folder(state.folder().webhooks());
         let (calls, ids) = (Arc::new(Semaphore::new(CALLS_MAX)), Arc::new(IdMaker::new()));
         Self { state, clock, known, secrets, places, calls, allow_private, ids }
+    }
+
+    /// Whether they may call every address, also by http.
+    pub fn allow_private(&self) -> bool {
+        self.allow_private
     }
 
     /// How many are enabled.
@@ -244,6 +250,40 @@ fn edited(known: &Webhook, edit: &WebhookEdit, tip: Oid) -> Webhook {
         (next.after, next.disabled_because) = (tip, None);
     }
     next
+}
+
+/// Says what is wrong with a webhook at this place, if something is.
+pub(crate) fn check_webhook(hook: &Webhook, place: &Place, allow_private: bool) -> Option<String> {
+    if *place != Place::Webhook(hook.webhook_id.clone()) {
+        return Some(format!("it says webhookId: {}", hook.webhook_id));
+    }
+    let target = target::parse(&hook.url, allow_private).err().map(|why| why.to_string());
+    target.or_else(|| check_events(&hook.events).err().map(|why| why.to_string()))
+}
+
+/// The webhook as it was `then`, with the secret and the place it has now: an old secret never comes back, and events that
+/// were not sent meanwhile are not sent later.
+pub(crate) fn put_back(
+    then: Webhook,
+    known: Option<Webhook>,
+    tip: Oid,
+    now: Time,
+) -> Result<Webhook, String> {
+    let known =
+        known.ok_or("its secret is gone with it; make a new one with POST /projects/{id}/webhooks")?;
+    if known.url != then.url {
+        return Err(format!(
+            "it was sent to {} then, and another address gets another secret; PATCH the webhook's url instead",
+            then.url
+        ));
+    }
+    let edit = WebhookEdit {
+        url: None,
+        events: Some(then.events),
+        enabled: Some(then.enabled),
+        rotate_secret: false,
+    };
+    Ok(Webhook { updated_at: now, ..edited(&known, &edit, tip) })
 }
 
 fn put(hook: &Arc<Webhook>, what: &str, event: &'static str, actor: Actor) -> Change {

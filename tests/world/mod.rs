@@ -5,6 +5,7 @@
 
 mod agents;
 mod call;
+mod clone;
 mod git;
 mod listen;
 mod proxy;
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 
 pub use agents::{AgentAtWork, Held, held};
 pub use call::{AgentKeys, Answer, Call, Caller};
+pub use clone::{Clone, Said, git, url};
 pub use git::fingerprint;
 pub use listen::Listener;
 pub use proxy::{Cut, Proxy};
@@ -144,6 +146,7 @@ impl World {
                 },
                 issuers: self.issuers.clone(),
                 policy: Policy { registration: self.registration, ..Policy::default() },
+                program: PathBuf::from(env!("CARGO_BIN_EXE_mrx")),
                 on_failure: std::sync::Arc::new(|message| panic!("{message}")),
                 ..AppOptions::new(self.data())
             };

@@ -7,6 +7,7 @@ use crate::state::journal::JournalError;
 use crate::state::journal::file;
 use crate::state::layout::RepoName;
 use crate::state::lock::LockError;
+use crate::state::oid::Oid;
 use crate::state::recover::RecoverError;
 use crate::state::repo::CommitError;
 use crate::state::tree::{EditError, LoadError};
@@ -46,6 +47,11 @@ pub enum EngineError {
     /// The edits clash with what stands there.
     #[error(transparent)]
     Edit(EditError),
+    /// A commit from elsewhere is not what its files make.
+    #[error(
+        "the commit {0} does not hold what its files make: it has an empty folder, an odd mode, or entries out of order"
+    )]
+    OtherTree(Oid),
     /// The disk is full; nothing is written until there is room.
     #[error("{0}")]
     Full(String),
@@ -59,6 +65,7 @@ impl From<CommitError> for EngineError {
         match error {
             CommitError::Edit(EditError::Load(error)) => Self::Load(error),
             CommitError::Edit(error) => Self::Edit(error),
+            CommitError::OtherTree(commit) => Self::OtherTree(commit),
             CommitError::Journal(JournalError::Full(why) | JournalError::TooLarge(why)) => Self::Full(why),
             CommitError::Journal(JournalError::Stopped(_)) => Self::Unknown,
         }

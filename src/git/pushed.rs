@@ -1,0 +1,297 @@
+//! Reads what was pushed, as hostile until all of it is read: the commits from the branch's tip on, and what each does to files.
+//!
+//! Says what stands in the commits, within bounds and in git's own form, and nothing about what the files mean.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::refusal::Refusal;
+use crate::state::oid::Oid;
+use crate::state::yaml::FILE_BYTES_MAX;
+
+/// Commits in one push; a repair or a claim is one.
+const COMMITS_MAX: usize = 200;
+/// Files that a push may change, counted in each of its commits.
+const FILES_MAX: usize = 1000;
+/// Bytes of files that a push may bring, so that it fits into a record of the journal.
+const FILES_BYTES_MAX: usize = 8 << 20;
+/// A commit's text.
+const COMMIT_BYTES_MAX: usize = 64 << 10;
+/// A folder's bytes: far above the widest that the state has.
+const FOLDER_BYTES_MAX: usize = 4 << 20;
+/// Folders in folders; the deepest file of the state is at eight.
+const DEPTH_MAX: usize = 12;
+/// The mode of a file and of a folder: the only ones there are.
+const FILE: i32 = 0o100_644;
+const FOLDER: i32 = 0o040_000;
+/// What stands behind the `@` of whoever the daemon writes commits for.
+const OWN_DOMAIN: &str = ".mrx.invalid";
+
+/// A commit that was pushed.
+#[derive(Debug)]
+pub struct PushedCommit {
+    /// Its id.
+    pub commit: Oid,
+    /// The commit object.
+    pub text: Bytes,
+    /// Its first line.
+    pub subject: String,
+    /// Its author's name.
+    pub author: String,
+    /// What it does to files, by path.
+    pub files: BTreeMap<String, FileChange>,
+}
+
+/// What a commit does to a file.
+#[derive(Debug)]
+pub struct FileChange {
+    /// What it held before.
+    pub old: Option<Oid>,
+    /// What it holds since.
+    pub new: Option<Bytes>,
+}
+
+/// The pushed objects: those in quarantine, and behind them the repository's.
+pub struct Reader {
+    repo: git2::Repository,
+    files: usize,
+    bytes: usize,
+}
+
+impl Reader {
+    /// Over a scratch repository and its quarantine.
+    pub fn open(scratch: &Path, quarantine: &Path) -> Result<Self, Refusal> {
+        let unread = |error: git2::Error| {
+            Refusal::push(format!("the pushed objects cannot be read: {}", error.message()))
+        };
+        let repo = git2::Repository::open_bare(scratch).map_err(unread)?;
+        let path = quarantine.to_str().ok_or_else(|| Refusal::push("the data folder's path is no UTF-8"))?;
+        repo.odb().and_then(|odb| odb.add_disk_alternate(path)).map_err(unread)?;
+        Ok(Self { repo, files: 0, bytes: 0 })
+    }
+
+    /// The commits behind `old` up to `new`, oldest first: a line without merges, as a rebase makes it.
+    pub fn commits(&mut self, old: Oid, new: Oid) -> Result<Vec<PushedCommit>, Refusal> {
+        let mut line = Vec::new();
+        let mut at = new;
+        while at != old {
+            if line.len() == COMMITS_MAX {
+                return Err(Refusal::push(format!("it has more than {COMMITS_MAX} commits"))
+                    .remedy("push fewer at a time, or squash them"));
+            }
+            let parents = self.parents(at)?;
+            line.push(at);
+            at = match parents[..] {
+                [parent] => parent,
+                [] => return Err(not_forward()),
+                _ => {
+                    return Err(Refusal::push(format!("{at} is a merge"))
+                        .remedy("the branch is one line: git pull --rebase, then push"));
+                }
+            };
+        }
+        line.into_iter().rev().map(|commit| self.read(commit)).collect()
+    }
+
+    /// Whether the repository has a commit.
+    pub fn has(&self, commit: Oid) -> bool {
+        self.repo.odb().is_ok_and(|odb| odb.exists(commit.to_git()))
+    }
+
+    fn parents(&self, commit: Oid) -> Result<Vec<Oid>, Refusal> {
+        self.check_size(commit, git2::ObjectType::Commit, COMMIT_BYTES_MAX)?;
+        let commit = self.repo.find_commit(commit.to_git()).map_err(|error| unread(commit, &error))?;
+        Ok(commit.parent_ids().map(Oid::from).collect())
+    }
+
+    fn read(&mut self, id: Oid) -> Result<PushedCommit, Refusal> {
+        let text = self.content(id)?;
+        let (subject, author, before, after) = {
+            let commit = self.repo.find_commit(id.to_git()).map_err(|error| unread(id, &error))?;
+            check_words(id, &commit)?;
+            let parent = commit.parent(0).map_err(|error| unread(id, &error))?;
+            let author = String::from_utf8_lossy(commit.author().name_bytes()).into_owned();
+            let subject = commit.message().unwrap_or_default().lines().next().unwrap_or_default().to_owned();
+            (subject, author, Oid::from(parent.tree_id()), Oid::from(commit.tree_id()))
+        };
+        let mut files = BTreeMap::new();
+        self.compare(Some(before), Some(after), "", &mut files)?;
+        Ok(PushedCommit { commit: id, text, subject, author, files })
+    }
+
+    /// What differs between two folders; each of them may be missing.
+    fn compare(
+        &mut self,
+        old: Option<Oid>,
+        new: Option<Oid>,
+        path: &str,
+        files: &mut BTreeMap<String, FileChange>,
+    ) -> Result<(), Refusal> {
+        if path.matches('/').count() > DEPTH_MAX {
+            return Err(Refusal::file(path, "it is too deep for any file of the state"));
+        }
+        let (old, new) = (self.folder(old, path)?, self.folder(new, path)?);
+        let mut names: Vec<&Vec<u8>> = old.keys().chain(new.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let (before, after) = (old.get(name).copied(), new.get(name).copied());
+            if before == after {
+                continue;
+            }
+            let name = name_of(path, name)?;
+            let full = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
+            if let Some((mode, _)) = after
+                && mode != FILE
+                && mode != FOLDER
+            {
+                return Err(odd_mode(&full, mode));
+            }
+            let folder =
+                |entry: Option<(i32, Oid)>| entry.filter(|(mode, _)| *mode == FOLDER).map(|(_, oid)| oid);
+            let file =
+                |entry: Option<(i32, Oid)>| entry.filter(|(mode, _)| *mode == FILE).map(|(_, oid)| oid);
+            if folder(before).is_some() || folder(after).is_some() {
+                self.compare(folder(before), folder(after), &full, files)?;
+            }
+            if file(before).is_some() || file(after).is_some() {
+                let change = self.file(file(before), file(after), &full)?;
+                files.insert(full, change);
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, old: Option<Oid>, new: Option<Oid>, path: &str) -> Result<FileChange, Refusal> {
+        self.files += 1;
+        if self.files > FILES_MAX {
+            return Err(Refusal::push(format!("it changes more than {FILES_MAX} files"))
+                .remedy("push fewer at a time"));
+        }
+        let new = match new {
+            Some(blob) => {
+                let size = self
+                    .size(blob, git2::ObjectType::Blob)
+                    .ok_or_else(|| Refusal::file(path, "it is no file"))?;
+                if size > FILE_BYTES_MAX {
+                    let why =
+                        format!("it has {size} bytes, and a file of state has at most {FILE_BYTES_MAX}");
+                    return Err(Refusal::file(path, why));
+                }
+                self.bytes += size;
+                if self.bytes > FILES_BYTES_MAX {
+                    return Err(Refusal::push(format!("its files have more than {FILES_BYTES_MAX} bytes"))
+                        .remedy("push fewer at a time"));
+                }
+                Some(self.content(blob)?)
+            }
+            None => None,
+        };
+        Ok(FileChange { old, new })
+    }
+
+    /// A folder's entries: mode and object of each, by name.
+    fn folder(&self, tree: Option<Oid>, path: &str) -> Result<BTreeMap<Vec<u8>, (i32, Oid)>, Refusal> {
+        let Some(tree) = tree else { return Ok(BTreeMap::new()) };
+        self.check_size(tree, git2::ObjectType::Tree, FOLDER_BYTES_MAX)?;
+        let tree = self.repo.find_tree(tree.to_git()).map_err(|error| unread(tree, &error))?;
+        let mut entries = BTreeMap::new();
+        for entry in &tree {
+            let value = (entry.filemode_raw(), entry.id().into());
+            if entries.insert(entry.name_bytes().to_vec(), value).is_some() {
+                return Err(Refusal::file(path, "two entries have one name"));
+            }
+        }
+        Ok(entries)
+    }
+
+    fn size(&self, object: Oid, kind: git2::ObjectType) -> Option<usize> {
+        let (size, found) = self.repo.odb().ok()?.read_header(object.to_git()).ok()?;
+        (found == kind).then_some(size)
+    }
+
+    fn check_size(&self, object: Oid, kind: git2::ObjectType, most: usize) -> Result<(), Refusal> {
+        match self.size(object, kind) {
+            None => Err(Refusal::push(format!("{object} is no {kind}, or is not there"))),
+            Some(size) if size > most => {
+                Err(Refusal::push(format!("the {kind} {object} has {size} bytes, more than {most}")))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn content(&self, object: Oid) -> Result<Bytes, Refusal> {
+        let read = self
+            .repo
+            .odb()
+            .and_then(|odb| odb.read(object.to_git()).map(|found| Bytes::copy_from_slice(found.data())));
+        read.map_err(|error| unread(object, &error))
+    }
+}
+
+/// What a commit says must be its author's own words: the daemon's signature and trailers are for the daemon.
+fn check_words(id: Oid, commit: &git2::Commit<'_>) -> Result<(), Refusal> {
+    let short = &id.to_string()[..10];
+    let Ok(message) = commit.message() else {
+        return Err(Refusal::push(format!("the message of {short} is no UTF-8")));
+    };
+    if message.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+        return Err(Refusal::push(format!("the message of {short} holds control characters"))
+            .remedy("git commit --amend"));
+    }
+    if message.lines().any(|line| line.trim_start().to_ascii_lowercase().starts_with("mrx-")) {
+        return Err(Refusal::push(format!(
+            "the message of {short} has a line that begins with Mrx-, as only the daemon's do"
+        ))
+        .remedy("git commit --amend, and leave that line out"));
+    }
+    for (who, signature) in [("author", commit.author()), ("committer", commit.committer())] {
+        let email = String::from_utf8_lossy(signature.email_bytes()).to_ascii_lowercase();
+        if email.ends_with(OWN_DOMAIN) {
+            return Err(Refusal::push(format!("the {who} of {short} is {email}, as only the daemon's are"))
+                .remedy("git commit --amend --reset-author, with a user.email of your own"));
+        }
+    }
+    Ok(())
+}
+
+/// A name as the state has them: anything else is refused before it is looked at further.
+fn name_of<'a>(folder: &str, name: &'a [u8]) -> Result<&'a str, Refusal> {
+    let good = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(byte);
+    let is_good = !name.is_empty() && name.len() <= 100 && name[0] != b'.' && name.iter().all(good);
+    match std::str::from_utf8(name) {
+        Ok(name) if is_good => Ok(name),
+        _ => {
+            let shown: String =
+                String::from_utf8_lossy(name).chars().take(100).flat_map(char::escape_default).collect();
+            let path = if folder.is_empty() { shown } else { format!("{folder}/{shown}") };
+            Err(Refusal::file(&path, "no file of the state that may be pushed has this name")
+                .remedy("names have a-z, 0-9, -, _ and . and do not begin with a dot; README.md and .mrx are the daemon's"))
+        }
+    }
+}
+
+fn odd_mode(path: &str, mode: i32) -> Refusal {
+    let what = match mode {
+        0o120_000 => "a symbolic link",
+        0o160_000 => "a submodule",
+        0o100_755 => "an executable file",
+        _ => "neither a plain file nor a folder",
+    };
+    Refusal::file(
+        path,
+        format!("it is {what} (mode {mode:06o}), and the state has only files (100644) and folders"),
+    )
+}
+
+fn unread(object: Oid, error: &git2::Error) -> Refusal {
+    Refusal::push(format!("{object} cannot be read: {}", error.message()))
+}
+
+/// What is pushed does not stand on the branch's tip.
+pub fn not_forward() -> Refusal {
+    Refusal::push("it does not continue the branch as it is now (non-fast-forward)")
+        .remedy("git pull --rebase, then push again")
+}

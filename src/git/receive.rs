@@ -1,0 +1,398 @@
+//! Takes pushes: spools what is sent, lets `git receive-pack` unpack and check it in a scratch repository, and answers its hook.
+//!
+//! A client that stalls holds a temporary file and nothing else, because the child starts when all is there. What is pushed
+//! reaches the state only through the writer, as commits that were judged ([`super::judge`]) on the very tip they stand on.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::body::Body;
+use futures_util::StreamExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::child::{Cause, Halt, Program, ProgramError};
+use super::hook::{self, Answer, Question};
+use super::judge::Judge;
+use super::pushed::{PushedCommit, Reader, not_forward};
+use super::refusal::Refusal;
+use super::scratch::{self, Scratch};
+use crate::app::App;
+use crate::entity::Facts;
+use crate::id::{IdMaker, ProjectId};
+use crate::identity::Principal;
+use crate::state::edit::{Edit, Foreign, Step};
+use crate::state::layout::{RepoName, STATE_REF};
+use crate::state::oid::Oid;
+use crate::state::repo::{Decision, View};
+use crate::state::store::{Done, EngineError};
+
+/// What a push may send, and what that may be inflated to: the commits of one are bounded far below it.
+const SENT_BYTES_MAX: u64 = 16 << 20;
+/// Pushes that may send at once.
+const SENDING_MAX: usize = 16;
+/// Pushes that are unpacked at once: each may take [`OWN_KIB_MAX`].
+const UNPACKING_MAX: usize = 3;
+/// How long a push waits for its turn.
+const TURN_WAIT: Duration = Duration::from_secs(30);
+/// How long nothing may come of what is sent, and how long all of it may take.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+const SENDING_TIME_MAX: Duration = Duration::from_secs(600);
+/// How long unpacking and judging may take.
+const UNPACKING_TIME_MAX: Duration = Duration::from_secs(60);
+/// Memory that git may have of its own to unpack, and what it may map in all: the packs of a large state are among it.
+const OWN_KIB_MAX: u32 = 48 << 10;
+const MAPPED_KIB_MAX: u32 = 1 << 20;
+
+/// How git unpacks a push: whole, checked, and with little memory.
+const SETTINGS: [&str; 19] = [
+    "core.hooksPath=hooks",
+    "core.alternateRefsCommand=true",
+    "core.bigFileThreshold=1m",
+    "core.deltaBaseCacheLimit=4m",
+    "core.packedGitWindowSize=1m",
+    "core.packedGitLimit=32m",
+    "core.fsync=none",
+    "core.logAllRefUpdates=false",
+    "pack.threads=1",
+    "gc.auto=0",
+    "receive.autogc=false",
+    "receive.fsckObjects=true",
+    "receive.unpackLimit=1",
+    "receive.maxInputSize=16m",
+    "receive.denyDeletes=true",
+    "receive.denyNonFastForwards=true",
+    "receive.denyCurrentBranch=ignore",
+    "receive.advertisePushOptions=false",
+    "transfer.advertiseSID=false",
+];
+
+/// Why a push was not even judged.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// Too many are under way.
+    #[error("too many pushes are under way; try again in a moment")]
+    Busy,
+    /// It sends more than a push may.
+    #[error("a push sends at most {SENT_BYTES_MAX} bytes; push fewer commits at a time")]
+    TooLarge,
+    /// It stopped sending.
+    #[error("nothing came for {} s, or it took longer than {} s in all", SILENCE_MAX.as_secs(), SENDING_TIME_MAX.as_secs())]
+    Stalled,
+    /// What it sends is no gzip, or ends early.
+    #[error("what was sent cannot be read: {0}")]
+    Unreadable(String),
+    /// Git makes nothing of it.
+    #[error("git receive-pack did not take it: {0}")]
+    Git(String),
+    /// A temporary file or the scratch repository cannot be made.
+    #[error("a push cannot be received: {0}")]
+    Disk(#[from] io::Error),
+    /// The state cannot be read.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Why a push that was received is not taken.
+enum NotTaken {
+    Refused(Refusal),
+    Engine(EngineError),
+}
+
+impl From<EngineError> for NotTaken {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Refusal> for NotTaken {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Takes pushes. A clone is the same.
+#[derive(Clone)]
+pub struct Receiving(Arc<Inner>);
+
+struct Inner {
+    sending: Arc<Semaphore>,
+    unpacking: Arc<Semaphore>,
+    /// Where scratch repositories are made.
+    folder: PathBuf,
+    /// What a hook runs.
+    program: PathBuf,
+    ids: IdMaker,
+}
+
+impl Receiving {
+    /// With scratch repositories below `folder`, whose leftovers are removed; hooks run `program`.
+    pub fn new(folder: PathBuf, program: PathBuf) -> io::Result<Self> {
+        scratch::remove_leftovers(&folder)?;
+        Ok(Self(Arc::new(Inner {
+            sending: Arc::new(Semaphore::new(SENDING_MAX)),
+            unpacking: Arc::new(Semaphore::new(UNPACKING_MAX)),
+            folder,
+            program,
+            ids: IdMaker::new(),
+        })))
+    }
+
+    /// What a push begins with: the branch, and what git can do. The answer to `GET …/info/refs?service=git-receive-pack`.
+    pub async fn advertise(&self, app: &App, project: &ProjectId) -> Result<Vec<u8>, ReceiveError> {
+        let _turn = turn(&self.0.unpacking).await?;
+        let (scratch, _) = self.scratch(app, project).await?;
+        let told = run(receive_pack(scratch.path(), &["--http-backend-info-refs"]), Guard::default()).await?;
+        drop(scratch);
+        Ok(told)
+    }
+
+    /// Takes a push: the answer to `POST …/git-receive-pack`.
+    pub async fn receive(
+        &self,
+        app: &App,
+        by: &Principal,
+        project: &ProjectId,
+        sent: Body,
+        is_gzip: bool,
+    ) -> Result<Vec<u8>, ReceiveError> {
+        let sending = turn(&self.0.sending).await?;
+        let input = spool(sent, is_gzip).await?;
+        let _turn = turn(&self.0.unpacking).await?;
+        drop(sending);
+        let (scratch, tip) = self.scratch(app, project).await?;
+        let listener = scratch.listen()?;
+        let program = receive_pack(scratch.path(), &[]).input_file(input);
+        let unpacked = run(program, Guard::default());
+        tokio::pin!(unpacked);
+        loop {
+            tokio::select! {
+                done = &mut unpacked => return done,
+                asked = next(&listener) => self.answer(app, by, project, &scratch, tip, asked?).await,
+            }
+        }
+    }
+
+    /// A scratch repository whose branch stands where the state does, all of it published.
+    async fn scratch(&self, app: &App, project: &ProjectId) -> Result<(Scratch, Oid), ReceiveError> {
+        let name = RepoName::Project(project.clone());
+        let (tip, last) = app.state.read(&name, |view| (view.tip(), view.last())).await?;
+        app.state.published(&name, last).await?;
+        let (inner, repo) = (self.0.clone(), app.state.folder().repo(&name));
+        let made =
+            tokio::task::spawn_blocking(move || Scratch::new(&inner.folder, &repo, tip, &inner.program));
+        Ok((made.await.map_err(io::Error::other)??, tip))
+    }
+
+    async fn answer(
+        &self,
+        app: &App,
+        by: &Principal,
+        project: &ProjectId,
+        scratch: &Scratch,
+        tip: Oid,
+        mut socket: UnixStream,
+    ) {
+        let question = match hook::question(&mut socket).await {
+            Ok(question) => question,
+            Err(error) => return tracing::warn!(%error, "a hook asked nothing"),
+        };
+        let answer = match self.decide(app, by, project, scratch, tip, &question).await {
+            Ok(lines) => Answer { is_taken: true, lines },
+            Err(NotTaken::Refused(refusal)) => Answer { is_taken: false, lines: refusal.lines() },
+            Err(NotTaken::Engine(error)) => {
+                tracing::error!(%project, %error, "a push was not taken");
+                Answer { is_taken: false, lines: Refusal::push(error.to_string()).lines() }
+            }
+        };
+        if let Err(error) = hook::answer(&mut socket, &answer).await {
+            tracing::warn!(%error, "a hook went away before its answer; what was taken stands");
+        }
+    }
+
+    /// Takes a push over into the state, or says why not.
+    async fn decide(
+        &self,
+        app: &App,
+        by: &Principal,
+        project: &ProjectId,
+        scratch: &Scratch,
+        tip: Oid,
+        question: &Question,
+    ) -> Result<Vec<String>, NotTaken> {
+        let new = wanted_tip(question, tip)?;
+        let (path, quarantine) = (scratch.path().to_owned(), question.quarantine.clone());
+        let read = move || -> Result<Vec<PushedCommit>, Refusal> {
+            check_quarantine(&path, &quarantine)?;
+            Reader::open(&path, &quarantine)?.commits(tip, new)
+        };
+        let pushed = tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??;
+        let name = RepoName::Project(project.clone());
+        let done = app.state.change(&name, |view| self.judged(app, by, project, tip, pushed, view)).await?;
+        app.state.published(&name, done.lsn).await?;
+        Ok(told(&done))
+    }
+
+    /// The commits as they were pushed, and behind them the daemon's, if the branch still stands where the pusher saw it.
+    fn judged(
+        &self,
+        app: &App,
+        by: &Principal,
+        project: &ProjectId,
+        tip: Oid,
+        pushed: Vec<PushedCommit>,
+        view: &mut View<'_>,
+    ) -> Result<Decision<Vec<String>>, NotTaken> {
+        if view.tip() != tip {
+            return Err(not_forward().into());
+        }
+        let known =
+            app.projects.registry().find(project).ok_or_else(|| Refusal::push("the project is gone"))?;
+        let right = by
+            .right_in(project, &known.members)
+            .ok_or_else(|| Refusal::push("you may not read this project any more"))?;
+        let now = app.clock.now();
+        let facts = Facts { project, now, tip, allow_private_webhooks: app.webhooks.allow_private() };
+        let judge = Judge { by, right, project: &known, facts, lease: self.0.ids.lease(now) };
+        let changes = judge.judge(view, &pushed)?;
+        let lines = changes.iter().map(|change| change.subject.clone()).collect();
+        let own = changes.into_iter().map(Step::Own);
+        Ok(Decision { steps: pushed.into_iter().map(foreign).chain(own).collect(), answer: lines })
+    }
+}
+
+/// Ends the child when whoever waits for it goes away.
+#[derive(Default)]
+struct Guard(Halt);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ReceiveError> {
+    let turn = tokio::time::timeout(TURN_WAIT, turns.clone().acquire_owned()).await;
+    turn.map_err(|_| ReceiveError::Busy)?.map_err(|_| ReceiveError::Busy)
+}
+
+async fn next(listener: &UnixListener) -> io::Result<UnixStream> {
+    listener.accept().await.map(|(socket, _)| socket)
+}
+
+fn receive_pack(scratch: &Path, options: &[&str]) -> Program {
+    Program::git_within(scratch, OWN_KIB_MAX, MAPPED_KIB_MAX)
+        .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
+        .args(["receive-pack", "--stateless-rpc"])
+        .args(options)
+        .args(["."])
+        .time_limit(UNPACKING_TIME_MAX)
+}
+
+async fn run(program: Program, guard: Guard) -> Result<Vec<u8>, ReceiveError> {
+    let program = program.ended_by(&guard.0);
+    let done = tokio::task::spawn_blocking(move || program.run()).await.map_err(io::Error::other)?;
+    drop(guard);
+    done.map_err(|ProgramError { cause, .. }| match cause {
+        Cause::Start(error) => ReceiveError::Disk(error),
+        cause => ReceiveError::Git(cause.to_string()),
+    })
+}
+
+/// What is sent, in a temporary file.
+async fn spool(sent: Body, is_gzip: bool) -> Result<File, ReceiveError> {
+    let mut file = tempfile::tempfile()?;
+    let mut chunks = sent.into_data_stream();
+    let end = tokio::time::Instant::now() + SENDING_TIME_MAX;
+    let mut size = 0;
+    loop {
+        let until = end.min(tokio::time::Instant::now() + SILENCE_MAX);
+        let chunk = tokio::time::timeout_at(until, chunks.next()).await.map_err(|_| ReceiveError::Stalled)?;
+        let Some(chunk) = chunk else { break };
+        let chunk = chunk.map_err(|error| ReceiveError::Unreadable(error.to_string()))?;
+        size += chunk.len() as u64;
+        if size > SENT_BYTES_MAX {
+            return Err(ReceiveError::TooLarge);
+        }
+        // A chunk is at most some 64 KiB and goes to the page cache.
+        file.write_all(&chunk)?;
+    }
+    file.rewind()?;
+    if !is_gzip {
+        return Ok(file);
+    }
+    let inflated = tokio::task::spawn_blocking(move || inflated(&file)).await;
+    inflated.map_err(io::Error::other)?
+}
+
+fn inflated(sent: &File) -> Result<File, ReceiveError> {
+    let mut file = tempfile::tempfile()?;
+    let mut reader = flate2::read::GzDecoder::new(sent).take(SENT_BYTES_MAX + 1);
+    let size =
+        io::copy(&mut reader, &mut file).map_err(|error| ReceiveError::Unreadable(error.to_string()))?;
+    if size > SENT_BYTES_MAX {
+        return Err(ReceiveError::TooLarge);
+    }
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Where the branch is to be, if the push is of the one branch and from its tip.
+fn wanted_tip(question: &Question, tip: Oid) -> Result<Oid, Refusal> {
+    let [wanted] = &question.moves[..] else {
+        return Err(Refusal::push("it moves more than one ref").remedy("git push origin state"));
+    };
+    if wanted.ref_name != STATE_REF {
+        let name: String = wanted.ref_name.chars().take(100).flat_map(char::escape_default).collect();
+        return Err(Refusal::push(format!("{name} is not written to by pushes"))
+            .remedy("only the branch state is: git push origin HEAD:state"));
+    }
+    match wanted.new.parse::<Oid>() {
+        Ok(Oid::ZERO) => Err(Refusal::push("the branch state is not deleted")),
+        Ok(new) if wanted.old.parse() == Ok(tip) => Ok(new),
+        Ok(_) => Err(not_forward()),
+        Err(_) => Err(Refusal::push("git names no commit")),
+    }
+}
+
+/// The pushed objects are where this push's git puts them, and nowhere else.
+fn check_quarantine(scratch: &Path, quarantine: &Path) -> Result<(), Refusal> {
+    let inside = || -> io::Result<bool> {
+        let (objects, quarantine) = (scratch.join("objects").canonicalize()?, quarantine.canonicalize()?);
+        Ok(quarantine.parent() == Some(objects.as_path()))
+    };
+    if matches!(inside(), Ok(true)) {
+        Ok(())
+    } else {
+        Err(Refusal::push("the pushed objects are not where they belong"))
+    }
+}
+
+fn foreign(pushed: PushedCommit) -> Step {
+    let edit = |(path, change): (String, super::pushed::FileChange)| match change.new {
+        Some(bytes) => Edit::write(path, bytes),
+        None => Edit::remove(path),
+    };
+    Step::Foreign(Foreign {
+        branch: STATE_REF.into(),
+        commit: pushed.commit,
+        text: pushed.text,
+        subject: pushed.subject,
+        author: pushed.author,
+        edits: pushed.files.into_iter().map(edit).collect(),
+    })
+}
+
+/// What whoever pushed is told: what came of it, and that the branch has gone on.
+fn told(done: &Done<Vec<String>>) -> Vec<String> {
+    let mut lines = done.answer.clone();
+    let count = lines.len();
+    let commits = if count == 1 { "1 commit".to_owned() } else { format!("{count} commits") };
+    let tip = &done.commit.to_string()[..10];
+    lines.push(format!("taken; {commits} of the daemon follow yours, up to {tip}: git pull"));
+    lines
+}

@@ -1,0 +1,72 @@
+//! The scratch repository of one push: what `git receive-pack` writes to instead of the state's own repository.
+//!
+//! It borrows the objects of the real one, has the branch `state` where it stands, and the hook. Whatever is pushed lands here
+//! and nowhere else; the daemon takes over what it finds good through its writer, and the scratch is removed.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::state::oid::Oid;
+
+/// The hook as it stands in `hooks/`, whose every line is for a reader.
+const PRE_RECEIVE: &str = include_str!("../../hooks/pre-receive");
+/// Where the daemon listens for the hook, in the scratch repository.
+pub const SOCKET: &str = "hook.sock";
+/// The longest path of a socket that the system takes.
+const SOCKET_PATH_MAX: usize = 100;
+
+/// A scratch repository; removed when dropped.
+pub struct Scratch {
+    folder: tempfile::TempDir,
+}
+
+impl Scratch {
+    /// Makes one below `folder` that borrows from `repo`, whose branch `state` stands at `tip`. `program` is what the hook runs.
+    pub fn new(folder: &Path, repo: &Path, tip: Oid, program: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let scratch = tempfile::Builder::new().prefix("push-").tempdir_in(folder)?;
+        let at = |path: &str| scratch.path().join(path);
+        for folder in ["objects/info", "objects/pack", "refs/heads", "hooks"] {
+            fs::create_dir_all(at(folder))?;
+        }
+        let objects = fs::canonicalize(repo.join("objects"))?;
+        fs::write(at("objects/info/alternates"), format!("{}\n", objects.display()))?;
+        fs::write(at("HEAD"), "ref: refs/heads/state\n")?;
+        fs::write(at("config"), "[core]\n\tbare = true\n\trepositoryformatversion = 0\n")?;
+        if tip != Oid::ZERO {
+            fs::write(at("refs/heads/state"), format!("{tip}\n"))?;
+        }
+        let mut hook =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o700).open(at("hooks/pre-receive"))?;
+        hook.write_all(PRE_RECEIVE.as_bytes())?;
+        symlink(program, at("mrx"))?;
+        Ok(Self { folder: scratch })
+    }
+
+    /// The repository.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where the daemon listens for the hook. The hook's own folder is this one, so for it the path is short.
+    pub fn listen(&self) -> io::Result<tokio::net::UnixListener> {
+        let socket = self.path().join(SOCKET);
+        if socket.as_os_str().len() <= SOCKET_PATH_MAX {
+            return tokio::net::UnixListener::bind(socket);
+        }
+        // The folder by its number: as short as a path can be, wherever the data folder is.
+        let folder = fs::File::open(self.path())?;
+        let number = std::os::fd::AsRawFd::as_raw_fd(&folder);
+        tokio::net::UnixListener::bind(PathBuf::from(format!("/proc/self/fd/{number}/{SOCKET}")))
+    }
+}
+
+/// Removes what pushes of a killed daemon left.
+pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

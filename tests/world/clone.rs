@@ -1,0 +1,100 @@
+//! Clones of the state, as people and agents have them: real git, over HTTP.
+
+use std::path::{Path, PathBuf};
+
+use super::World;
+
+/// What git said, whether it worked or not.
+pub struct Said {
+    pub ok: bool,
+    pub text: String,
+}
+
+/// Runs git; the daemon answers meanwhile.
+#[expect(clippy::disallowed_methods, reason = "the story is told by git itself")]
+pub async fn git(folder: &Path, arguments: &[&str]) -> Said {
+    let output = tokio::process::Command::new("git")
+        .args(["-c", "credential.helper="])
+        .args(arguments)
+        .current_dir(folder)
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .await
+        .unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Said { ok: output.status.success(), text }
+}
+
+/// The URL of a repository, with a key as the password.
+pub fn url(world: &World, key: &str, repo: &str) -> String {
+    format!("{}/git/{repo}", world.address().replace("http://", &format!("http://me:{key}@")))
+}
+
+/// Somebody's clone of a project's state, with files to change.
+pub struct Clone {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Clone {
+    /// A clone of the branch `state` of a project, by whoever has this key.
+    pub async fn of(world: &World, project: &str, key: &str) -> Self {
+        world.published(project).await;
+        let folder = tempfile::tempdir().unwrap();
+        let url = url(world, key, &format!("{project}.git"));
+        let said = git(folder.path(), &["clone", "-q", "-b", "state", &url, "copy"]).await;
+        assert!(said.ok, "{}", said.text);
+        let path = folder.path().join("copy");
+        let clone = Self { _folder: folder, path };
+        clone.git(&["config", "user.name", "Ada"]).await;
+        clone.git(&["config", "user.email", "ada@example.org"]).await;
+        clone
+    }
+
+    /// Where its files are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs git in it, which must work.
+    pub async fn git(&self, arguments: &[&str]) -> String {
+        let said = git(&self.path, arguments).await;
+        assert!(said.ok, "git {arguments:?}: {}", said.text);
+        said.text
+    }
+
+    /// A file of it.
+    pub fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Writes a file.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Changes a file: each `from` becomes its `to`.
+    pub fn edit(&self, path: &str, changes: &[(&str, &str)]) {
+        let text = changes.iter().fold(self.read(path), |text, (from, to)| {
+            assert!(text.contains(from), "{path} has no {from:?}: {text}");
+            text.replace(from, to)
+        });
+        self.write(path, &text);
+    }
+
+    /// Commits all that was changed.
+    pub async fn commit(&self, message: &str) {
+        self.git(&["add", "-A"]).await;
+        self.git(&["commit", "-q", "--allow-empty", "-m", message]).await;
+    }
+
+    /// Commits all that was changed, and pushes it.
+    pub async fn push(&self, message: &str) -> Said {
+        self.commit(message).await;
+        git(&self.path, &["push", "origin", "HEAD:state"]).await
+    }
+}
