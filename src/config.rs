@@ -2,6 +2,7 @@
 
 mod backup;
 mod github;
+mod remote;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use backup::{BackupArgs, RestoreArgs};
 pub use github::GitHubArgs;
+pub use remote::RemoteArgs;
 
 use crate::cli::args::ClientCommand;
 use crate::clock::Time;
@@ -111,6 +113,9 @@ pub struct ServeArgs {
     /// manager of a project may reach what the daemon reaches.
     #[arg(long, env = "MRX_ALLOW_PRIVATE_WEBHOOKS")]
     pub allow_private_webhooks: bool,
+    /// Remotes of projects' states.
+    #[command(flatten)]
+    pub remotes: RemoteArgs,
     /// Lets everybody call as often as they like, for measuring.
     #[arg(long)]
     pub no_rate_limits: bool,

@@ -34,6 +34,7 @@ mod program;
 mod project;
 mod push;
 mod quarantine;
+mod remote;
 mod retention;
 mod schedule;
 mod secret;

@@ -121,6 +121,12 @@ pub fn hint(event: &str, payload: &Value) -> Hint {
     }
 }
 
+/// Which branch of which repository, by its full name, a push has moved, and to which commit: what remotes go by.
+pub fn moved_branch(event: &str, payload: &Value) -> Option<(String, String, String)> {
+    let Hint::Pushed { branch, commit, .. } = hint(event, payload) else { return None };
+    Some((payload.pointer("/repository/full_name")?.as_str()?.to_owned(), branch, commit))
+}
+
 fn pushed(payload: &Value) -> Option<Hint> {
     let branch =
         payload.get("ref")?.as_str()?.strip_prefix("refs/heads/").filter(|branch| is_branch(branch))?;

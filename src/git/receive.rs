@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::child::{Cause, Halt, Program, ProgramError};
 use super::hook::{self, Answer, Question};
-use super::judge::Judge;
+use super::judge::{By, Judge};
 use super::pushed::{PushedCommit, Reader, not_forward};
 use super::refusal::Refusal;
 use super::scratch::{self, Scratch};
@@ -257,7 +257,11 @@ impl Receiving {
             .ok_or_else(|| Refusal::push("you may not read this project any more"))?;
         let now = app.clock.now();
         let facts = Facts { project, now, tip, allow_private_webhooks: app.webhooks.allow_private() };
-        let judge = Judge { by, right, project: &known, facts, lease: self.0.ids.lease(now) };
+        let by = match by {
+            Principal::Agent(caller) => By::Agent { caller, lease: self.0.ids.lease(now) },
+            Principal::Operator | Principal::Person(_) => By::Other(by.actor()),
+        };
+        let judge = Judge { by, right, project: &known, facts };
         let changes = judge.judge(view, &pushed)?;
         let lines = changes.iter().map(|change| change.subject.clone()).collect();
         let own = changes.into_iter().map(Step::Own);

@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::{debug, events, health, openapi, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
-use crate::{agent, artifact, chat, code, forge, git, history, job, log, project, schedule, secret, webhook};
+use crate::{agent, artifact, chat, code, forge, git, history, job, log, project, remote, schedule, secret, webhook};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -76,6 +76,8 @@ pub fn table() -> Vec<Route> {
         route(Method::DELETE, "/projects/{id}",                          Manage, delete(project::api::trash)),
         route(Method::POST,  "/projects/{id}/restore",                   Manage, post(project::api::restore)),
         route(Method::POST,  "/projects/{id}/sync",                      Write,  post(project::api::sync)),
+        route(Method::GET,   "/projects/{id}/remote",                    Read,   get(remote::api::get)),
+        route(Method::POST,  "/projects/{id}/remote/sync",               Write,  post(remote::api::sync)),
         route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::api::list)),
         route(Method::GET,   "/projects/{id}/schedules",                 Read,   get(schedule::api::list)),
         route(Method::POST,  "/projects/{id}/schedules",                 Write,  post(schedule::api::create)),

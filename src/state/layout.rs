@@ -62,6 +62,11 @@ pub const PROJECT_FILE: &str = "project.yaml";
 /// What the forge has told of a project's code, in the project's repository.
 pub const CODE_FILE: &str = "code.yaml";
 
+/// How far the project's remote has been brought in, in the project's repository.
+pub const REMOTE_FILE: &str = "remote.yaml";
+/// The folder of what remotes brought and could not be merged, in the project's repository.
+pub const CONFLICTS: &str = "conflicts";
+
 /// A repository of state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RepoName {
@@ -156,6 +161,11 @@ impl DataFolder {
     /// The scratch repositories of pushes under way.
     pub fn pushes(&self) -> PathBuf {
         self.0.join("pushes")
+    }
+
+    /// A scratch repository for the traffic with a project's remote.
+    pub fn remote(&self, project: &ProjectId) -> PathBuf {
+        self.0.join("remotes").join(format!("{project}.git"))
     }
 
     /// The folder of all state repositories.
@@ -306,6 +316,11 @@ pub fn throttle(name: &str) -> String {
 /// `claim-secrets/7/f/a/….yaml`, by the hash.
 pub fn claim_secret(hash: &str) -> String {
     format!("{CLAIM_SECRETS}/{}.yaml", fanned(hash))
+}
+
+/// `conflicts/2026-11-20-1795341600000-0123456789.yaml`: what of a remote's commit could not be merged at this time.
+pub fn conflict(at: Time, theirs: &str) -> String {
+    format!("{CONFLICTS}/{}-{:013}-{}.yaml", at.day(), at.millis(), &theirs[..10.min(theirs.len())])
 }
 
 /// `projects/mrx-weather.yaml`.
