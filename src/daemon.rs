@@ -12,6 +12,7 @@ use crate::app::{App, AppOptions, HttpOptions};
 use crate::code;
 use crate::config::ServeArgs;
 use crate::forge::Forge;
+use crate::git;
 use crate::http::{routes, server};
 use crate::state::layout::DataFolder;
 use crate::state::recover::Recovered;
@@ -26,6 +27,8 @@ const SCHEDULE_ROUND: Duration = Duration::from_secs(1);
 const IDLE_ROUND: Duration = Duration::from_secs(60);
 /// How often packs are folded and repositories are repacked, if that is due.
 const MAINTENANCE_ROUND: Duration = Duration::from_secs(5);
+/// How often branches are looked at that somebody may have moved inside their repository.
+const STRAY_ROUND: Duration = Duration::from_secs(1);
 /// How often a job that rebuilds an index is looked for.
 const INDEX_ROUND: Duration = Duration::from_secs(1);
 /// How often old days of logs are dropped.
@@ -104,6 +107,9 @@ impl Daemon {
         });
         self.every(MAINTENANCE_ROUND, |app| async move {
             app.state.maintain().await.context("maintain repositories")
+        });
+        self.every(STRAY_ROUND, |app| async move {
+            git::stray::round(&app).await.map(drop).context("look after moved branches")
         });
         self.every(IDENTITY_ROUND, |app| async move {
             app.limits.tidy();

@@ -494,7 +494,7 @@ async fn events_come_as_they_happen_behind_the_commit_that_was_seen() {
 }
 
 fn names(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
         let page = format!("{path}-{}", sub.get_name());
         found.push((page.clone(), sub.get_name().to_owned()));
         names(sub, &page, found);

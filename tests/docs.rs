@@ -117,3 +117,8 @@ fn the_command_lines_session_does_what_it_says() {
 fn what_coding_agents_are_told_to_do_works() {
     check(include_str!("../AGENTS.md"));
 }
+
+#[test]
+fn what_the_page_about_git_says_works() {
+    check(include_str!("../docs/git.md"));
+}

@@ -1,9 +1,34 @@
 //! Git as an interface for writing: what a push does is what the API would have done, and what it may not is refused.
 
-use crate::world::{Clone, HELLO, World};
+use serde_json::json;
+
+use crate::world::{Clone, HELLO, World, git, seconds};
 
 fn operator(world: &World) -> String {
     world.token(mrx::identity::token::OPERATOR_TOKEN)
+}
+
+/// A person of this name with this right in the project; tells a key of theirs.
+async fn member(world: &World, name: &str, right: &str) -> String {
+    let body = json!({ "name": name, "role": "developer", "password": "correct horse battery" });
+    world.admin().post("/admin/users").json(&body).await.expect(201);
+    world
+        .admin()
+        .put(&format!("/projects/{HELLO}/members/{name}"))
+        .json(&json!({ "right": right }))
+        .await
+        .expect(200);
+    let login = json!({ "name": name, "password": "correct horse battery" });
+    world.stranger().post("/auth/login").json(&login).await.expect(200)["token"].as_str().unwrap().to_owned()
+}
+
+async fn new_chat(world: &World, body: serde_json::Value) -> String {
+    let made = world.admin().post(&format!("/projects/{HELLO}/chats")).json(&body).await.expect(201);
+    made["chatId"].as_str().unwrap().to_owned()
+}
+
+fn chat_file(id: &str) -> String {
+    mrx::state::layout::chat(&id.parse().unwrap())
 }
 
 fn open_job(id: &str) -> String {
@@ -21,7 +46,7 @@ async fn an_agent_claims_a_job_by_a_push_and_ends_it_by_another() {
     );
     let pushed = clone.push("I take it").await;
     assert!(pushed.ok && pushed.text.contains("pending -> claimed by builder-1"), "{}", pushed.text);
-    let shown = world.admin().get(&format!("/jobs/{job}")).await.expect(200);
+    let shown = world.job(&job).await;
     assert_eq!((&shown["state"], &shown["claimedBy"]), (&"claimed".into(), &"builder-1".into()));
     clone.git(&["pull", "-q"]).await;
     assert!(clone.read(&open_job(&job)).contains("lease:"), "the daemon has added the lease");
@@ -30,7 +55,7 @@ async fn an_agent_claims_a_job_by_a_push_and_ends_it_by_another() {
     clone.write(&open_job(&job), &text);
     let pushed = clone.push("Done").await;
     assert!(pushed.ok, "{}", pushed.text);
-    let shown = world.admin().get(&format!("/jobs/{job}")).await.expect(200);
+    let shown = world.job(&job).await;
     assert_eq!((&shown["state"], &shown["result"]["answer"]), (&"completed".into(), &42.into()));
     clone.git(&["pull", "-q"]).await;
     assert!(!clone.path().join(open_job(&job)).exists(), "its file has moved to jobs/done");
@@ -45,4 +70,224 @@ async fn an_agent_claims_a_job_by_a_push_and_ends_it_by_another() {
             "Ada: I take it".to_owned(),
         ]
     );
+}
+
+#[tokio::test]
+async fn of_two_agents_that_claim_one_job_by_a_push_the_second_must_pull() {
+    let world = World::start().await;
+    let job = world.queue("build").await;
+    let mut clones = Vec::new();
+    for agent in ["builder-1", "builder-2"] {
+        let clone = Clone::of(&world, HELLO, &world.key_of_agent(agent).await).await;
+        let claimed = format!("claimedBy: {agent}");
+        clone.edit(&open_job(&job), &[("state: pending", "state: claimed"), ("claimedBy: null", &claimed)]);
+        clones.push(clone);
+    }
+    assert!(clones[0].push("Mine").await.ok);
+    let late = clones[1].push("Mine too").await;
+    assert!(!late.ok && late.text.contains("fetch first"), "{}", late.text);
+    assert_eq!(world.job(&job).await["claimedBy"], "builder-1");
+}
+
+#[tokio::test]
+async fn an_agent_that_fetches_keeps_its_lease_and_one_that_is_silent_loses_it() {
+    let world = World::start().await;
+    let job = world.queue("build").await;
+    let clone = Clone::of(&world, HELLO, &world.key_of_agent("builder-1").await).await;
+    clone.edit(
+        &open_job(&job),
+        &[("state: pending", "state: running"), ("claimedBy: null", "claimedBy: builder-1")],
+    );
+    let pushed = clone.push("I take it and begin").await;
+    assert!(pushed.ok && pushed.text.contains("claimed -> running"), "{}", pushed.text);
+    for _ in 0..3 {
+        world.pass(seconds(60)).await;
+        clone.git(&["fetch", "-q"]).await;
+    }
+    assert_eq!(world.state(&job).await, "running");
+    world.pass(seconds(120)).await;
+    assert_eq!(world.state(&job).await, "failed");
+}
+
+#[tokio::test]
+async fn a_job_that_was_claimed_by_a_push_is_offered_to_nobody_else() {
+    let world = World::start().await;
+    let job = world.queue("build").await;
+    let clone = Clone::of(&world, HELLO, &world.key_of_agent("builder-1").await).await;
+    clone.edit(
+        &open_job(&job),
+        &[("state: pending", "state: claimed"), ("claimedBy: null", "claimedBy: builder-1")],
+    );
+    assert!(clone.push("Mine").await.ok);
+    assert!(world.agent("builder-2").claim_with(json!({})).await.is_none());
+    assert_eq!(world.app().jobs.queue().depth().0, 0);
+}
+
+#[tokio::test]
+async fn what_an_agent_may_not_ask_for_is_refused_with_file_rule_and_remedy() {
+    let world = World::start().await;
+    let job = world.queue("build").await;
+    let other = world.queue_with(json!({ "jobType": "build", "priority": 5 })).await;
+    assert_eq!(world.agent("builder-2").claim().await.id, other);
+    let chat_file = chat_file(&new_chat(&world, json!({ "title": "Plan" })).await);
+    let clone = Clone::of(&world, HELLO, &world.key_of_agent("builder-1").await).await;
+    let tip = world.tip(HELLO).await;
+    let (file, other) = (open_job(&job), open_job(&other));
+    let cases: [(&str, &str, &str, &str); 8] = [
+        (&file, "state: pending", "state: completed", "a pending job is claimed first"),
+        (&file, "state: pending", "state: claimed", "claimedBy must be the agent that pushes: builder-1"),
+        (&file, "priority: 0", "priority: 9", "priority is not changed together with state"),
+        (&file, "state: pending", "state: pending\nextra: 1", "unknown field `extra`"),
+        (&file, "attempt: 1", "attempt: 1\nattempt: 2", "duplicate"),
+        (&other, "state: claimed", "state: completed", "the job is claimed by builder-2, not by builder-1"),
+        (&chat_file, "title: Plan", "title: Mine", "agents change the files of jobs alone"),
+        ("project.yaml", "projectId: mrx-hello", "projectId: mrx-other", "it says projectId: mrx-other"),
+    ];
+    for (path, from, to, why) in cases {
+        clone.edit(path, &[(from, to)]);
+        let pushed = clone.push("Let me").await;
+        assert!(!pushed.ok && pushed.text.contains(why), "{why}: {}", pushed.text);
+        assert!(
+            pushed.text.contains(&format!("remote: mrx: refused: {path}: "))
+                && pushed.text.contains("nothing was changed")
+        );
+        clone.git(&["reset", "-q", "--hard", "origin/state"]).await;
+    }
+    assert_eq!(world.tip(HELLO).await, tip);
+}
+
+#[tokio::test]
+async fn people_edit_what_the_api_would_let_them_edit() {
+    let world = World::start().await;
+    let ada = member(&world, "ada", "write").await;
+    let job = world.queue("build").await;
+    let chat = new_chat(&world, json!({ "title": "Plan" })).await;
+    let path = chat_file(&chat);
+    let clone = Clone::of(&world, HELLO, &ada).await;
+    clone.edit(&path, &[("title: Plan", "title: A better plan")]);
+    let pushed = clone.push("A better title").await;
+    assert!(pushed.ok && pushed.text.contains(&format!("chat {chat}: changed by ada")), "{}", pushed.text);
+    let shown = world.admin().get(&format!("/projects/{HELLO}/chats/{chat}")).await.expect(200);
+    assert_eq!(shown["title"], "A better plan");
+    clone.git(&["pull", "-q", "--rebase"]).await;
+    clone.edit(&open_job(&job), &[("state: pending", "state: cancelled")]);
+    let pushed = clone.push("Not needed").await;
+    assert!(pushed.ok, "{}", pushed.text);
+    assert_eq!(world.job(&job).await["state"], "cancelled");
+    clone.git(&["pull", "-q", "--rebase"]).await;
+    clone.write(
+        "schedules/nightly.yaml",
+        "name: nightly\ncron: '0 3 * * *'\njobType: build\ncreatedAt: 2020-01-01T00:00:00.000Z\n",
+    );
+    let pushed = clone.push("Every night").await;
+    assert!(pushed.ok, "{}", pushed.text);
+    let shown = world.admin().get(&format!("/projects/{HELLO}/schedules/nightly")).await.expect(200);
+    assert_eq!((&shown["createdBy"], shown["nextRunAt"].is_string()), (&"ada".into(), true));
+    clone.git(&["pull", "-q", "--rebase"]).await;
+    clone.write("chats/prompt.yaml", "text: Be brief\nupdatedAt: 2020-01-01T00:00:00.000Z\n");
+    let pushed = clone.push("A prompt").await;
+    assert!(!pushed.ok && pushed.text.contains("whoever manages the project"), "{}", pushed.text);
+}
+
+#[tokio::test]
+async fn a_push_arrives_in_memory_in_events_and_at_waiting_claimers() {
+    let world = World::start().await;
+    let job = world.queue("build").await;
+    let held = world.agent("builder-1").claim().await;
+    assert_eq!(held.id, job);
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    let second = world.agent("builder-2");
+    assert!(second.claim_with(json!({})).await.is_none());
+    let after = world.tip(HELLO).await;
+    let waiting = second.claim_with(json!({ "wait": 20 }));
+    clone.edit(&open_job(&job), &[("state: claimed", "state: pending")]);
+    let (pushed, claimed) = tokio::join!(clone.push("It is stuck"), waiting);
+    assert!(pushed.ok && pushed.text.contains("claimed -> pending by operator"), "{}", pushed.text);
+    assert_eq!(claimed.map(|held| held.id), Some(job.clone()));
+    let events = world.app().state.events().subscribe(Some(after.parse().unwrap())).missed;
+    let here = events.iter().filter(|event| event.project_id.is_some());
+    let names: Vec<(String, String)> = here.map(|event| (event.event.clone(), event.actor.clone())).collect();
+    let name = |event: &str, actor: &str| (event.to_owned(), actor.to_owned());
+    assert_eq!(
+        names,
+        [
+            name("commit", "git Ada"),
+            name("job.requeued", "operator operator"),
+            name("job.claimed", "agent builder-2"),
+        ]
+    );
+    let shown = world.job(&job).await;
+    assert_eq!((&shown["attempt"], &shown["earlier"][0]["claimedBy"]), (&2.into(), &"builder-1".into()));
+}
+
+#[tokio::test]
+async fn a_deleted_chat_comes_back_with_its_messages_by_git_revert() {
+    let world = World::start().await;
+    let parts = json!([{ "type": "text", "text": "Make it blue" }]);
+    let chat = new_chat(&world, json!({ "title": "Plan", "message": { "parts": parts } })).await;
+    assert_eq!(world.admin().delete(&format!("/projects/{HELLO}/chats/{chat}")).await.status, 204);
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    clone.git(&["revert", "--no-edit", "HEAD"]).await;
+    let said = git(clone.path(), &["push", "origin", "HEAD:state"]).await;
+    assert!(said.ok, "{}", said.text);
+    let page = world.admin().get(&format!("/projects/{HELLO}/chats/{chat}/messages")).await.expect(200);
+    assert_eq!(page["messages"][0]["parts"][0]["text"], "Make it blue");
+}
+
+#[tokio::test]
+async fn what_was_pushed_is_there_after_a_restart_and_the_repository_is_sound() {
+    let mut world = World::start().await;
+    let job = world.queue("build").await;
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    clone.commit("A thought").await;
+    clone.edit(&open_job(&job), &[("priority: 0", "priority: 7")]);
+    let pushed = clone.push("First").await;
+    assert!(pushed.ok, "{}", pushed.text);
+    let tip = world.tip(HELLO).await;
+    world.restart().await;
+    assert_eq!(world.tip(HELLO).await, tip);
+    assert_eq!(world.job(&job).await["priority"], 7);
+    let repository = world.repository(HELLO).path().to_owned();
+    let checked = git(&repository, &["fsck", "--strict"]).await;
+    assert!(checked.ok, "{}", checked.text);
+    assert!(git(&repository, &["log", "--format=%s", "state"]).await.text.contains("A thought"));
+}
+
+#[tokio::test]
+async fn a_branch_that_was_moved_inside_its_repository_is_taken_over_if_it_could_have_been_pushed() {
+    let world = World::start().await;
+    let job = world.queue("build").await;
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    clone.edit(&open_job(&job), &[("priority: 0", "priority: 7")]);
+    clone.commit("More urgent").await;
+    let repository = world.repository(HELLO).path().to_owned();
+    clone.git(&["push", "-q", repository.to_str().unwrap(), "HEAD:state"]).await;
+    assert_eq!(mrx::git::stray::round(world.app()).await.unwrap(), 1);
+    assert_eq!(world.job(&job).await["priority"], 7);
+    assert!(git(&repository, &["for-each-ref", "refs/rejected"]).await.text.is_empty());
+    world.published(HELLO).await;
+    assert_eq!(mrx::git::stray::round(world.app()).await.unwrap(), 0);
+    assert_eq!(
+        git(&repository, &["log", "-2", "--format=%s", "state"]).await.text,
+        format!("job {job}: repaired by operator\nMore urgent\n")
+    );
+}
+
+#[tokio::test]
+async fn a_branch_that_was_moved_to_what_no_push_may_bring_is_put_back_and_what_it_held_is_kept() {
+    let world = World::start().await;
+    let job = world.queue("build").await;
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    clone.write("secrets/github.age", "mine");
+    clone.commit("A secret").await;
+    let (repository, tip) = (world.repository(HELLO).path().to_owned(), world.tip(HELLO).await);
+    clone.git(&["push", "-q", repository.to_str().unwrap(), "HEAD:state"]).await;
+    assert_eq!(mrx::git::stray::round(world.app()).await.unwrap(), 1);
+    let theirs = clone.git(&["rev-parse", "HEAD"]).await;
+    assert_eq!(
+        git(&repository, &["for-each-ref", "--format=%(objectname)", "refs/rejected"]).await.text,
+        theirs
+    );
+    assert_eq!(git(&repository, &["rev-parse", "state"]).await.text.trim(), tip);
+    assert_eq!(world.state(&job).await, "pending");
 }

@@ -18,6 +18,7 @@ use crate::http::answer::{Ack, AckQuery, page_length, with_etag, with_job_status
 use crate::http::auth::{Principal, lease_of};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::input::{Asked, Body as JsonBody, Named, byte_range, version};
+use crate::http::past::{At, Cursor};
 use crate::id::{ArtifactId, JobId, LeaseId, ProjectId};
 use crate::job::jobs::{agent_of, holds};
 use crate::job::{Job, JobError};
@@ -49,7 +50,7 @@ pub struct UploadQuery {
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// The `nextCursor` of the page before.
-    cursor: Option<ArtifactId>,
+    cursor: Option<String>,
     /// How many, at most 200; 50 if absent.
     limit: Option<usize>,
 }
@@ -59,7 +60,7 @@ pub struct ListQuery {
 #[serde(rename_all = "camelCase")]
 pub struct ArtifactsPage {
     artifacts: Vec<Artifact>,
-    next_cursor: Option<ArtifactId>,
+    next_cursor: Option<String>,
 }
 
 /// An entry of bytes that are elsewhere.
@@ -215,14 +216,16 @@ async fn job_of(app: &App, project: &ProjectId, id: &JobId) -> ApiResult<Arc<Job
     responses((status = 200, description = "Artifacts", body = ArtifactsPage)))]
 pub async fn list(
     State(app): State<App>,
+    at: At,
     Named(project): Named<ProjectId>,
     Asked(query): Asked<ListQuery>,
 ) -> ApiResult<Json<ArtifactsPage>> {
     app.projects.get(&project)?;
     let limit = page_length(query.limit);
-    let found = app.artifacts.page(&project, query.cursor, limit).await?;
-    let next_cursor =
-        found.last().filter(|_| found.len() == limit).map(|artifact| artifact.artifact_id.clone());
+    let (commit, before) = at.page(&app, &RepoName::Project(project.clone()), query.cursor).await?;
+    let found = app.artifacts.page(&project, commit, before, limit).await?;
+    let last = found.last().filter(|_| found.len() == limit);
+    let next_cursor = last.map(|last| Cursor::behind(commit, &last.artifact_id).to_string());
     Ok(Json(ArtifactsPage { artifacts: found, next_cursor }))
 }
 
@@ -231,9 +234,11 @@ pub async fn list(
     responses((status = 200, description = "The entry", body = Artifact)))]
 pub async fn get(
     State(app): State<App>,
+    at: At,
     Named((project, id)): Named<(ProjectId, ArtifactId)>,
 ) -> ApiResult<Json<Artifact>> {
-    Ok(Json(app.artifacts.get(&project, &id).await?))
+    let commit = at.commit(&app, &RepoName::Project(project.clone())).await?;
+    Ok(Json(app.artifacts.get(&project, commit, &id).await?))
 }
 
 /// `DELETE /projects/{id}/artifacts/{artifactId}`: removes an entry. Its bytes go within hours, unless another entry of any
@@ -270,7 +275,7 @@ pub async fn content(
     headers: HeaderMap,
     Named((project, id)): Named<(ProjectId, ArtifactId)>,
 ) -> ApiResult<Response> {
-    let artifact = app.artifacts.get(&project, &id).await?;
+    let artifact = app.artifacts.get(&project, None, &id).await?;
     if let Some(path) = artifact.drive_path {
         return Err(ArtifactError::Elsewhere(path).into());
     }

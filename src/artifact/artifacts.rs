@@ -16,6 +16,7 @@ use crate::job::jobs::{find, holds};
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::place::Place;
 use crate::state::layout::{self, RepoName, STATE_REF};
+use crate::state::oid::Oid;
 use crate::state::repo::{Decision, View};
 use crate::state::snapshot::Snapshot;
 use crate::state::store::{Done, EngineError, State};
@@ -240,9 +241,14 @@ impl Artifacts {
         Ok(done)
     }
 
-    /// The entry with this id.
-    pub async fn get(&self, project: &ProjectId, id: &ArtifactId) -> Result<Artifact, ArtifactError> {
-        let snapshot = self.snapshot(project).await?;
+    /// The entry with this id; as it was at a commit, if one is named.
+    pub async fn get(
+        &self,
+        project: &ProjectId,
+        at: Option<Oid>,
+        id: &ArtifactId,
+    ) -> Result<Artifact, ArtifactError> {
+        let snapshot = self.snapshot_at(project, at).await?;
         let path = layout::artifact(id);
         let unknown = ArtifactError::Unknown(id.clone());
         let read = move || {
@@ -254,21 +260,30 @@ impl Artifacts {
         Ok(yaml::read(&path, "artifact", &file)?)
     }
 
-    /// The newest entries older than `before`, at most `limit`.
+    /// The newest entries older than `before`, at most `limit`; as they were at a commit, if one is named.
     pub async fn page(
         &self,
         project: &ProjectId,
+        at: Option<Oid>,
         before: Option<ArtifactId>,
         limit: usize,
     ) -> Result<Vec<Artifact>, ArtifactError> {
-        let Some(snapshot) = self.snapshot(project).await? else { return Ok(Vec::new()) };
+        let Some(snapshot) = self.snapshot_at(project, at).await? else { return Ok(Vec::new()) };
         tokio::task::spawn_blocking(move || page(&snapshot, before.as_ref(), limit))
             .await
             .map_err(|_| EngineError::Unknown)?
     }
 
     pub(super) async fn snapshot(&self, project: &ProjectId) -> Result<Option<Snapshot>, ArtifactError> {
-        match self.state.snapshot(&RepoName::Project(project.clone()), STATE_REF).await {
+        self.snapshot_at(project, None).await
+    }
+
+    async fn snapshot_at(
+        &self,
+        project: &ProjectId,
+        at: Option<Oid>,
+    ) -> Result<Option<Snapshot>, ArtifactError> {
+        match self.state.snapshot_of(&RepoName::Project(project.clone()), at).await {
             Err(EngineError::NoRepo(_)) => Err(ArtifactError::UnknownProject(project.clone())),
             result => Ok(result?),
         }

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::chats::{NewChat, Patch, chat_of};
 use super::error::ChatError;
-use super::read::Place;
+use super::read::{Cursor, Place};
 use super::stream::{PartialAnswer, Watcher};
 use super::types::{Chat, LlmMode, Message, Part, Prompt, Role};
 use crate::app::App;
@@ -20,6 +20,7 @@ use crate::http::auth::{CallingAgent, Principal, lease_of};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::events::KEEP_ALIVE;
 use crate::http::input::{Asked, Body, Named, request_key, version};
+use crate::http::past::{self, At};
 use crate::id::{ChatId, JobId, LeaseId, ProjectId};
 use crate::job::jobs::holds;
 use crate::job::types::RequestKey;
@@ -134,12 +135,16 @@ fn parts(body: MessageBody) -> ApiResult<Vec<Part>> {
     responses((status = 200, description = "Chats", body = ChatsPage)))]
 pub async fn list(
     State(app): State<App>,
+    at: At,
     Named(project): Named<ProjectId>,
     Asked(query): Asked<ListQuery>,
 ) -> ApiResult<Json<ChatsPage>> {
     app.projects.get(&project)?;
-    let cursor = query.cursor.map(|text| text.parse()).transpose().map_err(|_| ChatError::CursorGone)?;
-    let (chats, next) = app.chats.page(&project, cursor, page_length(query.limit)).await?;
+    let cursor = query.cursor.map(|text| text.parse::<Cursor>()).transpose();
+    let cursor = cursor.map_err(|_| ChatError::CursorGone)?;
+    let repo = RepoName::Project(project.clone());
+    let commit = at.commit_behind(&app, &repo, cursor.as_ref().map(|cursor| cursor.commit)).await?;
+    let (chats, next) = app.chats.page(&project, commit, cursor, page_length(query.limit)).await?;
     let chats = chats.iter().map(|chat| (**chat).clone()).collect();
     Ok(Json(ChatsPage { chats, next_cursor: next.map(|cursor| cursor.to_string()) }))
 }
@@ -176,10 +181,12 @@ pub async fn create(
     responses((status = 200, description = "The chat", body = Chat, headers(("ETag" = String, description = "Its version")))))]
 pub async fn get(
     State(app): State<App>,
+    at: At,
     Named((project, id)): Named<(ProjectId, ChatId)>,
 ) -> ApiResult<Response> {
     app.projects.get(&project)?;
-    let chat = app.chats.get(&project, &id).await?;
+    let commit = at.commit(&app, &RepoName::Project(project.clone())).await?;
+    let chat = app.chats.get(&project, commit, &id).await?;
     let version = chat.version();
     Ok(with_etag(Json(chat).into_response(), &version))
 }
@@ -234,17 +241,19 @@ pub async fn remove(
     responses((status = 200, description = "Messages", body = MessagesPage)))]
 pub async fn messages(
     State(app): State<App>,
+    at: At,
     Named((project, id)): Named<(ProjectId, ChatId)>,
     Asked(query): Asked<ListQuery>,
 ) -> ApiResult<Json<MessagesPage>> {
     app.projects.get(&project)?;
-    let place = query.cursor.map_or(Ok(Place::End), |text| text.parse());
-    let place = place.map_err(|_| ApiError::bad_request("a cursor is before-<number> or after-<number>"))?;
-    let (messages, count) = app.chats.messages(&project, &id, place, page_length(query.limit)).await?;
+    let (commit, place) = at.page(&app, &RepoName::Project(project.clone()), query.cursor).await?;
+    let (place, limit) = (place.unwrap_or(Place::End), page_length(query.limit));
+    let (messages, count) = app.chats.messages(&project, commit, &id, place, limit).await?;
     let (first, last) = (messages.first().map(|m| m.number), messages.last().map(|m| m.number));
+    let cursor = |place: String| past::Cursor::behind(commit, place).to_string();
     Ok(Json(MessagesPage {
-        next_cursor: last.filter(|last| *last < count).map(|last| format!("after-{last}")),
-        previous_cursor: first.filter(|first| *first > 1).map(|first| format!("before-{first}")),
+        next_cursor: last.filter(|last| *last < count).map(|last| cursor(format!("after-{last}"))),
+        previous_cursor: first.filter(|first| *first > 1).map(|first| cursor(format!("before-{first}"))),
         messages,
     }))
 }
@@ -297,10 +306,15 @@ pub async fn stream(
 /// `GET /projects/{id}/prompt`: what every model is told first about the project; an empty text if nothing is set.
 #[utoipa::path(get, path = "/projects/{id}/prompt", params(("id" = ProjectId, Path)),
     responses((status = 200, description = "The prompt", body = Prompt)))]
-pub async fn prompt(State(app): State<App>, Named(project): Named<ProjectId>) -> ApiResult<Json<Prompt>> {
+pub async fn prompt(
+    State(app): State<App>,
+    at: At,
+    Named(project): Named<ProjectId>,
+) -> ApiResult<Json<Prompt>> {
     let known = app.projects.get(&project)?;
+    let commit = at.commit(&app, &RepoName::Project(project.clone())).await?;
     let none = || Prompt { text: String::new(), updated_at: known.created_at };
-    Ok(Json(app.chats.prompt(&project).await?.unwrap_or_else(none)))
+    Ok(Json(app.chats.prompt(&project, commit).await?.unwrap_or_else(none)))
 }
 
 /// `PUT /projects/{id}/prompt`: sets what every model is told first about the project.

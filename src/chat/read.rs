@@ -15,7 +15,7 @@ use super::error::ChatError;
 use super::types::{Chat, Message, Prompt, Segment};
 use crate::clock::Time;
 use crate::id::{ChatId, ProjectId};
-use crate::state::layout::{self, RepoName, STATE_REF};
+use crate::state::layout::{self, RepoName};
 use crate::state::oid::Oid;
 use crate::state::snapshot::Snapshot;
 use crate::state::store::EngineError;
@@ -31,7 +31,8 @@ pub(super) struct Metas(Arc<Mutex<HashMap<Oid, Arc<Chat>>>>);
 /// Behind which chat a page begins, and in which commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    commit: Oid,
+    /// The commit that all pages of the list are of.
+    pub commit: Oid,
     updated: Time,
     chat: ChatId,
 }
@@ -96,9 +97,9 @@ fn span(place: Place, limit: u64, count: u64) -> (u64, u64) {
 }
 
 impl Chats {
-    /// The chat with this id.
-    pub async fn get(&self, project: &ProjectId, id: &ChatId) -> Result<Chat, ChatError> {
-        let (snapshot, id) = (self.snapshot(project, None).await?, id.clone());
+    /// The chat with this id; as it was at a commit, if one is named.
+    pub async fn get(&self, project: &ProjectId, at: Option<Oid>, id: &ChatId) -> Result<Chat, ChatError> {
+        let (snapshot, id) = (self.snapshot(project, at).await?, id.clone());
         blocking(move || chat(&snapshot, &id)).await
     }
 
@@ -106,10 +107,11 @@ impl Chats {
     pub async fn page(
         &self,
         project: &ProjectId,
+        at: Option<Oid>,
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<(Vec<Arc<Chat>>, Option<Cursor>), ChatError> {
-        let snapshot = self.snapshot(project, after.as_ref().map(|cursor| cursor.commit)).await?;
+        let snapshot = self.snapshot(project, after.as_ref().map(|cursor| cursor.commit).or(at)).await?;
         let metas = self.metas.clone();
         blocking(move || page(&snapshot, &metas, after.as_ref(), limit)).await
     }
@@ -118,11 +120,12 @@ impl Chats {
     pub async fn messages(
         &self,
         project: &ProjectId,
+        at: Option<Oid>,
         id: &ChatId,
         place: Place,
         limit: usize,
     ) -> Result<(Vec<Message>, u64), ChatError> {
-        let (snapshot, id) = (self.snapshot(project, None).await?, id.clone());
+        let (snapshot, id) = (self.snapshot(project, at).await?, id.clone());
         blocking(move || {
             let chat = chat(&snapshot, &id)?;
             let (first, last) = span(place, limit as u64, chat.messages);
@@ -132,8 +135,8 @@ impl Chats {
     }
 
     /// What every model is told first about the project, if anything is set.
-    pub async fn prompt(&self, project: &ProjectId) -> Result<Option<Prompt>, ChatError> {
-        let snapshot = self.snapshot(project, None).await?;
+    pub async fn prompt(&self, project: &ProjectId, at: Option<Oid>) -> Result<Option<Prompt>, ChatError> {
+        let snapshot = self.snapshot(project, at).await?;
         blocking(move || {
             let file = snapshot.file(layout::PROMPT)?;
             Ok(file.map(|file| yaml::read(layout::PROMPT, "prompt", &file)).transpose()?)
@@ -143,11 +146,7 @@ impl Chats {
 
     async fn snapshot(&self, project: &ProjectId, at: Option<Oid>) -> Result<Snapshot, ChatError> {
         let repo = RepoName::Project(project.clone());
-        let found = match at {
-            Some(commit) => self.state.snapshot_at(&repo, STATE_REF, commit).await?,
-            None => self.state.snapshot(&repo, STATE_REF).await?,
-        };
-        found.ok_or(ChatError::CursorGone)
+        self.state.snapshot_of(&repo, at).await?.ok_or(ChatError::CursorGone)
     }
 }
 

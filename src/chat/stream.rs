@@ -88,7 +88,7 @@ impl Watcher {
     ) -> Result<Self, ChatError> {
         let live = chats.state.events().subscribe(None).live;
         let partials = chats.live.changes();
-        let count = chats.get(&project, &chat).await?.messages;
+        let count = chats.get(&project, None, &chat).await?.messages;
         let cursor = after.unwrap_or(count).min(count);
         let (jobs, ready) = (BTreeMap::new(), VecDeque::new());
         Ok(Self { chats, project, chat, cursor, jobs, live, partials, ready, more: true })
@@ -200,7 +200,7 @@ impl Watcher {
     async fn tell_messages(&mut self) -> Result<(), ChatError> {
         let place = Place::After(self.cursor);
         let (messages, count) =
-            self.chats.messages(&self.project, &self.chat, place, MESSAGES_AT_ONCE).await?;
+            self.chats.messages(&self.project, None, &self.chat, place, MESSAGES_AT_ONCE).await?;
         for message in messages {
             self.cursor = message.number;
             self.say("message", &message);

@@ -67,7 +67,7 @@ async fn read_anew(app: &App, job: &Job, lease: &LeaseId) -> Result<Ended, Artif
     let (mut checked, mut missing, mut corrupt) = (0u64, Vec::new(), Vec::new());
     let mut before = None;
     loop {
-        let page = app.artifacts.page(&job.project_id, before.clone(), PAGE).await?;
+        let page = app.artifacts.page(&job.project_id, None, before.clone(), PAGE).await?;
         for artifact in &page {
             if app.jobs.get(&job.job_id).await?.cancel_requested {
                 return Ok(Ended::Cancelled);

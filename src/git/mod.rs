@@ -3,7 +3,8 @@
 //! - [`child`] starts it, fixes its environment, and bounds its time and output
 //! - [`serve`] streams clones and fetches   - [`repo_path`] is a repository in a URL   - [`api`] is the HTTP side
 //! - [`receive`] takes pushes: into a repository of their own ([`scratch`]), where git asks the daemon by its [`hook`]
-//! - [`pushed`] reads what was pushed   - [`judge`] decides what comes of it   - [`refusal`] says why nothing does
+//! - [`pushed`] reads what was pushed   - [`judge`] decides what comes of it   - [`take`] makes it the state's
+//! - [`refusal`] says why nothing does   - [`stray`] sees branches that were moved behind the daemon's back
 //!
 //! Invariant: what is pushed reaches a state only through its writer; git never writes to the state's repository itself.
 //! Invariant: nobody's text becomes an option: arguments are fixed, revisions are parsed ids, and paths stand behind `--`
@@ -19,3 +20,5 @@ pub mod refusal;
 pub mod repo_path;
 pub mod scratch;
 pub mod serve;
+pub mod stray;
+pub mod take;

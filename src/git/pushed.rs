@@ -61,6 +61,13 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Over a repository itself.
+    pub fn of(repo: &Path) -> Result<Self, Refusal> {
+        let unread =
+            |error: git2::Error| Refusal::push(format!("the objects cannot be read: {}", error.message()));
+        Ok(Self { repo: git2::Repository::open_bare(repo).map_err(unread)?, files: 0, bytes: 0 })
+    }
+
     /// Over a scratch repository and its quarantine.
     pub fn open(scratch: &Path, quarantine: &Path) -> Result<Self, Refusal> {
         let unread = |error: git2::Error| {
@@ -93,11 +100,6 @@ impl Reader {
             };
         }
         line.into_iter().rev().map(|commit| self.read(commit)).collect()
-    }
-
-    /// Whether the repository has a commit.
-    pub fn has(&self, commit: Oid) -> bool {
-        self.repo.odb().is_ok_and(|odb| odb.exists(commit.to_git()))
     }
 
     fn parents(&self, commit: Oid) -> Result<Vec<Oid>, Refusal> {

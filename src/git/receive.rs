@@ -17,18 +17,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::child::{Cause, Halt, Program, ProgramError};
 use super::hook::{self, Answer, Question};
-use super::judge::{By, Judge};
 use super::pushed::{PushedCommit, Reader, not_forward};
 use super::refusal::Refusal;
 use super::scratch::{self, Scratch};
+use super::take::{self, NotTaken};
 use crate::app::App;
-use crate::entity::Facts;
-use crate::id::{IdMaker, ProjectId};
+use crate::id::ProjectId;
 use crate::identity::Principal;
-use crate::state::edit::{Edit, Foreign, Step};
 use crate::state::layout::{RepoName, STATE_REF};
 use crate::state::oid::Oid;
-use crate::state::repo::{Decision, View};
 use crate::state::store::{Done, EngineError};
 
 /// What a push may send, and what that may be inflated to: the commits of one are bounded far below it.
@@ -97,24 +94,6 @@ pub enum ReceiveError {
     Engine(#[from] EngineError),
 }
 
-/// Why a push that was received is not taken.
-enum NotTaken {
-    Refused(Refusal),
-    Engine(EngineError),
-}
-
-impl From<EngineError> for NotTaken {
-    fn from(error: EngineError) -> Self {
-        Self::Engine(error)
-    }
-}
-
-impl From<Refusal> for NotTaken {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
 /// Takes pushes. A clone is the same.
 #[derive(Clone)]
 pub struct Receiving(Arc<Inner>);
@@ -126,7 +105,6 @@ struct Inner {
     folder: PathBuf,
     /// What a hook runs.
     program: PathBuf,
-    ids: IdMaker,
 }
 
 impl Receiving {
@@ -138,7 +116,6 @@ impl Receiving {
             unpacking: Arc::new(Semaphore::new(UNPACKING_MAX)),
             folder,
             program,
-            ids: IdMaker::new(),
         })))
     }
 
@@ -232,40 +209,9 @@ impl Receiving {
         };
         let pushed = tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??;
         let name = RepoName::Project(project.clone());
-        let done = app.state.change(&name, |view| self.judged(app, by, project, tip, pushed, view)).await?;
+        let done = take::take(app, by, project, tip, pushed).await?;
         app.state.published(&name, done.lsn).await?;
         Ok(told(&done))
-    }
-
-    /// The commits as they were pushed, and behind them the daemon's, if the branch still stands where the pusher saw it.
-    fn judged(
-        &self,
-        app: &App,
-        by: &Principal,
-        project: &ProjectId,
-        tip: Oid,
-        pushed: Vec<PushedCommit>,
-        view: &mut View<'_>,
-    ) -> Result<Decision<Vec<String>>, NotTaken> {
-        if view.tip() != tip {
-            return Err(not_forward().into());
-        }
-        let known =
-            app.projects.registry().find(project).ok_or_else(|| Refusal::push("the project is gone"))?;
-        let right = by
-            .right_in(project, &known.members)
-            .ok_or_else(|| Refusal::push("you may not read this project any more"))?;
-        let now = app.clock.now();
-        let facts = Facts { project, now, tip, allow_private_webhooks: app.webhooks.allow_private() };
-        let by = match by {
-            Principal::Agent(caller) => By::Agent { caller, lease: self.0.ids.lease(now) },
-            Principal::Operator | Principal::Person(_) => By::Other(by.actor()),
-        };
-        let judge = Judge { by, right, project: &known, facts };
-        let changes = judge.judge(view, &pushed)?;
-        let lines = changes.iter().map(|change| change.subject.clone()).collect();
-        let own = changes.into_iter().map(Step::Own);
-        Ok(Decision { steps: pushed.into_iter().map(foreign).chain(own).collect(), answer: lines })
     }
 }
 
@@ -376,27 +322,15 @@ fn check_quarantine(scratch: &Path, quarantine: &Path) -> Result<(), Refusal> {
     }
 }
 
-fn foreign(pushed: PushedCommit) -> Step {
-    let edit = |(path, change): (String, super::pushed::FileChange)| match change.new {
-        Some(bytes) => Edit::write(path, bytes),
-        None => Edit::remove(path),
-    };
-    Step::Foreign(Foreign {
-        branch: STATE_REF.into(),
-        commit: pushed.commit,
-        text: pushed.text,
-        subject: pushed.subject,
-        author: pushed.author,
-        edits: pushed.files.into_iter().map(edit).collect(),
-    })
-}
-
 /// What whoever pushed is told: what came of it, and that the branch has gone on.
 fn told(done: &Done<Vec<String>>) -> Vec<String> {
     let mut lines = done.answer.clone();
     let count = lines.len();
-    let commits = if count == 1 { "1 commit".to_owned() } else { format!("{count} commits") };
-    let tip = &done.commit.to_string()[..10];
-    lines.push(format!("taken; {commits} of the daemon follow yours, up to {tip}: git pull"));
+    let follow = if count == 1 {
+        "1 commit of the daemon follows".to_owned()
+    } else {
+        format!("{count} commits of the daemon follow")
+    };
+    lines.push(format!("taken; {follow} yours, up to {}: git pull", &done.commit.to_string()[..10]));
     lines
 }

@@ -434,6 +434,7 @@ impl From<SecretError> for ApiError {
             SecretError::Token(TokenRefusal::Wrong) => forbidden("secretsTokenInvalid"),
             SecretError::Token(TokenRefusal::Late) => forbidden("secretsTokenExpired"),
             SecretError::Token(TokenRefusal::Spent) => forbidden("secretsTokenSpent"),
+            SecretError::Bad(_) => conflict("fileInvalid"),
             SecretError::Seal(error) => Self::internal(&error),
             SecretError::Job(error) => error.into(),
             SecretError::Engine(error) => error.into(),

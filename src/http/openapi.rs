@@ -9,11 +9,11 @@ use axum::Json;
 use axum::http::Method;
 use serde_json::Value;
 use utoipa::OpenApi;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr};
+use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Required};
 
 use super::answer::Ack;
 use super::auth::Who;
@@ -77,8 +77,8 @@ use crate::{
         project::api::restore,
         project::api::sync,
         forge::api::github,
-        job::api::list,
-        job::api::quarantine,
+        job::list_api::list,
+        job::list_api::quarantine,
         schedule::api::list,
         schedule::api::create,
         schedule::api::get,
@@ -214,6 +214,9 @@ fn complete(operation: &mut Operation, route: &Route) {
         let refusal = ResponseBuilder::new().description(description).build();
         operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(refusal));
     }
+    if route.reads_past {
+        add_past(operation);
+    }
     let is_write = route.method != Method::GET;
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
@@ -223,6 +226,23 @@ fn complete(operation: &mut Operation, route: &Route) {
             response.content.insert("application/json".to_owned(), content.into());
         }
     }
+}
+
+/// What every path has that can be read as it was.
+fn add_past(operation: &mut Operation) {
+    let text = ObjectBuilder::new().schema_type(Type::String).build();
+    let description = "As it was then: a commit of the project's state, or of the platform's for what is the platform's, or a time (RFC 3339), which is the newest commit that is not younger. Rights are those of now; the answer's Mrx-Commit is the commit that was read.";
+    let at = ParameterBuilder::new()
+        .name("at")
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(text))
+        .build();
+    operation.parameters.get_or_insert_default().push(at.into());
+    let description = "commitUnknown: the branch has no such commit, or began after that time; notFound, projectUnknown: there is no such thing, or was not then";
+    let refusal = ResponseBuilder::new().description(description).build();
+    operation.responses.responses.entry("404".to_owned()).or_insert(RefOr::T(refusal));
 }
 
 fn add_headers(response: &mut Response, is_write: bool) {

@@ -12,10 +12,12 @@ use axum::routing::{self, MethodRouter};
 use super::auth::{Who, guard};
 use super::cors::{self, Origin};
 use super::error::ApiError;
-use super::{debug, events, health, openapi, request_id};
+use super::{debug, events, health, openapi, past, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
-use crate::{agent, artifact, chat, code, forge, git, history, job, log, project, remote, schedule, secret, webhook};
+use crate::{
+    agent, artifact, chat, code, forge, git, history, job, log, project, remote, schedule, secret, webhook,
+};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -28,6 +30,8 @@ pub struct Route {
     pub path: &'static str,
     /// Who may call it.
     pub who: Who,
+    /// Whether `?at=` reads it as it was.
+    pub reads_past: bool,
     handler: MethodRouter<App>,
 }
 
@@ -69,41 +73,41 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,  "/agents/claim-secret",                     AdminOrAgent, post(agent::api::claim_secret)),
         route(Method::PUT,   "/projects/{id}/members/{user}",            Manage, put(project::api::set_member)),
         route(Method::DELETE, "/projects/{id}/members/{user}",           Manage, delete(project::api::remove_member)),
-        route(Method::GET,   "/projects",                                Known,  get(project::api::list)),
+        route(Method::GET,   "/projects",                                Known,  get(project::api::list)).at(),
         route(Method::POST,  "/projects",                                Developer, post(project::api::create)),
-        route(Method::GET,   "/projects/{id}",                           Read,   get(project::api::get)),
+        route(Method::GET,   "/projects/{id}",                           Read,   get(project::api::get)).at(),
         route(Method::PATCH, "/projects/{id}",                           Manage, patch(project::api::edit)),
         route(Method::DELETE, "/projects/{id}",                          Manage, delete(project::api::trash)),
         route(Method::POST,  "/projects/{id}/restore",                   Manage, post(project::api::restore)),
         route(Method::POST,  "/projects/{id}/sync",                      Write,  post(project::api::sync)),
         route(Method::GET,   "/projects/{id}/remote",                    Read,   get(remote::api::get)),
         route(Method::POST,  "/projects/{id}/remote/sync",               Write,  post(remote::api::sync)),
-        route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::api::list)),
-        route(Method::GET,   "/projects/{id}/schedules",                 Read,   get(schedule::api::list)),
+        route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::list_api::list)).at(),
+        route(Method::GET,   "/projects/{id}/schedules",                 Read,   get(schedule::api::list)).at(),
         route(Method::POST,  "/projects/{id}/schedules",                 Write,  post(schedule::api::create)),
-        route(Method::GET,   "/projects/{id}/schedules/{name}",          Read,   get(schedule::api::get)),
+        route(Method::GET,   "/projects/{id}/schedules/{name}",          Read,   get(schedule::api::get)).at(),
         route(Method::PATCH, "/projects/{id}/schedules/{name}",          Write,  patch(schedule::api::edit)),
         route(Method::DELETE, "/projects/{id}/schedules/{name}",         Write,  delete(schedule::api::remove)),
-        route(Method::GET,   "/projects/{id}/quarantine",                Read,   get(job::api::quarantine)),
-        route(Method::GET,   "/projects/{id}/artifacts",                 Read,   get(artifact::api::list)),
+        route(Method::GET,   "/projects/{id}/quarantine",                Read,   get(job::list_api::quarantine)).at(),
+        route(Method::GET,   "/projects/{id}/artifacts",                 Read,   get(artifact::api::list)).at(),
         route(Method::POST,  "/projects/{id}/artifacts",                 Deliver, post(artifact::api::upload).layer(DefaultBodyLimit::disable())),
-        route(Method::GET,   "/projects/{id}/artifacts/{artifactId}",    Read,   get(artifact::api::get)),
+        route(Method::GET,   "/projects/{id}/artifacts/{artifactId}",    Read,   get(artifact::api::get)).at(),
         route(Method::DELETE, "/projects/{id}/artifacts/{artifactId}",   Write,  delete(artifact::api::remove)),
         route(Method::GET,   "/projects/{id}/artifacts/{artifactId}/content", Read, get(artifact::api::content)),
-        route(Method::GET,   "/projects/{id}/chats",                     Read,   get(chat::api::list)),
+        route(Method::GET,   "/projects/{id}/chats",                     Read,   get(chat::api::list)).at(),
         route(Method::POST,  "/projects/{id}/chats",                     Write,  post(chat::api::create)),
-        route(Method::GET,   "/projects/{id}/chats/{chatId}",            Read,   get(chat::api::get)),
+        route(Method::GET,   "/projects/{id}/chats/{chatId}",            Read,   get(chat::api::get)).at(),
         route(Method::PATCH, "/projects/{id}/chats/{chatId}",            Write,  patch(chat::api::patch)),
         route(Method::DELETE, "/projects/{id}/chats/{chatId}",           Write,  delete(chat::api::remove)),
-        route(Method::GET,   "/projects/{id}/chats/{chatId}/messages",   Read,   get(chat::api::messages)),
+        route(Method::GET,   "/projects/{id}/chats/{chatId}/messages",   Read,   get(chat::api::messages)).at(),
         route(Method::POST,  "/projects/{id}/chats/{chatId}/messages",   Write,  post(chat::api::append)),
         route(Method::GET,   "/projects/{id}/chats/{chatId}/stream",     Read,   get(chat::api::stream)),
         route(Method::GET,   "/projects/{id}/files",                     Read,   get(code::api::list)),
-        route(Method::GET,   "/projects/{id}/prompt",                    Read,   get(chat::api::prompt)),
+        route(Method::GET,   "/projects/{id}/prompt",                    Read,   get(chat::api::prompt)).at(),
         route(Method::PUT,   "/projects/{id}/prompt",                    Manage, put(chat::api::set_prompt)),
-        route(Method::GET,   "/projects/{id}/webhooks",                  Manage, get(webhook::api::list)),
+        route(Method::GET,   "/projects/{id}/webhooks",                  Manage, get(webhook::api::list)).at(),
         route(Method::POST,  "/projects/{id}/webhooks",                  Manage, post(webhook::api::create)),
-        route(Method::GET,   "/projects/{id}/webhooks/{webhookId}",      Manage, get(webhook::api::get)),
+        route(Method::GET,   "/projects/{id}/webhooks/{webhookId}",      Manage, get(webhook::api::get)).at(),
         route(Method::PATCH, "/projects/{id}/webhooks/{webhookId}",      Manage, patch(webhook::api::edit)),
         route(Method::DELETE, "/projects/{id}/webhooks/{webhookId}",     Manage, delete(webhook::api::remove)),
         route(Method::POST,  "/projects/{id}/webhooks/{webhookId}/ping", Manage, post(webhook::api::ping)),
@@ -111,17 +115,17 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,  "/projects/{id}/webhooks/{webhookId}/deliveries/{number}/redeliver", Manage, post(webhook::api::redeliver)),
         route(Method::POST,  "/jobs/create",                             Person, post(job::api::create)),
         route(Method::POST,  "/jobs/claim",                              Claimer, post(job::api::claim)),
-        route(Method::GET,   "/jobs/{id}",                               Read,   get(job::api::get)),
+        route(Method::GET,   "/jobs/{id}",                               Read,   get(job::api::get)).at(),
         route(Method::PATCH, "/jobs/{id}",                               Agent,  patch(job::api::tell)),
         route(Method::POST,  "/jobs/{id}/cancel",                        Write,  post(job::api::cancel)),
         route(Method::POST,  "/jobs/{id}/retry",                         Write,  post(job::api::retry)),
         route(Method::GET,   "/jobs/{id}/logs",                          Read,   get(log::api::read)),
         route(Method::PATCH, "/jobs/{id}/logs",                          Agent,  patch(log::api::append)),
         route(Method::POST,  "/admin/secrets",                           Admin,  post(secret::api::store)),
-        route(Method::GET,   "/admin/secrets/{id}",                      Secrets, get(secret::api::list)),
+        route(Method::GET,   "/admin/secrets/{id}",                      Secrets, get(secret::api::list)).at(),
         route(Method::POST,  "/admin/secrets/{id}/{name}/rotate",        Manage, post(secret::api::rotate)),
         route(Method::DELETE, "/admin/secrets/{id}/{name}",              Manage, delete(secret::api::remove)),
-        route(Method::GET,   "/admin/recipients",                        Admin,  get(secret::api::recipients)),
+        route(Method::GET,   "/admin/recipients",                        Admin,  get(secret::api::recipients)).at(),
         route(Method::PUT,   "/admin/recipients",                        Admin,  put(secret::api::set_recipients)),
         route(Method::PATCH, "/jobs/{id}/answer",                        Agent,  patch(chat::api::answer)),
         route(Method::GET,   "/projects/{id}/history",                   Read,   get(history::api::list)),
@@ -138,15 +142,26 @@ pub fn table() -> Vec<Route> {
 }
 
 fn route(method: Method, path: &'static str, who: Who, handler: MethodRouter<App>) -> Route {
-    Route { method, path, who, handler }
+    Route { method, path, who, reads_past: false, handler }
+}
+
+impl Route {
+    /// The state that it reads can be read as it was.
+    fn at(self) -> Self {
+        Self { reads_past: true, ..self }
+    }
 }
 
 /// The router: each route behind its guard, at `/` and under `/api`.
 pub fn router(app: App) -> Router {
     let origins: Arc<[Origin]> = app.http.dashboard_origins.clone().into();
     let mut routes = Router::new();
-    for Route { path, who, handler, .. } in table() {
+    for Route { method, path, who, handler, reads_past } in table() {
         let guard = middleware::from_fn_with_state((who, app.clone()), guard);
+        let handler = match method {
+            Method::GET => handler.layer(middleware::from_fn_with_state(reads_past, past::look_back)),
+            _ => handler,
+        };
         routes = routes.route(path, handler.layer(guard));
     }
     Router::new()

@@ -9,9 +9,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::claim::Claim;
+use super::error::JobError;
 use super::jobs::Told;
 use super::lease::LEASE_PERIOD;
 use super::lifecycle::{Outcome, Report};
@@ -22,18 +23,18 @@ use crate::agent::{Agent, AgentError};
 use crate::app::App;
 use crate::chat::answer::Answer;
 use crate::clock::Time;
-use crate::http::answer::{AckQuery, page_length, with_etag, with_job_status, written};
+use crate::http::answer::{AckQuery, with_etag, with_job_status, written};
 use crate::http::auth::{ASK_AGAIN, CallingAgent, MaybeAgent, Principal, lease_of, unauthorized};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::health::check_ready;
 use crate::http::input::{Asked, Body, Named, QuietBody, request_key, version};
+use crate::http::past::At;
 use crate::id::{AgentId, GroupName, JobId, Label, LeaseId, ProjectId};
 use crate::identity::Right;
 use crate::identity::principal::AgentCaller;
 use crate::identity::token::Token;
 use crate::state::layout::RepoName;
 use crate::state::object::Object;
-use crate::state::yaml::BadFile;
 
 /// The longest wait of one claim, in seconds: below the idle limit of common proxies.
 const WAIT_SECONDS_MAX: u64 = 60;
@@ -111,53 +112,6 @@ pub struct TellBody {
     log: Option<LogSum>,
     /// With the end of a job that answers a chat: what it says. It becomes a message in the same commit.
     answer: Option<Answer>,
-}
-
-/// The query of `GET /projects/{id}/jobs`.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ListQuery {
-    /// Only jobs in this state.
-    state: Option<JobState>,
-    /// Only jobs of this type.
-    #[serde(rename = "type")]
-    kind: Option<JobType>,
-    /// Only jobs with this label.
-    label: Option<Label>,
-    /// Only jobs that this agent has, or had last.
-    agent: Option<AgentId>,
-    /// The `nextCursor` of the page before.
-    cursor: Option<String>,
-    /// How many, at most 200; 50 if absent.
-    limit: Option<usize>,
-}
-
-/// A page of jobs. It can have fewer than asked for and still have a next one.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct JobsPage {
-    jobs: Vec<Job>,
-    next_cursor: Option<String>,
-}
-
-/// The files of a project that should be jobs or schedules and cannot be read: a person mends or removes them.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Quarantine {
-    files: Vec<QuarantinedFile>,
-}
-
-/// One of them.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct QuarantinedFile {
-    /// Where it is on the branch `state`.
-    path: String,
-    /// What it should hold.
-    kind: String,
-    /// What is wrong with it.
-    cause: String,
 }
 
 /// What an agent gets with a job.
@@ -419,14 +373,36 @@ fn claimed(app: &App, job: &Job) -> Result<Claimed, ApiError> {
         (status = 200, description = "The job", body = Job, headers(("ETag" = String, description = "Its version"))),
         (status = 304, description = "It is as the caller knows it"),
     ))]
-pub async fn get(State(app): State<App>, headers: HeaderMap, Named(id): Named<JobId>) -> ApiResult<Response> {
-    let job = app.jobs.get(&id).await?;
+pub async fn get(
+    State(app): State<App>,
+    headers: HeaderMap,
+    at: At,
+    Named(id): Named<JobId>,
+) -> ApiResult<Response> {
+    let job = if at.is_asked() { get_at(&app, &at, &id).await? } else { app.jobs.get(&id).await? };
     let found = job.version();
     let response = match version(&headers, header::IF_NONE_MATCH) {
         Some(known) if known == found => StatusCode::NOT_MODIFIED.into_response(),
         _ => Json(job.shown()).into_response(),
     };
     Ok(with_etag(response, &found))
+}
+
+/// The job as it was in the project that its id leads to; where projects share a tag, in the one that has the commit.
+async fn get_at(app: &App, at: &At, id: &JobId) -> ApiResult<Arc<Job>> {
+    let mut refusal = JobError::Unknown(id.clone()).into();
+    for project in app.projects.registry().tagged(id.tag()) {
+        let found = match at.commit(app, &RepoName::Project(project.clone())).await {
+            Ok(Some(commit)) => app.jobs.get_at(&project, commit, id).await.map_err(ApiError::from),
+            Ok(None) => app.jobs.get(id).await.map_err(ApiError::from),
+            Err(unknown) => Err(unknown),
+        };
+        match found {
+            Ok(job) => return Ok(job),
+            Err(error) => refusal = error,
+        }
+    }
+    Err(refusal)
 }
 
 /// `PATCH /jobs/{id}`: what the job's agent says; `{}` renews the lease.
@@ -539,41 +515,4 @@ pub async fn retry(
     let done = app.jobs.retry(&id, caller.actor()).await?;
     let repo = RepoName::Project(done.answer.project_id.clone());
     written(&app, query.ack, &repo, StatusCode::OK, &done, done.answer.shown()).await
-}
-
-/// `GET /projects/{id}/jobs`: open jobs, newest first, then ended ones, the newest day first.
-///
-/// All pages behind one first page show the jobs as they were then.
-#[utoipa::path(get, path = "/projects/{id}/jobs", params(("id" = ProjectId, Path), ListQuery),
-    responses((status = 200, description = "Jobs", body = JobsPage)))]
-pub async fn list(
-    State(app): State<App>,
-    Named(id): Named<ProjectId>,
-    Asked(query): Asked<ListQuery>,
-) -> ApiResult<Json<JobsPage>> {
-    app.projects.get(&id)?;
-    let cursor =
-        query.cursor.as_deref().map(str::parse).transpose().map_err(|_| {
-            ApiError::bad_request("the cursor is none that this list gave; begin without one")
-        })?;
-    let wanted = move |job: &Job| {
-        query.state.is_none_or(|state| job.state == state)
-            && query.kind.is_none_or(|kind| job.kind == kind)
-            && query.label.as_ref().is_none_or(|label| job.labels.contains(label))
-            && query.agent.as_ref().is_none_or(|agent| job.claimed_by.as_ref() == Some(agent))
-    };
-    let (jobs, next) = app.jobs.page(&id, cursor, page_length(query.limit), wanted).await?;
-    let jobs = jobs.iter().map(|job| job.shown()).collect();
-    Ok(Json(JobsPage { jobs, next_cursor: next.map(|cursor| cursor.to_string()) }))
-}
-
-/// `GET /projects/{id}/quarantine`: files that should be open jobs or schedules and cannot be read; the others go on
-/// without them.
-#[utoipa::path(get, path = "/projects/{id}/quarantine", params(("id" = ProjectId, Path)),
-    responses((status = 200, description = "The files and what is wrong with each", body = Quarantine)))]
-pub async fn quarantine(State(app): State<App>, Named(id): Named<ProjectId>) -> ApiResult<Json<Quarantine>> {
-    app.projects.get(&id)?;
-    let view = |bad: BadFile| QuarantinedFile { path: bad.path, kind: bad.kind.to_owned(), cause: bad.cause };
-    let (jobs, schedules) = (app.jobs.quarantined(&id).await?, app.schedules.quarantined(&id).await?);
-    Ok(Json(Quarantine { files: jobs.into_iter().chain(schedules).map(view).collect() }))
 }

@@ -12,11 +12,12 @@ use super::open::{JobMemory, OpenJobs};
 use super::queue::Queue;
 use super::turns::Turns;
 use super::types::{Job, JobState, LogSum};
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::id::{AgentId, IdMaker, JobId, LeaseId, ProjectId};
 use crate::project::Registry;
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
+use crate::state::oid::Oid;
 use crate::state::repo::{Decision, View};
 use crate::state::snapshot::Snapshot;
 use crate::state::store::{Done, EngineError, State};
@@ -94,6 +95,11 @@ impl Jobs {
         &self.leases
     }
 
+    /// An id for a lease that was never used.
+    pub fn new_lease(&self, now: Time) -> LeaseId {
+        self.ids.lease(now)
+    }
+
     /// The job with this id.
     pub async fn get(&self, id: &JobId) -> Result<Arc<Job>, JobError> {
         for project in self.registry.tagged(id.tag()) {
@@ -111,16 +117,18 @@ impl Jobs {
         Err(JobError::Unknown(id.clone()))
     }
 
-    /// A page of a project's jobs that are `wanted`, and where the next one begins.
+    /// A page of a project's jobs that are `wanted`, and where the next one begins; as they were `at` a commit, if one is named.
     pub async fn page(
         &self,
         project: &ProjectId,
+        at: Option<Oid>,
         after: Option<Cursor>,
         limit: usize,
         wanted: impl Fn(&Job) -> bool + Send + 'static,
     ) -> Result<(Vec<Arc<Job>>, Option<Cursor>), JobError> {
         let repo = RepoName::Project(project.clone());
-        let (open, snapshot) = match &after {
+        let commit = after.as_ref().map(|cursor| cursor.commit).or(at);
+        let (open, snapshot) = match commit {
             // The first page is what memory has; the later ones are read from the commit that the first one saw.
             None => {
                 let ask = |view: &mut View<'_>| -> Vec<Arc<Job>> {
@@ -134,8 +142,8 @@ impl Jobs {
                 };
                 self.state.read_with_snapshot(&repo, ask).await?
             }
-            Some(cursor) => {
-                let snapshot = self.state.snapshot_at(&repo, STATE_REF, cursor.commit).await?;
+            Some(commit) => {
+                let snapshot = self.state.snapshot_at(&repo, STATE_REF, commit).await?;
                 (Vec::new(), Some(snapshot.ok_or(JobError::CursorGone)?))
             }
         };
@@ -143,9 +151,10 @@ impl Jobs {
         let fill = move || {
             let mut page = Page::new(limit, &snapshot, &wanted);
             match after.map(|cursor| cursor.place) {
+                None if at.is_some() => page.fill_from_open(None)?,
                 None if !page.take_open(&open) => {}
                 None => page.fill_with_done(None)?,
-                Some(Place::Open(job)) => page.fill_from_open(&job)?,
+                Some(Place::Open(job)) => page.fill_from_open(Some(&job))?,
                 Some(Place::Done(day, job)) => page.fill_with_done(Some((&day, &job)))?,
             }
             Ok((page.jobs, page.next))
@@ -395,7 +404,7 @@ fn find_open(view: &View<'_>, id: &JobId) -> Result<Option<Arc<Job>>, JobError> 
 }
 
 /// The same for a reader with time.
-fn find_in_files(snapshot: &Snapshot, id: &JobId) -> Result<Option<Finding>, JobError> {
+pub(super) fn find_in_files(snapshot: &Snapshot, id: &JobId) -> Result<Option<Finding>, JobError> {
     for day in days_since(snapshot.list(layout::DONE_JOBS)?, id) {
         let path = layout::done_job_on(id, &day);
         if let Some(file) = snapshot.file(&path)? {

@@ -89,8 +89,8 @@ impl<'w> Page<'w> {
     }
 
     /// Fills up with open jobs older than `before`, then with ended ones.
-    pub fn fill_from_open(&mut self, before: &JobId) -> Result<(), JobError> {
-        let has_room = self.fill_from(layout::OPEN_JOBS, Some(before), Place::Open)?;
+    pub fn fill_from_open(&mut self, before: Option<&JobId>) -> Result<(), JobError> {
+        let has_room = self.fill_from(layout::OPEN_JOBS, before, Place::Open)?;
         if has_room { self.fill_with_done(None) } else { Ok(()) }
     }
 

@@ -7,7 +7,7 @@
 //! - [`also`] is how another subject's change and a job's are one commit
 //! - [`restore`] decides what a job becomes that is put back to what it was
 //! - [`push`] decides what a job's file that was pushed asks for
-//! - [`list`] pages through them   - [`error`] says why something was refused   - [`api`] is the HTTP side
+//! - [`list`] pages through them   - [`past`] reads them as they were   - [`error`] says why something was refused   - [`api`] and [`list_api`] are the HTTP side
 //!
 //! Invariant: a job has at most one lease, only a claimed or running job has one, and a lease id is never used again.
 //! Invariant: a job's file and its place in the queue agree, because the queue learns of jobs only from their files.
@@ -20,9 +20,11 @@ pub mod jobs;
 pub mod lease;
 pub mod lifecycle;
 pub mod list;
+pub mod list_api;
 pub mod needs;
 pub mod new;
 pub mod open;
+pub mod past;
 pub mod push;
 pub mod queue;
 pub mod restore;

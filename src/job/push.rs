@@ -162,6 +162,11 @@ pub fn by_person(
         (JobState::Pending | JobState::Claimed | JobState::Running, JobState::Failed) => {
             Event::Settled(Outcome::Failed(failure_of(wanted)))
         }
+        (from, _) if from.has_ended() => {
+            return Err(format!(
+                "the job has ended as {from}, and that stays as it was; to run it again, say state: pending"
+            ));
+        }
         _ => return put_back(view, Some(&known), wanted, actor, asked),
     };
     only_these(&known.job, wanted, &ATTEMPTS_FIELDS)?;

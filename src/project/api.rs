@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::edit::ProjectEdit;
+use super::past::Wanted;
 use super::types::Project;
 use crate::app::App;
 use crate::forge::{ForgeError, NewCode};
@@ -19,6 +20,7 @@ use crate::http::answer::{AckQuery, page_length, with_etag, written};
 use crate::http::auth::Principal;
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::input::{Asked, Body, Named, version};
+use crate::http::past::{At, Cursor};
 use crate::id::{ProjectId, UserName};
 use crate::identity::{IdentityError, Member, Right};
 use crate::remote::address::BadAddress;
@@ -36,7 +38,7 @@ const DESCRIPTION_CHARS_MAX: usize = 350;
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// The `nextCursor` of the page before.
-    cursor: Option<ProjectId>,
+    cursor: Option<String>,
     /// How many, at most 200; 50 if absent.
     limit: Option<usize>,
     /// `true` lists those in the trash instead.
@@ -68,7 +70,7 @@ fn yes() -> bool {
 #[serde(rename_all = "camelCase")]
 pub struct ProjectsPage {
     projects: Vec<Arc<Project>>,
-    next_cursor: Option<ProjectId>,
+    next_cursor: Option<String>,
 }
 
 /// The body of `PUT /projects/{id}/members/{user}`.
@@ -84,17 +86,35 @@ pub struct MemberBody {
 pub async fn list(
     State(app): State<App>,
     caller: Principal,
+    at: At,
     Asked(query): Asked<ListQuery>,
-) -> Json<ProjectsPage> {
+) -> ApiResult<Json<ProjectsPage>> {
     let limit = page_length(query.limit);
-    let wanted = |project: &Project| {
-        project.trashed_at.is_some() == query.trashed
-            && caller.right_in(&project.project_id, &project.members).is_some()
+    let (commit, after) = at.page::<ProjectId>(&app, &RepoName::Platform, query.cursor).await?;
+    let (projects, next) = match commit {
+        None => {
+            let wanted = |project: &Project| {
+                project.trashed_at.is_some() == query.trashed
+                    && caller.right_in(&project.project_id, &project.members).is_some()
+            };
+            let projects = app.projects.registry().page(after.as_ref(), limit, wanted);
+            let next =
+                projects.last().filter(|_| projects.len() == limit).map(|last| last.project_id.clone());
+            (projects, next)
+        }
+        Some(commit) => {
+            // Who may read is told by the members of now, also for a project that is no more.
+            let registry = app.projects.registry().clone();
+            let may_read = move |id: &ProjectId| {
+                let members = registry.find(id).map(|project| project.members.clone()).unwrap_or_default();
+                caller.right_in(id, &members).is_some()
+            };
+            let wanted = Wanted { is_trashed: query.trashed, may_read: Box::new(may_read) };
+            app.projects.page_at(commit, after, limit, wanted).await?
+        }
     };
-    let projects = app.projects.registry().page(query.cursor.as_ref(), limit, wanted);
-    let next_cursor =
-        projects.last().filter(|_| projects.len() == limit).map(|project| project.project_id.clone());
-    Json(ProjectsPage { projects, next_cursor })
+    let next_cursor = next.map(|last| Cursor::behind(commit, last).to_string());
+    Ok(Json(ProjectsPage { projects, next_cursor }))
 }
 
 /// `GET /projects/{id}`: one project, also one in the trash.
@@ -107,9 +127,14 @@ pub async fn list(
 pub async fn get(
     State(app): State<App>,
     headers: HeaderMap,
+    at: At,
     Named(id): Named<ProjectId>,
 ) -> ApiResult<Response> {
-    let project = app.projects.get(&id)?;
+    let now = app.projects.get(&id)?;
+    let project = match at.commit_of_entry(&app, &RepoName::Project(id.clone())).await? {
+        None => now,
+        Some(commit) => app.projects.get_at(&id, commit).await?,
+    };
     let found = project.version();
     let response = match version(&headers, header::IF_NONE_MATCH) {
         Some(known) if known == found => StatusCode::NOT_MODIFIED.into_response(),

@@ -15,6 +15,7 @@ use crate::http::answer::{AckQuery, with_commit, written};
 use crate::http::auth::Principal;
 use crate::http::error::ApiResult;
 use crate::http::input::{Asked, Body, Named, present};
+use crate::http::past::At;
 use crate::id::{GroupName, Label, ProjectId, ScheduleName};
 use crate::job::JobType;
 use crate::job::new::TIMEOUT_SECONDS_DEFAULT;
@@ -126,9 +127,17 @@ impl ScheduleEdit {
 /// `GET /projects/{id}/schedules`: all schedules of a project, by name, each with its next time.
 #[utoipa::path(get, path = "/projects/{id}/schedules", params(("id" = ProjectId, Path)),
     responses((status = 200, description = "Schedules", body = SchedulesView)))]
-pub async fn list(State(app): State<App>, Named(id): Named<ProjectId>) -> ApiResult<Json<SchedulesView>> {
+pub async fn list(
+    State(app): State<App>,
+    at: At,
+    Named(id): Named<ProjectId>,
+) -> ApiResult<Json<SchedulesView>> {
     app.projects.get(&id)?;
-    Ok(Json(SchedulesView { schedules: app.schedules.list(&id).await? }))
+    let schedules = match at.commit(&app, &RepoName::Project(id.clone())).await? {
+        None => app.schedules.list(&id).await?,
+        Some(commit) => app.schedules.list_at(&id, commit).await?,
+    };
+    Ok(Json(SchedulesView { schedules }))
 }
 
 /// `POST /projects/{id}/schedules`: makes a schedule, which makes a job at each of its times.
@@ -162,10 +171,14 @@ pub async fn create(
     ))]
 pub async fn get(
     State(app): State<App>,
+    at: At,
     Named((id, name)): Named<(ProjectId, ScheduleName)>,
 ) -> ApiResult<Json<Schedule>> {
     app.projects.get(&id)?;
-    Ok(Json(app.schedules.get(&id, &name).await?))
+    Ok(Json(match at.commit(&app, &RepoName::Project(id.clone())).await? {
+        None => app.schedules.get(&id, &name).await?,
+        Some(commit) => app.schedules.get_at(&id, commit, &name).await?,
+    }))
 }
 
 /// `PATCH /projects/{id}/schedules/{name}`: changes a schedule, or turns it off and on.

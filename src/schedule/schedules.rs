@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::due;
 use super::error::ScheduleError;
-use super::known::{KnownSchedules, Timetable};
+use super::known::{KnownSchedules, Timetable, check_schedule};
 use super::types::Schedule;
 use crate::clock::{Clock, Time};
 use crate::id::{IdMaker, JobId, ProjectId, ScheduleName};
@@ -14,12 +14,16 @@ use crate::job::{Job, new};
 use crate::project::Registry;
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
+use crate::state::oid::Oid;
 use crate::state::repo::{Decision, View};
+use crate::state::snapshot::Snapshot;
 use crate::state::store::{Done, EngineError, State};
 use crate::state::yaml::BadFile;
 
 /// Schedules of one project: each is looked at when the project is read, and all are one answer.
 pub(crate) const SCHEDULES_MAX: usize = 100;
+/// Files read of a folder of the past; pushed ones may be more than the API makes.
+const FILES_READ_MAX: usize = 1_000;
 /// Schedules that one round runs at most, so that the rounds behind it come; the next is a second later.
 const ROUND_MAX: usize = 1000;
 /// When a schedule is looked at again that is due and could not run: its project is in the trash, or cannot be read.
@@ -59,6 +63,57 @@ impl Schedules {
     pub async fn quarantined(&self, project: &ProjectId) -> Result<Vec<BadFile>, ScheduleError> {
         let ask = |view: &mut View<'_>| view.get::<KnownSchedules>().quarantined().cloned().collect();
         Ok(self.state.read(&RepoName::Project(project.clone()), ask).await?)
+    }
+
+    /// All schedules of a project as they were at a commit, by name; those that could not be read are left out.
+    pub async fn list_at(&self, project: &ProjectId, commit: Oid) -> Result<Vec<Schedule>, ScheduleError> {
+        let (read, _) = self.read_at(project, commit).await?;
+        Ok(read.iter().map(due::shown).collect())
+    }
+
+    /// The schedule of this name as it was at a commit.
+    pub async fn get_at(
+        &self,
+        project: &ProjectId,
+        commit: Oid,
+        name: &ScheduleName,
+    ) -> Result<Schedule, ScheduleError> {
+        let (read, bad) = self.read_at(project, commit).await?;
+        if let Some(bad) = bad.into_iter().find(|bad| bad.path == layout::schedule(name)) {
+            return Err(bad.into());
+        }
+        let found = read.into_iter().find(|schedule| schedule.name == *name);
+        found.map(|schedule| due::shown(&schedule)).ok_or_else(|| ScheduleError::Unknown(name.clone()))
+    }
+
+    /// The files of a project that should have been schedules at a commit and were none.
+    pub async fn quarantined_at(
+        &self,
+        project: &ProjectId,
+        commit: Oid,
+    ) -> Result<Vec<BadFile>, ScheduleError> {
+        Ok(self.read_at(project, commit).await?.1)
+    }
+
+    async fn read_at(
+        &self,
+        project: &ProjectId,
+        commit: Oid,
+    ) -> Result<(Vec<Schedule>, Vec<BadFile>), ScheduleError> {
+        let of = project.clone();
+        let read = move |snapshot: &Snapshot| -> Result<_, ScheduleError> {
+            let (mut good, mut bad) = (Vec::new(), Vec::new());
+            for read in
+                snapshot.entities::<Schedule>(layout::SCHEDULES, FILES_READ_MAX).map_err(EngineError::from)?
+            {
+                match read.and_then(|schedule| checked(&of, schedule)) {
+                    Ok(schedule) => good.push(schedule),
+                    Err(broken) => bad.push(broken),
+                }
+            }
+            Ok((good, bad))
+        };
+        self.state.read_at(&RepoName::Project(project.clone()), commit, read).await
     }
 
     /// Makes a schedule. Its next time is counted from now.
@@ -184,6 +239,15 @@ impl Schedules {
         let new = schedule.job_of(project);
         new::check(&new)?;
         Ok(check_size(&new::pending(new, &self.ids, now))?)
+    }
+}
+
+/// The schedule, if it stands in the file of its name and could run.
+fn checked(project: &ProjectId, schedule: Schedule) -> Result<Schedule, BadFile> {
+    let path = layout::schedule(&schedule.name);
+    match check_schedule(project, &schedule, &path) {
+        Some(cause) => Err(BadFile { path, kind: "schedule", cause }),
+        None => Ok(schedule),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::http::auth::{Principal, lease_of};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::health::check_ready;
 use crate::http::input::{Asked, Body, Named, QuietBody, lease};
+use crate::http::past::At;
 use crate::id::{LeaseId, ProjectId};
 use crate::identity::principal::AgentCaller;
 use crate::mask::SecretText;
@@ -143,13 +144,27 @@ pub async fn list(
     State(app): State<App>,
     caller: Principal,
     headers: HeaderMap,
+    at: At,
     Named(scope): Named<Scope>,
 ) -> ApiResult<Response> {
     if let Principal::Agent(agent) = &caller {
+        if at.is_asked() {
+            return Err(ApiError::bad_request("values are those of now alone: leave at out of the query"));
+        }
         return redeem(&app, agent, &headers, scope).await;
     }
-    let secrets = app.secrets.list(&scope).await?;
-    let secrets = secrets.iter().map(|secret| SecretView::Listed((**secret).clone())).collect();
+    let secrets = match at.commit(&app, &scope.repo()).await? {
+        None => app
+            .secrets
+            .list(&scope)
+            .await?
+            .iter()
+            .map(|secret| SecretView::Listed((**secret).clone()))
+            .collect(),
+        Some(commit) => {
+            app.secrets.list_at(&scope, commit).await?.into_iter().map(SecretView::Listed).collect()
+        }
+    };
     Ok(Json(SecretsList { secrets }).into_response())
 }
 
@@ -213,8 +228,11 @@ pub async fn remove(
 
 /// `GET /admin/recipients`: who can read every secret with plain age, besides the daemon.
 #[utoipa::path(get, path = "/admin/recipients", responses((status = 200, description = "They", body = Recipients)))]
-pub async fn recipients(State(app): State<App>) -> ApiResult<Json<Recipients>> {
-    Ok(Json((*app.secrets.recipients().await?).clone()))
+pub async fn recipients(State(app): State<App>, at: At) -> ApiResult<Json<Recipients>> {
+    Ok(Json(match at.commit(&app, &RepoName::Platform).await? {
+        None => (*app.secrets.recipients().await?).clone(),
+        Some(commit) => app.secrets.recipients_at(commit).await?,
+    }))
 }
 
 /// `PUT /admin/recipients`: replaces the list, and encrypts every secret anew.

@@ -9,6 +9,7 @@ use crate::id::ProjectId;
 use crate::job::JobError;
 use crate::state::store::EngineError;
 use crate::state::tree::LoadError;
+use crate::state::yaml::BadFile;
 
 /// Why a secret was not stored, found, changed or handed over.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,9 @@ pub enum SecretError {
     /// The job or its lease.
     #[error(transparent)]
     Job(#[from] JobError),
+    /// A file of the past cannot be read.
+    #[error(transparent)]
+    Bad(#[from] BadFile),
     /// The engine did not make the change.
     #[error(transparent)]
     Engine(#[from] EngineError),

@@ -20,6 +20,7 @@ use crate::mask::forms::CHARS_MIN;
 use crate::project::Registry;
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
+use crate::state::oid::Oid;
 use crate::state::repo::{Decision, View};
 use crate::state::snapshot::Snapshot;
 use crate::state::store::{Done, EngineError, State};
@@ -33,6 +34,8 @@ pub const VALUE_BYTES_MAX: usize = 64 << 10;
 pub const SECRETS_MAX: usize = 32;
 /// The list of recipients seldom changes even once while a value is encrypted.
 const SEAL_TRIES_MAX: usize = 5;
+/// Files read of a folder of the past; pushed ones may be more than the API makes.
+const FILES_READ_MAX: usize = 1_000;
 
 /// The secrets of the platform and of all projects. A clone is the same.
 #[derive(Clone)]
@@ -121,6 +124,16 @@ impl Secrets {
         Ok(self.state.read(&scope.repo(), move |_| known.of(&of).into_values().collect()).await?)
     }
 
+    /// The secrets of a scope as they were at a commit, all but their values; those that could not be read are left out.
+    pub async fn list_at(&self, scope: &Scope, commit: Oid) -> Result<Vec<Secret>, SecretError> {
+        self.check_scope(scope)?;
+        let read = |snapshot: &Snapshot| -> Result<Vec<Secret>, SecretError> {
+            let all = snapshot.entities(layout::SECRETS, FILES_READ_MAX).map_err(EngineError::from)?;
+            Ok(all.into_iter().flatten().collect())
+        };
+        self.state.read_at(&scope.repo(), commit, read).await
+    }
+
     /// Stores a value, as a new secret or in place of the old value; tells whether it is new.
     pub async fn put(
         &self,
@@ -195,6 +208,15 @@ impl Secrets {
     pub async fn recipients(&self) -> Result<Arc<Recipients>, SecretError> {
         let known = self.known.clone();
         Ok(self.state.read(&RepoName::Platform, move |_| known.recipients()).await?)
+    }
+
+    /// The list as it was at a commit of the platform.
+    pub async fn recipients_at(&self, commit: Oid) -> Result<Recipients, SecretError> {
+        let read = |snapshot: &Snapshot| -> Result<Recipients, SecretError> {
+            let found = snapshot.entity(layout::RECIPIENTS).map_err(EngineError::from)?;
+            Ok(found.transpose()?.unwrap_or_default())
+        };
+        self.state.read_at(&RepoName::Platform, commit, read).await
     }
 
     /// Replaces the list. What is encrypted already stays as it is until it is encrypted anew.

@@ -12,6 +12,7 @@ pub mod journal;
 pub mod layout;
 pub mod lock;
 mod maintain;
+pub mod moment;
 pub mod object;
 pub mod objects;
 pub mod oid;

@@ -217,20 +217,22 @@ impl Publisher {
             Err(MoveError::Moved { found, .. }) if found == moved.new => {
                 refs::settle(&*self.disk, path, &moved.ref_name)
             }
-            Err(MoveError::Moved { found, .. }) => put_aside(&*self.disk, path, moved, found, &self.clock),
+            Err(MoveError::Moved { found, .. }) => {
+                put_aside(&*self.disk, path, moved, found, &self.clock).map(drop)
+            }
             result => result,
         }
     }
 }
 
-/// Keeps what somebody put on our ref under `refs/rejected/`, and puts our tip back.
+/// Keeps what somebody put on our ref under `refs/rejected/`, and puts our tip back; tells the name it is kept by.
 pub(super) fn put_aside(
     disk: &dyn Disk,
     path: &Path,
     moved: &RefMove,
     found: Oid,
     clock: &Clock,
-) -> Result<(), MoveError> {
+) -> Result<String, MoveError> {
     let aside = format!("{REJECTED_REF_PREFIX}{}-{}", clock.now().millis(), &found.to_string()[..8]);
     tracing::error!(repo = %path.display(), ref_name = %moved.ref_name, %found, kept_as = %aside,
         "a ref was moved behind the daemon's back: its commits are kept under another name, and the daemon's tip is restored");
@@ -240,7 +242,8 @@ pub(super) fn put_aside(
             result => result?,
         }
     }
-    refs::swap(disk, path, &moved.ref_name, found, moved.new)
+    refs::swap(disk, path, &moved.ref_name, found, moved.new)?;
+    Ok(aside)
 }
 
 /// Writes a pack and its index, both durable; the pack first, because an index without its pack is an error to git.

@@ -4,6 +4,8 @@
 //! held for microseconds: no fsync, no publishing and no waiting happens under it. What a change writes is visible to the
 //! next decision at once and to a reader's answer only when it is durable: readers wait for the last record they saw.
 
+mod encode;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +15,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use super::commit::CommitText;
-use super::edit::{Change, Edit, Foreign, Projection, Projections, Step};
+use super::edit::{Change, Edit, Projection, Projections, Step};
 use super::journal::{Journal, JournalError, Lsn, OnDurable, Record};
 use super::layout::{RepoName, STATE_REF};
 use super::objects::Objects;
@@ -24,6 +25,7 @@ use super::publish::{Beginning, PUBLISH_INTERVAL, Unpublished};
 use super::requests::Requests;
 use super::tree::{self, EditError, Entry, LoadError, Tree, TreeSource};
 use crate::clock::Time;
+use encode::{Written, commit_text, load_paths, write_edits};
 
 /// Once so many bytes of folders were loaded, those that the last pack did not use are dropped.
 const LOADED_BYTES_MAX: usize = 64 << 20;
@@ -314,6 +316,12 @@ impl Repo {
         next
     }
 
+    /// The tip of the state branch, if git shows it: nothing is unpublished or on its way.
+    pub(super) fn tip_at_rest(&self) -> Option<Oid> {
+        let inner = self.lock()?;
+        (inner.draft.is_empty() && !inner.publishing).then(|| inner.branches[STATE_REF].tip)
+    }
+
     /// Takes the repository out of use if nobody used it since `idle_since` and nothing of it is unpublished.
     pub(super) fn close_if_idle(&self, idle_since: Time) -> bool {
         let Some(mut inner) = self.lock() else { return true };
@@ -367,61 +375,6 @@ impl Repo {
 impl Sealed {
     pub(super) fn pack_number(&self) -> u64 {
         self.pack_number
-    }
-}
-
-/// What was encoded of some steps: the commit of each, and what its paths held before.
-#[derive(Default)]
-struct Written {
-    commits: Vec<Oid>,
-    before: Vec<Vec<Option<Oid>>>,
-}
-
-/// Loads every folder on the changed paths, so that the writing cannot fail; tells what each path held.
-fn load_paths(
-    branch: &mut Branch,
-    edits: &[Edit],
-    source: &dyn TreeSource,
-    pack_number: u64,
-    loaded: &mut usize,
-) -> Result<Vec<Option<Oid>>, EditError> {
-    let load = |edit: &Edit| tree::load(&mut branch.tree, edit.path(), source, pack_number, loaded);
-    edits.iter().map(load).collect()
-}
-
-fn write_edits(
-    branch: &mut Branch,
-    edits: &[Edit],
-    draft: &mut Draft,
-    fresh_blobs: &mut OidMap<Bytes>,
-    pack_number: u64,
-) -> Oid {
-    for edit in edits {
-        let Some(bytes) = edit.bytes() else {
-            tree::remove(&mut branch.tree, edit.path());
-            continue;
-        };
-        let blob = Oid::of(Kind::Blob, &bytes);
-        draft.put(Kind::Blob, blob, &bytes);
-        fresh_blobs.insert(blob, bytes);
-        tree::put(&mut branch.tree, edit.path(), blob);
-    }
-    tree::write(&mut branch.tree, draft, pack_number)
-}
-
-/// The commit object of a step whose tree was written, and its id.
-fn commit_text(step: &Step, tree: Oid, parent: Oid, now: Time) -> Result<(Oid, Bytes), CommitError> {
-    match step {
-        Step::Own(change) => {
-            let text = CommitText { tree, parent, change, now }.encode();
-            Ok((Oid::of(Kind::Commit, &text), text.into()))
-        }
-        Step::Foreign(Foreign { commit, text, .. }) => {
-            let mut wanted = Vec::with_capacity(96);
-            CommitText::write_place(tree, parent, &mut wanted);
-            let fits = text.starts_with(&wanted) && text.get(wanted.len()) == Some(&b'\n');
-            if fits { Ok((*commit, text.clone())) } else { Err(CommitError::OtherTree(*commit)) }
-        }
     }
 }
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::edit::Entity;
 use super::objects::Objects;
 use super::oid::Oid;
 use super::repo::Repo;
 use super::tree::{self, Entry, LoadError, Tree};
+use super::yaml::{self, BadFile};
 
 /// A consistent view of one branch. Reading may touch the disk, so do it where blocking is allowed.
 pub struct Snapshot {
@@ -32,6 +34,24 @@ impl Snapshot {
             Some(entry) if !entry.is_folder => self.blob(entry.oid).map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// The value of a file; `None` if it is not there.
+    pub fn entity<T: Entity>(&self, path: &str) -> Result<Option<Result<T, BadFile>>, LoadError> {
+        Ok(self.file(path)?.map(|bytes| yaml::read(path, T::KIND, &bytes)))
+    }
+
+    /// The values of the YAML files that stand in a folder itself, by name, at most `most`.
+    pub fn entities<T: Entity>(
+        &self,
+        folder: &str,
+        most: usize,
+    ) -> Result<Vec<Result<T, BadFile>>, LoadError> {
+        let files = self.list(folder)?.into_iter().filter(|entry| !entry.is_folder);
+        let files = files.filter(|entry| entry.name.ends_with(".yaml")).take(most);
+        files
+            .map(|entry| Ok(yaml::read(&format!("{folder}/{}", entry.name), T::KIND, &self.blob(entry.oid)?)))
+            .collect()
     }
 
     /// The entries of a folder; none if it is not there.

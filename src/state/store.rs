@@ -3,6 +3,7 @@
 mod error;
 mod read;
 mod remove;
+mod stray;
 
 use std::collections::HashMap;
 use std::io;
@@ -30,6 +31,7 @@ use super::publish::{Agenda, Publisher, Unpublished};
 use super::recover::{self, Recovered};
 use super::repo::{Appended, Decision, Progress, Repo, Sink, View};
 pub use error::{EngineError, OpenError};
+pub use stray::Stray;
 
 use super::threads;
 use super::tree::LoadError;

@@ -15,6 +15,7 @@ use crate::http::answer::{AckQuery, written};
 use crate::http::auth::Principal;
 use crate::http::error::ApiResult;
 use crate::http::input::{Asked, Body, Named};
+use crate::http::past::At;
 use crate::id::{ProjectId, WebhookId};
 use crate::state::layout::RepoName;
 use crate::state::store::Done;
@@ -59,9 +60,19 @@ pub struct DeliveriesList {
 /// `GET /projects/{id}/webhooks`: all of a project, at most 10.
 #[utoipa::path(get, path = "/projects/{id}/webhooks", params(("id" = ProjectId, Path)),
     responses((status = 200, description = "Webhooks", body = WebhooksList)))]
-pub async fn list(State(app): State<App>, Named(project): Named<ProjectId>) -> ApiResult<Json<WebhooksList>> {
-    let hooks = app.webhooks.list(&project).await?;
-    Ok(Json(WebhooksList { webhooks: hooks.iter().map(|hook| WebhookView::of(hook, None)).collect() }))
+pub async fn list(
+    State(app): State<App>,
+    at: At,
+    Named(project): Named<ProjectId>,
+) -> ApiResult<Json<WebhooksList>> {
+    let webhooks = match at.commit(&app, &RepoName::Project(project.clone())).await? {
+        None => app.webhooks.list(&project).await?.iter().map(|hook| WebhookView::of(hook, None)).collect(),
+        Some(commit) => {
+            let hooks = app.webhooks.list_at(&project, commit).await?;
+            hooks.iter().map(|hook| WebhookView::of(hook, None)).collect()
+        }
+    };
+    Ok(Json(WebhooksList { webhooks }))
 }
 
 /// `POST /projects/{id}/webhooks`: makes one. The answer shows the secret that deliveries are signed with, this once.
@@ -88,9 +99,13 @@ pub async fn create(
     responses((status = 200, description = "The webhook", body = WebhookView)))]
 pub async fn get(
     State(app): State<App>,
+    at: At,
     Named((project, id)): Named<(ProjectId, WebhookId)>,
 ) -> ApiResult<Json<WebhookView>> {
-    Ok(Json(WebhookView::of(&*app.webhooks.get(&project, &id).await?, None)))
+    Ok(Json(match at.commit(&app, &RepoName::Project(project.clone())).await? {
+        None => WebhookView::of(&*app.webhooks.get(&project, &id).await?, None),
+        Some(commit) => WebhookView::of(&app.webhooks.get_at(&project, commit, &id).await?, None),
+    }))
 }
 
 /// `PATCH /projects/{id}/webhooks/{webhookId}`: changes one. One that is enabled begins with what happens next.

@@ -17,6 +17,7 @@ use crate::state::layout::place::Place;
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::oid::Oid;
 use crate::state::repo::{Decision, View};
+use crate::state::snapshot::Snapshot;
 use crate::state::store::{Done, EngineError, State};
 
 /// More receivers than this are served by one that passes on.
@@ -25,6 +26,8 @@ pub const WEBHOOKS_MAX: usize = 10;
 const PATTERNS_MAX: usize = 32;
 /// Calls at once, of all webhooks; a slow receiver holds one for ten seconds.
 const CALLS_MAX: usize = 32;
+/// Files read of a folder of the past; pushed ones may be more than the API makes.
+const FILES_READ_MAX: usize = 1_000;
 
 /// Why a webhook was not made, found or changed.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +125,26 @@ impl Webhooks {
         let read = self.state.read(&repo(project), |_| self.known.find(project, id)).await;
         read.map_err(|error| unknown_project(error, project))?
             .ok_or_else(|| WebhookError::Unknown(id.clone()))
+    }
+
+    /// The webhooks of a project as they were at a commit; those that could not be read are left out.
+    pub async fn list_at(&self, project: &ProjectId, commit: Oid) -> Result<Vec<Webhook>, WebhookError> {
+        let read = |snapshot: &Snapshot| -> Result<Vec<Webhook>, WebhookError> {
+            let all = snapshot.entities(layout::WEBHOOKS, FILES_READ_MAX).map_err(EngineError::from)?;
+            Ok(all.into_iter().flatten().collect())
+        };
+        self.state.read_at(&repo(project), commit, read).await
+    }
+
+    /// One of them.
+    pub async fn get_at(
+        &self,
+        project: &ProjectId,
+        commit: Oid,
+        id: &WebhookId,
+    ) -> Result<Webhook, WebhookError> {
+        let found = self.list_at(project, commit).await?.into_iter().find(|hook| hook.webhook_id == *id);
+        found.ok_or_else(|| WebhookError::Unknown(id.clone()))
     }
 
     /// Makes one, with a secret that is shown this once.

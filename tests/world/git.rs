@@ -86,6 +86,16 @@ impl World {
         commit_by_hand(&self.repository(project), builder);
     }
 
+    /// Writes a commit into a project's repository that no branch has; tells its id.
+    pub fn commit_beside(&self, project: &str) -> String {
+        let repo = self.repository(project);
+        let tip = repo.find_reference(STATE_REF).unwrap().peel_to_commit().unwrap();
+        let person = git2::Signature::now("anna", "anna@example.org").unwrap();
+        let text =
+            repo.commit_create_buffer(&person, &person, "beside", &tip.tree().unwrap(), &[&tip]).unwrap();
+        repo.odb().unwrap().write(git2::ObjectType::Commit, &text).unwrap().to_string()
+    }
+
     /// A file of a project's state, as plain git shows it.
     pub async fn file(&self, project: &str, path: &str) -> Option<String> {
         self.published(project).await;

@@ -1,6 +1,8 @@
 //! Does a change that cannot be made leave a repository's writer as it was?
 
 use super::*;
+use crate::state::commit::CommitText;
+use crate::state::edit::Foreign;
 use crate::state::edit::{Actor, Edit};
 use crate::state::journal::Backlog;
 use crate::state::{disk::RealDisk, publish};
@@ -95,7 +97,7 @@ fn foreign(file: u32, tree: Oid, parent: Oid) -> Step {
 fn tree_of(git: &git2::Repository, files: &[u32]) -> Oid {
     let mut builder = git.treebuilder(None).unwrap();
     for file in files {
-        let blob = git.blob(file.to_string().as_bytes()).unwrap();
+        let blob = git.odb().unwrap().write(git2::ObjectType::Blob, file.to_string().as_bytes()).unwrap();
         builder.insert(file.to_string(), blob, 0o100_644).unwrap();
     }
     let mut folder = builder.write().unwrap();

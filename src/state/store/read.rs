@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use super::{Engine, EngineError, State};
+use crate::clock::Time;
 use crate::state::commit::Event;
 use crate::state::history;
 use crate::state::layout::{RepoName, STATE_REF};
+use crate::state::moment::{self, Moment};
 use crate::state::objects::Objects;
 use crate::state::oid::Oid;
 use crate::state::refs;
@@ -98,6 +100,62 @@ impl State {
             };
             return Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??);
         }
+    }
+
+    /// The state branch as it is now, or as it was at a commit.
+    pub async fn snapshot_of(
+        &self,
+        name: &RepoName,
+        at: Option<Oid>,
+    ) -> Result<Option<Snapshot>, EngineError> {
+        match at {
+            None => self.snapshot(name, STATE_REF).await,
+            Some(commit) => self.snapshot_at(name, STATE_REF, commit).await,
+        }
+    }
+
+    /// The commit of the state branch at a moment; `None` if the branch does not have it, or had not begun.
+    pub async fn commit_at(&self, name: &RepoName, moment: Moment) -> Result<Option<Oid>, EngineError> {
+        loop {
+            let repo = self.repo(name).await?;
+            let Some((at, seen)) = Engine::try_branch(&repo, STATE_REF) else { continue };
+            let (tip, _) = at?;
+            if moment == Moment::Commit(tip) {
+                return Ok(Some(tip));
+            }
+            self.0.reached(&repo.published, seen).await?;
+            let find = move || moment::find(&repo.objects, tip, moment);
+            return Ok(tokio::task::spawn_blocking(find).await.map_err(|_| EngineError::Unknown)??);
+        }
+    }
+
+    /// When a commit of a repository was made, to the second.
+    pub async fn time_of(&self, name: &RepoName, commit: Oid) -> Result<Time, EngineError> {
+        let last = self.read(name, |view| view.last()).await?;
+        self.published(name, last).await?;
+        let repo = self.repo(name).await?;
+        let read = move || {
+            let objects = &repo.objects;
+            let found = objects.with(|repo| Ok(repo.find_commit(commit.to_git())?.time().seconds()));
+            found.map_err(|error| objects.load_error(format!("commit {commit}"), &error))
+        };
+        let seconds = tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??;
+        Ok(Time::from_millis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)))
+    }
+
+    /// Reads the state branch as it was at a commit, at leisure.
+    pub async fn read_at<T: Send + 'static, E: From<EngineError> + Send + 'static>(
+        &self,
+        name: &RepoName,
+        commit: Oid,
+        ask: impl FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let Some(snapshot) = self.snapshot_at(name, STATE_REF, commit).await? else {
+            let cause = "there is no such commit any more".to_owned();
+            let error = LoadError { what: format!("commit {commit}"), repo: name.key(), cause };
+            return Err(EngineError::from(error).into());
+        };
+        tokio::task::spawn_blocking(move || ask(&snapshot)).await.map_err(|_| EngineError::Unknown)?
     }
 
     /// The events of a branch behind a commit, oldest first; `None` if the branch does not have the commit.

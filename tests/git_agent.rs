@@ -1,0 +1,79 @@
+//! The agent of bash and git alone, as it stands in `examples/`: it claims, builds and reports by pushes.
+
+use std::process::Stdio;
+
+use crate::world::{HELLO, World};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/git-only-agent.sh");
+
+/// Runs the agent for one job; it ends with the job.
+#[expect(clippy::disallowed_methods, reason = "the agent is another program, and is started as one")]
+async fn work(world: &World, name: &str, key: &str, command: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("{}/git/{HELLO}.git", world.address());
+    let run = tokio::process::Command::new("bash")
+        .args([SCRIPT, "--once", &url, name, "sh", "-c", command])
+        .current_dir(folder.path())
+        .env("MRX_KEY", key)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .stdin(Stdio::null())
+        .output();
+    let output = run.await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{name}: {said}");
+    said
+}
+
+#[tokio::test]
+async fn an_agent_of_bash_and_git_alone_claims_builds_and_reports() {
+    let world = World::start().await;
+    world.commit_code(HELLO, "hello.txt", "hello").await;
+    let job = world.queue("build").await;
+    let key = world.key_of_agent("gitter").await;
+    world.published(HELLO).await;
+    work(&world, "gitter", &key, "cat hello.txt; echo; echo 'all \"well\"'").await;
+    let ended = world.job(&job).await;
+    assert_eq!((&ended["state"], &ended["claimedBy"]), (&"completed".into(), &"gitter".into()));
+    assert_eq!(
+        (&ended["result"]["exitCode"], &ended["result"]["lastLine"]),
+        (&0.into(), &"all \"well\"".into())
+    );
+    let failing = world.queue("build").await;
+    world.published(HELLO).await;
+    work(&world, "gitter", &key, "echo broken; exit 3").await;
+    let ended = world.job(&failing).await;
+    assert_eq!((&ended["state"], &ended["failure"]["code"]), (&"failed".into(), &"stepFailed".into()));
+    assert_eq!((&ended["result"]["exitCode"], &ended["result"]["lastLine"]), (&3.into(), &"broken".into()));
+    assert!(work(&world, "gitter", &key, "true").await.contains("there is no job"));
+}
+
+#[tokio::test]
+async fn sixteen_agents_of_git_alone_that_race_share_no_job() {
+    let world = World::start().await;
+    world.commit_code(HELLO, "hello.txt", "hello").await;
+    let mut jobs = Vec::new();
+    for _ in 0..4 {
+        jobs.push(world.queue("build").await);
+    }
+    let mut racers = Vec::new();
+    for number in 1..=16 {
+        let name = format!("racer-{number}");
+        let key = world.key_of_agent(&name).await;
+        racers.push((name, key));
+    }
+    world.published(HELLO).await;
+    let run = racers.iter().map(|(name, key)| work(&world, name, key, "cat hello.txt"));
+    let said = futures_util::future::join_all(run).await;
+    let idle = said.iter().filter(|said| said.contains("there is no job")).count();
+    let mut winners = Vec::new();
+    for job in &jobs {
+        let ended = world.job(job).await;
+        assert_eq!((&ended["state"], &ended["attempt"]), (&"completed".into(), &1.into()), "{ended}");
+        winners.push(ended["claimedBy"].as_str().unwrap().to_owned());
+        let life = world.history(HELLO, job).await;
+        assert_eq!(life.iter().filter(|line| line.contains("pending -> claimed")).count(), 1, "{life:?}");
+    }
+    winners.sort();
+    winners.dedup();
+    assert_eq!((winners.len(), idle), (4, 12), "four racers have had a job each, and the others none");
+}
