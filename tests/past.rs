@@ -241,7 +241,7 @@ async fn an_agent_gets_no_values_of_the_past() {
 }
 
 /// Paths that are read and have no past, and why.
-const WITHOUT_PAST: [(&str, &str); 24] = [
+const WITHOUT_PAST: [(&str, &str); 25] = [
     ("/health", "the daemon's own"),
     ("/ready", "the daemon's own"),
     ("/metrics", "the daemon's own"),
@@ -261,6 +261,7 @@ const WITHOUT_PAST: [(&str, &str); 24] = [
     ("/projects/{id}/artifacts/{artifactId}/content", "bytes are no state; an entry's never change"),
     ("/projects/{id}/files", "code, which has ref="),
     ("/projects/{id}/webhooks/{webhookId}/deliveries", "calls that were made, beside the state"),
+    ("/projects/{id}/remote", "how a host elsewhere was found just now"),
     ("/projects/{id}/history", "the past itself"),
     ("/projects/{id}/commits/{oid}", "the past itself"),
     ("/projects/{id}/diff", "the past itself"),

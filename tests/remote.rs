@@ -165,6 +165,14 @@ async fn what_is_merged_on_the_host_comes_back_as_edits_field_by_field() {
     let log = world.log_of(HELLO).await;
     assert!(log.last().unwrap().starts_with("local: remote mrx/state: 3 files merged from"), "{log:?}");
 
+    // A clone of the remote is a backup of the project's state.
+    let restored = host.folder().join("restored");
+    let report = mrx::backup::restore::restore(&host.repo(), &restored, None).unwrap();
+    assert_eq!(report.repositories, [format!("projects/{HELLO}")]);
+    let repo = restored.join(format!("repos/projects/{HELLO}.git"));
+    let tip = git(&repo, &["rev-parse", "refs/heads/state"]).await.text;
+    assert_eq!(tip.trim(), world.tip(HELLO).await);
+
     // It is at rest now, and goes on from there.
     let before = world.tip(HELLO).await;
     good(sync(&world).await);
@@ -230,7 +238,8 @@ async fn what_cannot_be_merged_is_ours_and_theirs_is_kept_until_somebody_has_loo
     let events = world.admin().get(&format!("/projects/{HELLO}/history")).await.expect(200);
     assert!(events.to_string().contains("remote.conflict"), "{events}");
 
-    let schema: Value = serde_json::from_str(include_str!("../state-template/.mrx/schema/conflict.json")).unwrap();
+    let schema: Value =
+        serde_json::from_str(include_str!("../state-template/.mrx/schema/conflict.json")).unwrap();
     let value: Value = serde_yaml::from_str(text).unwrap();
     assert!(jsonschema::draft202012::new(&schema).unwrap().is_valid(&value), "{text}");
 

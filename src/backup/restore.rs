@@ -16,12 +16,14 @@ use crate::artifact::store::is_sha256;
 use crate::git::child::Program;
 use crate::id::ProjectId;
 use crate::project::types::ProjectFile;
+use crate::remote::types::BRANCH_DEFAULT;
 use crate::secret::keys::IDENTITY;
 use crate::state::create;
 use crate::state::disk::RealDisk;
 use crate::state::layout::{
     ARTIFACTS, DataFolder, KEPT_REFS, PROJECT_FILE, PROJECTS, RepoName, SECRETS, STATE_REF, stem,
 };
+use crate::state::oid::Oid;
 use crate::state::yaml;
 
 /// What a file of git bundles begins with (gitformat-bundle).
@@ -177,6 +179,11 @@ fn from_clone(path: &Path, folder: &DataFolder) -> anyhow::Result<Kept> {
     let repo = Restored::make(folder.repos().join("restoring.git"))?;
     repo.fetch(path)?;
     let mut tips = repo.tips()?;
+    if !tips.contains_key(STATE_REF)
+        && let Some(tip) = repo.state_of_remote()
+    {
+        tips.insert(STATE_REF.to_owned(), tip);
+    }
     tips.retain(|name, _| {
         KEPT_REFS.iter().any(|kept| name == kept || (kept.ends_with('/') && name.starts_with(kept)))
     });
@@ -217,6 +224,18 @@ impl Restored {
 
     fn tips(&self) -> anyhow::Result<Tips> {
         read_tips(&self.git().args(["for-each-ref", "--format=%(objectname) %(refname)"]).run()?)
+    }
+
+    /// The state that was pushed to a remote's usual branch. Where that had changes of its own its tip leads to both, and the
+    /// second parent is the state with all of them.
+    fn state_of_remote(&self) -> Option<Oid> {
+        let branch = format!("refs/heads/{BRANCH_DEFAULT}");
+        let found = |revision: String| {
+            let told =
+                self.git().args(["rev-parse", "--quiet", "--verify", "--end-of-options", &revision]).run();
+            String::from_utf8_lossy(&told.ok()?).trim().parse().ok()
+        };
+        found(format!("{branch}^2")).or_else(|| found(branch))
     }
 
     /// Removes refs that are not in `tips`, and makes sure that the others stand where these say.

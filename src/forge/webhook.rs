@@ -204,6 +204,21 @@ mod tests {
     }
 
     #[test]
+    fn a_push_names_the_repository_that_a_remote_may_be() {
+        let commit = "a".repeat(40);
+        let push = |name: Value| {
+            let payload = json!({ "ref": "refs/heads/mrx/state", "after": commit, "repository": { "id": 7, "full_name": name } });
+            moved_branch("push", &payload)
+        };
+        assert_eq!(
+            push(json!("acme/state")),
+            Some(("acme/state".to_owned(), "mrx/state".to_owned(), commit.clone()))
+        );
+        assert_eq!(push(json!(7)), None);
+        assert_eq!(moved_branch("ping", &json!({})), None);
+    }
+
+    #[test]
     fn what_changes_the_set_of_repositories_is_looked_into_and_the_rest_is_nothing() {
         assert_eq!(hint("repository", &json!({ "action": "renamed" })), Hint::Look);
         assert_eq!(hint("ping", &json!({ "zen": "" })), Hint::Nothing);

@@ -248,7 +248,7 @@ impl Remotes {
     }
 
     /// How many remotes there are that something is wrong with.
-    pub fn problems(&self) -> usize {
+    pub fn failing(&self) -> usize {
         self.0.known.lock().values().filter(|known| known.problem.is_some()).count()
     }
 
@@ -314,15 +314,26 @@ impl Remotes {
         }
     }
 
+    /// Removes the scratch repository of a project: it has no remote any more, or what failed may lie in it.
+    fn forget_scratch(&self, id: &ProjectId) {
+        match std::fs::remove_dir_all(self.0.state.folder().remote(id)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(project = %id, %error, "the scratch repository of a remote stays");
+            }
+            _ => {}
+        }
+    }
+
     /// The projects whose run begins now.
     fn begin_due(&self, most: usize) -> Vec<Arc<Project>> {
         let now = self.0.clock.now();
         let mut projects = self.0.registry.all();
         projects.retain(|project| project.remote.is_some() && project.is_worked_on());
-        self.0
-            .known
-            .lock()
-            .retain(|id, known| known.is_running || projects.iter().any(|one| one.project_id == *id));
+        let has_none = |id: &ProjectId, known: &mut Known| {
+            !known.is_running && projects.iter().all(|one| one.project_id != *id)
+        };
+        let ended: Vec<ProjectId> = self.0.known.lock().extract_if(has_none).map(|(id, _)| id).collect();
+        ended.iter().for_each(|id| self.forget_scratch(id));
         let mut begun = Vec::new();
         for project in projects {
             if begun.len() == most {
@@ -344,6 +355,10 @@ impl Remotes {
     async fn work(&self, project: Arc<Project>) {
         let Some(remote) = project.remote.clone() else { return };
         let result = self.sync(&project, &remote).await;
+        if matches!(result, Err(RemoteError::Unreachable(_) | RemoteError::Refused(_) | RemoteError::Disk(_)))
+        {
+            self.forget_scratch(&project.project_id);
+        }
         let now = self.0.clock.now();
         if let Some(known) = self.0.known.lock().get_mut(&project.project_id) {
             known.is_running = false;
