@@ -44,6 +44,7 @@ mod specification;
 mod template;
 mod tidy;
 mod trash;
+mod ui;
 mod webhook;
 mod webhook_out;
 mod world;

@@ -29,7 +29,7 @@ use crate::state::commit::Event;
 use crate::state::oid::Oid;
 use crate::{
     agent, artifact, chat, code, forge, git, history, identity, job, log, project, remote, schedule, secret,
-    webhook,
+    ui, webhook,
 };
 
 #[derive(OpenApi)]
@@ -39,6 +39,10 @@ use crate::{
         description = "State as git commits: every answer to a write names the commit that records it."
     ),
     paths(
+        ui::api::root,
+        ui::api::without_slash,
+        ui::api::index,
+        ui::api::file,
         super::health::health,
         super::health::ready,
         super::health::metrics,
@@ -46,6 +50,7 @@ use crate::{
         super::debug::state,
         document,
         super::events::stream,
+        identity::api::options,
         identity::api::setup,
         identity::api::register,
         identity::api::login,

@@ -377,7 +377,7 @@ mod tests {
     fn a_stuck_job_is_taken_from_its_agent_or_ended_in_its_place() {
         let stuck = running(JobType::Build);
         let again = next(&stuck, Event::Released, at(5)).unwrap();
-        assert_eq!((again.state, again.attempt, &again.lease), (JobState::Pending, 2, &None));
+        assert_eq!((again.state, again.attempt, again.lease.as_ref()), (JobState::Pending, 2, None));
         assert_eq!(next(&again, Event::Released, at(6)), Err(MoveError::NotHeld(JobState::Pending)));
         for job in [&stuck, &again] {
             let ended = next(job, Event::Settled(Outcome::Completed), at(6)).unwrap();

@@ -63,6 +63,7 @@ pub struct World {
     issuers: Option<PathBuf>,
     origins: Vec<Origin>,
     credential_hosts: Vec<String>,
+    proxies: Vec<std::net::IpAddr>,
 }
 
 /// A running daemon.
@@ -110,6 +111,7 @@ impl World {
             issuers: None,
             origins: Vec::new(),
             credential_hosts: Vec::new(),
+            proxies: Vec::new(),
         }
     }
 
@@ -157,6 +159,7 @@ impl World {
                 http: HttpOptions {
                     is_unlimited: !self.is_limited,
                     dashboard_origins: self.origins.clone(),
+                    trusted_proxies: self.proxies.clone(),
                     ..HttpOptions::default()
                 },
                 issuers: self.issuers.clone(),
@@ -224,6 +227,12 @@ impl World {
     /// Starts it again with a host that gets projects' credentials.
     pub async fn reopen_with_credential_host(&mut self, host: &str) {
         self.credential_hosts = vec![host.to_owned()];
+        self.restart().await;
+    }
+
+    /// Starts it again behind a proxy at this address.
+    pub async fn reopen_with_proxy(&mut self, proxy: &str) {
+        self.proxies = vec![proxy.parse().unwrap()];
         self.restart().await;
     }
 
