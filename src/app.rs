@@ -350,8 +350,9 @@ fn kinds(memory: Memory) -> Kinds {
                     .with(agents::Registered(agents.clone()))
                     .with(known::Registered(identity.clone()))
             }
+            RepoName::Project(id) if registry.is_begun_fork(id) => Projections::default(),
             RepoName::Project(id) => all
-                .with(OpenJobs::new(id.clone(), jobs.clone()))
+                .with(OpenJobs::new(id.clone(), jobs.clone(), registry.is_fork(id)))
                 .with(KnownSchedules::new(id.clone(), timetable.clone()))
                 .with(RegisteredWebhooks::new(id.clone(), webhooks.clone())),
         }

@@ -173,6 +173,11 @@ async fn what_is_merged_on_the_host_comes_back_as_edits_field_by_field() {
     let tip = git(&repo, &["rev-parse", "refs/heads/state"]).await.text;
     assert_eq!(tip.trim(), world.tip(HELLO).await);
 
+    // A fork is a rehearsal, and is not pushed anywhere.
+    let fork =
+        world.admin().post(&format!("/projects/{HELLO}/forks")).json(&json!({ "id": "mrx-fork" })).await;
+    assert_eq!(fork.expect(201)["remote"], Value::Null);
+
     // It is at rest now, and goes on from there.
     let before = world.tip(HELLO).await;
     good(sync(&world).await);
