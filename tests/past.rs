@@ -256,6 +256,7 @@ const WITHOUT_PAST: [(&str, &str); 29] = [
     ("/events", "a stream; after= begins it in the past"),
     ("/projects/{id}/chats/{chatId}/stream", "a stream"),
     ("/auth/me", "who calls now"),
+    ("/auth/options", "how the daemon is set up"),
     ("/keys", "credentials are those of now"),
     ("/admin/users", "who may do what is asked of now"),
     ("/admin/users/{name}", "who may do what is asked of now"),

@@ -173,7 +173,7 @@ pub fn router(app: App) -> Router {
     for Route { method, path, who, handler, reads_past } in table() {
         let guard = middleware::from_fn_with_state((who, app.clone()), guard);
         if is_page(path) {
-            // Axum's word for a name that may have slashes in it.
+            // A page's query is for the page itself. Axum's word for a name that may have slashes in it.
             pages = pages.route(&path.replace("{path}", "{*path}"), handler.layer(guard));
             continue;
         }
