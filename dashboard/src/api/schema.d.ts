@@ -11787,7 +11787,11 @@ export interface operations {
     postProjectsIdForks: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
