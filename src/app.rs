@@ -35,6 +35,7 @@ use crate::key_file::KeyFileError;
 use crate::log::Logs;
 use crate::project::registry::Registered;
 use crate::project::{Project, Projects, Registry, Syncer};
+use crate::remote::{RemoteOptions, Remotes};
 use crate::schedule::Schedules;
 use crate::schedule::known::{KnownSchedules, Timetable};
 use crate::secret::keys::Keys;
@@ -65,6 +66,8 @@ pub struct AppOptions {
     pub webhook_secret: Option<Secret>,
     /// Whether outbound webhooks may call every address, also by http: for tests and networks of one's own.
     pub allow_private_webhooks: bool,
+    /// What the operator decides about remotes.
+    pub remotes: RemoteOptions,
     /// The size of a journal segment in bytes.
     pub journal_segment_bytes: u64,
     /// What the operator decides about accounts.
@@ -92,6 +95,7 @@ impl AppOptions {
             forge_poll: Duration::from_secs(300),
             webhook_secret: None,
             allow_private_webhooks: false,
+            remotes: RemoteOptions::default(),
             journal_segment_bytes: 32 << 20,
             policy: Policy::default(),
             issuers: None,
@@ -191,6 +195,8 @@ pub struct Subjects {
     pub secrets: Secrets,
     /// Outbound webhooks.
     pub webhooks: Webhooks,
+    /// Remotes of projects.
+    pub remotes: Remotes,
     /// Chats.
     pub chats: Chats,
     ready: AtomicBool,
@@ -254,6 +260,14 @@ impl App {
         let allow_private = options.allow_private_webhooks;
         let webhooks =
             Webhooks::new(state.clone(), clock.clone(), known_webhooks, secrets.clone(), allow_private);
+        let remotes = Remotes::new(
+            state.clone(),
+            clock.clone(),
+            projects.registry().clone(),
+            secrets.clone(),
+            options.remotes,
+            allow_private,
+        );
         let keys = state.folder().keys();
         let keys = IdentityKeys {
             operator: token::read_or_make(&keys, OPERATOR_TOKEN)?.hash(),
@@ -284,6 +298,7 @@ impl App {
             schedules,
             secrets,
             webhooks,
+            remotes,
             chats,
             ready,
         };

@@ -1,6 +1,8 @@
 //! Every setting of the command line: its unit, default, bound, and why.
 
+mod backup;
 mod github;
+mod remote;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -10,7 +12,9 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use backup::{BackupArgs, RestoreArgs};
 pub use github::GitHubArgs;
+pub use remote::RemoteArgs;
 
 use crate::cli::args::ClientCommand;
 use crate::clock::Time;
@@ -47,6 +51,10 @@ pub enum Command {
     Log(LogArgs),
     /// Checks a data folder and this machine, and says what to do about what is wrong.
     Doctor(DoctorArgs),
+    /// Saves the whole platform in a folder as git bundles, each time only what is new.
+    Backup(BackupArgs),
+    /// Makes a data folder of a backup, of clones made with `git clone --mirror`, or of a bundle.
+    Restore(RestoreArgs),
     /// Measures how fast this machine and disk are.
     Bench(BenchArgs),
     /// What git runs when somebody pushes; the daemon that started git answers.
@@ -115,6 +123,9 @@ pub struct ServeArgs {
     /// manager of a project may reach what the daemon reaches.
     #[arg(long, env = "MRX_ALLOW_PRIVATE_WEBHOOKS")]
     pub allow_private_webhooks: bool,
+    /// Remotes of projects' states.
+    #[command(flatten)]
+    pub remotes: RemoteArgs,
     /// Lets everybody call as often as they like, for measuring.
     #[arg(long)]
     pub no_rate_limits: bool,

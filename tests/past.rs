@@ -269,6 +269,7 @@ const WITHOUT_PAST: [(&str, &str); 30] = [
     ("/projects/{id}/artifacts/{artifactId}/content", "bytes are no state; an entry's never change"),
     ("/projects/{id}/files", "code, which has ref="),
     ("/projects/{id}/webhooks/{webhookId}/deliveries", "calls that were made, beside the state"),
+    ("/projects/{id}/remote", "how a host elsewhere was found just now"),
     ("/projects/{id}/history", "the past itself"),
     ("/projects/{id}/commits/{oid}", "the past itself"),
     ("/projects/{id}/diff", "the past itself"),

@@ -1385,6 +1385,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/projects/{id}/remote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * `GET /projects/{id}/remote`: how the project's remote is.
+         * @description Who may call: people who may read the project, and its agents.
+         */
+        get: operations["getProjectsIdRemote"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/projects/{id}/remote/sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * `POST /projects/{id}/remote/sync`: looks at the remote as soon as its host bears it, brings in what is new there, and pushes.
+         * @description Who may call: people who may write to the project.
+         */
+        post: operations["postProjectsIdRemoteSync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects/{id}/restore": {
         parameters: {
             query?: never;
@@ -1725,7 +1765,7 @@ export interface components {
          * @description `?ack=`: what an answer waits for.
          * @enum {string}
          */
-        Ack: "durable" | "published";
+        Ack: "durable" | "published" | "pushed";
         /** @description The body of `POST /admin/agents`. */
         AddAgentBody: {
             /** @description Its name. */
@@ -2110,6 +2150,8 @@ export interface components {
             /** @description Packs of the repositories that were written to since the start. */
             packs: number;
             projects: number;
+            /** @description Remotes that do not have their project's state, or cannot be read; `GET /projects/{id}/remote` says why. */
+            remotesFailing: number;
             repositoriesOpen: number;
             /** Format: double */
             residentMebibytes: number;
@@ -2735,6 +2777,7 @@ export interface components {
             missingSince?: components["schemas"]["Time"] | null;
             /** @description Its name: the one its repository had when it was first seen. */
             projectId: components["schemas"]["ProjectId"];
+            remote?: components["schemas"]["Remote"] | null;
             /** @description Where its code is: a path, or `github.com/acme/mrx-weather`. */
             repo: string;
             retention?: components["schemas"]["Retention"] | null;
@@ -2757,6 +2800,7 @@ export interface components {
             defaultBranch?: string | null;
             /** @description What it is about, at most 2000 characters; null is what the forge says. */
             description?: string | null;
+            remote?: components["schemas"]["Remote"] | null;
             retention?: components["schemas"]["Retention"] | null;
             /** @description What people call it, at most 100 characters. */
             title?: string | null;
@@ -2850,6 +2894,36 @@ export interface components {
          * @enum {string}
          */
         Registration: "off" | "invite" | "open";
+        /** @description Where a project's state is pushed to. */
+        Remote: {
+            /** @description The branch: `mrx/state` if absent. */
+            branch?: string;
+            /** @description A repository: `https://github.com/acme/weather-state.git`, without a user name or password. */
+            url: string;
+        };
+        /** @description Why a remote is not as it should be. */
+        RemoteProblem: {
+            /** @description `emptyRemote`, `unrelated`, `unreachable`, `refused`, `tooMuch`, `credential` or `failed`. */
+            code: string;
+            /** @description What happened, and what to do. */
+            message: string;
+            /** @description Since when. */
+            since: components["schemas"]["Time"];
+        };
+        /** @description How a project's remote is. */
+        RemoteStatus: {
+            /** @description The branch. */
+            branch: string;
+            /** @description Whether the state has commits that the remote does not have yet. */
+            isBehind: boolean;
+            mergedAt?: components["schemas"]["Time"] | null;
+            problem?: components["schemas"]["RemoteProblem"] | null;
+            pushed?: components["schemas"]["Oid"] | null;
+            pushedAt?: components["schemas"]["Time"] | null;
+            remoteTip?: components["schemas"]["Oid"] | null;
+            /** @description Where the state is pushed to. */
+            url: string;
+        };
         /** @description a repository in a URL: a project's name or `platform`, with `.git` */
         RepoPath: string;
         /** @description An idempotency key: 1 to 128 visible ASCII characters */
@@ -3178,7 +3252,11 @@ export interface operations {
     postAdminAgents: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -3308,7 +3386,11 @@ export interface operations {
     patchAdminAgentsAgentId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -3451,7 +3533,11 @@ export interface operations {
     postAdminAgentsAgentIdRotate: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -3815,7 +3901,11 @@ export interface operations {
     postAdminInvites: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -4137,7 +4227,11 @@ export interface operations {
     putAdminRecipients: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -4267,7 +4361,11 @@ export interface operations {
     postAdminSecrets: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -4539,7 +4637,11 @@ export interface operations {
     deleteAdminSecretsIdName: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -4656,7 +4758,11 @@ export interface operations {
     postAdminSecretsIdNameRotate: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -4889,7 +4995,11 @@ export interface operations {
     postAdminUsers: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -5131,7 +5241,11 @@ export interface operations {
     patchAdminUsersName: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -7257,7 +7371,11 @@ export interface operations {
     postJobsClaim: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -7389,7 +7507,11 @@ export interface operations {
     postJobsCreate: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -7660,7 +7782,11 @@ export interface operations {
     patchJobsId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header: {
@@ -7980,7 +8106,11 @@ export interface operations {
     postJobsIdCancel: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -8219,7 +8349,11 @@ export interface operations {
     patchJobsIdLogs: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header: {
@@ -8381,7 +8515,11 @@ export interface operations {
     postJobsIdRetry: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -8589,7 +8727,11 @@ export interface operations {
     postKeys: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -9071,7 +9213,11 @@ export interface operations {
     postProjects: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -9342,7 +9488,11 @@ export interface operations {
     deleteProjectsId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -9474,7 +9624,11 @@ export interface operations {
     patchProjectsId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -9585,6 +9739,17 @@ export interface operations {
             };
             /** @description notJson: the body must be sent as what it is */
             415: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description remoteAddress: the remote is none that is called */
+            422: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;
@@ -10033,7 +10198,11 @@ export interface operations {
     deleteProjectsIdArtifactsArtifactId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -10422,7 +10591,11 @@ export interface operations {
     postProjectsIdChats: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -10685,7 +10858,11 @@ export interface operations {
     deleteProjectsIdChatsChatId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -10801,7 +10978,11 @@ export interface operations {
     patchProjectsIdChatsChatId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -11078,7 +11259,11 @@ export interface operations {
     postProjectsIdChatsChatIdMessages: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -11688,7 +11873,11 @@ export interface operations {
     postProjectsIdForks: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -12083,7 +12272,11 @@ export interface operations {
     putProjectsIdMembersUser: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -12227,7 +12420,11 @@ export interface operations {
     deleteProjectsIdMembersUser: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -12460,7 +12657,11 @@ export interface operations {
     putProjectsIdPrompt: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -12715,10 +12916,264 @@ export interface operations {
             };
         };
     };
+    getProjectsIdRemote: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ProjectId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it is */
+            200: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemoteStatus"];
+                };
+            };
+            /** @description badRequest: the request is not as it must be */
+            400: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description unauthorized: there is no valid credential */
+            401: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description forbidden: the caller may not do this; csrf: a change by cookie needs the header Mrx-Csrf */
+            403: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description notFound, projectUnknown, jobUnknown, artifactUnknown, chatUnknown: there is no such thing */
+            404: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description noRemote: the project has none */
+            409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooManyRequests, loginThrottled: ask again after Retry-After */
+            429: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description internal: the daemon could not do this; its log says why */
+            500: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description diskFull, stopping, starting: ask again after Retry-After */
+            503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    postProjectsIdRemoteSync: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ProjectId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it is now */
+            200: {
+                headers: {
+                    /** @description The commit that records the change */
+                    "Mrx-Commit"?: string;
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemoteStatus"];
+                };
+            };
+            /** @description How it is while that goes on */
+            202: {
+                headers: {
+                    /** @description The commit that records the change */
+                    "Mrx-Commit"?: string;
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemoteStatus"];
+                };
+            };
+            /** @description badRequest: the request is not as it must be */
+            400: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description unauthorized: there is no valid credential */
+            401: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description forbidden: the caller may not do this; csrf: a change by cookie needs the header Mrx-Csrf */
+            403: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description notFound, projectUnknown, jobUnknown, artifactUnknown, chatUnknown: there is no such thing */
+            404: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description noRemote: the project has none */
+            409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooManyRequests, loginThrottled: ask again after Retry-After */
+            429: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description internal: the daemon could not do this; its log says why */
+            500: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description remoteFailed: it does not have the state; the message says why, and what to do */
+            502: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description diskFull, stopping, starting: ask again after Retry-After */
+            503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     postProjectsIdRestore: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -13097,7 +13552,11 @@ export interface operations {
     postProjectsIdSchedules: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -13469,7 +13928,11 @@ export interface operations {
     patchProjectsIdSchedulesName: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -13866,7 +14329,11 @@ export interface operations {
     postProjectsIdWebhooks: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -14136,7 +14603,11 @@ export interface operations {
     deleteProjectsIdWebhooksWebhookId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -14254,7 +14725,11 @@ export interface operations {
     patchProjectsIdWebhooksWebhookId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
