@@ -37,6 +37,7 @@ mod project;
 mod push;
 mod quarantine;
 mod retention;
+mod revert;
 mod schedule;
 mod secret;
 mod specification;

@@ -15,6 +15,7 @@ use crate::artifact::ArtifactError;
 use crate::artifact::store::StoreError;
 use crate::chat::ChatError;
 use crate::code::CodeError;
+use crate::entity::RevertError;
 use crate::forge::ForgeError;
 use crate::forge::github::GitHubError;
 use crate::identity::IdentityError;
@@ -395,6 +396,21 @@ impl From<WebhookError> for ApiError {
             WebhookError::Secret(error) => error.into(),
             WebhookError::History(error) => Self::internal(&error),
             WebhookError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<RevertError> for ApiError {
+    fn from(error: RevertError) -> Self {
+        match error {
+            RevertError::NotThere { .. } => Self::new(StatusCode::NOT_FOUND, "notThere", error.to_string()),
+            RevertError::Refused { .. } => {
+                Self::new(StatusCode::CONFLICT, "revertRefused", error.to_string())
+            }
+            RevertError::Project(error) => error.into(),
+            RevertError::Job(error) => error.into(),
+            RevertError::Store(error) => ArtifactError::from(error).into(),
+            RevertError::Engine(error) => error.into(),
         }
     }
 }

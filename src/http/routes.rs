@@ -16,7 +16,8 @@ use super::{debug, events, health, openapi, past, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
 use crate::{
-    agent, artifact, chat, code, forge, git, history, job, log, project, schedule, secret, ui, webhook,
+    agent, artifact, chat, code, entity, forge, git, history, job, log, project, schedule, secret, ui,
+    webhook,
 };
 
 /// Bodies are at most this large, but for uploads of artifacts.
@@ -133,6 +134,8 @@ pub fn table() -> Vec<Route> {
         route(Method::PATCH, "/jobs/{id}/answer",                        Agent,  patch(chat::api::answer)),
         route(Method::GET,   "/projects/{id}/history",                   Read,   get(history::api::list)),
         route(Method::GET,   "/projects/{id}/commits/{oid}",             Read,   get(history::api::get)),
+        route(Method::POST,  "/projects/{id}/revert",                    Manage, post(entity::api::put_back)),
+        route(Method::GET,   "/projects/{id}/diff",                      Read,   get(history::api::diff)),
         route(Method::GET,   "/git/{repo}/info/refs",                    Read,   get(git::api::refs)),
         route(Method::POST,  "/git/{repo}/git-upload-pack",              Read,   post(git::api::upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
         route(Method::POST,  "/git/{repo}/git-receive-pack",             Deliver, post(git::api::receive_pack).layer(DefaultBodyLimit::disable())),

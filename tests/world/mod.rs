@@ -33,7 +33,7 @@ pub use agents::{AgentAtWork, Held, held};
 pub use call::{AgentKeys, Answer, Call, Caller};
 pub use clone::{Clone, Said, git, url};
 pub use git::fingerprint;
-pub use listen::Listener;
+pub use listen::{Heard, Listener};
 pub use proxy::{Cut, Proxy};
 
 /// The project that stories speak of if they name none.
