@@ -17,6 +17,7 @@ mod cors;
 mod debug;
 mod docs;
 mod event;
+mod fork;
 mod git;
 mod git_agent;
 mod github;

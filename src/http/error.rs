@@ -276,6 +276,10 @@ impl From<ProjectError> for ApiError {
                 Self::new(StatusCode::PRECONDITION_FAILED, "projectChanged", message)
                     .with_details(json!({ "version": found }))
             }
+            ProjectError::ForkTooLarge { .. } => {
+                Self::new(StatusCode::CONFLICT, "forkTooLarge", error.to_string())
+            }
+            ProjectError::ForkBusy(_) => Self::new(StatusCode::CONFLICT, "forkBusy", error.to_string()),
             ProjectError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
             ProjectError::TooManyMembers => Self::bad_request(message),
             ProjectError::Engine(error) => error.into(),

@@ -81,6 +81,7 @@ use crate::{
         project::api::trash,
         project::api::restore,
         project::api::sync,
+        project::api::fork,
         forge::api::github,
         job::list_api::list,
         job::list_api::quarantine,

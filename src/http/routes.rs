@@ -12,7 +12,7 @@ use axum::routing::{self, MethodRouter};
 use super::auth::{Who, guard};
 use super::cors::{self, Origin};
 use super::error::ApiError;
-use super::{debug, events, health, openapi, past, request_id};
+use super::{client_address, debug, events, health, openapi, past, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
 use crate::{
@@ -85,6 +85,7 @@ pub fn table() -> Vec<Route> {
         route(Method::PATCH, "/projects/{id}",                           Manage, patch(project::api::edit)),
         route(Method::DELETE, "/projects/{id}",                          Manage, delete(project::api::trash)),
         route(Method::POST,  "/projects/{id}/restore",                   Manage, post(project::api::restore)),
+        route(Method::POST,  "/projects/{id}/forks",                     Developer, post(project::api::fork)),
         route(Method::POST,  "/projects/{id}/sync",                      Write,  post(project::api::sync)),
         route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::list_api::list)).at(),
         route(Method::GET,   "/projects/{id}/schedules",                 Read,   get(schedule::api::list)).at(),
@@ -170,7 +171,7 @@ pub fn router(app: App) -> Router {
     for Route { method, path, who, handler, reads_past } in table() {
         let guard = middleware::from_fn_with_state((who, app.clone()), guard);
         if is_page(path) {
-            // Axum's word for a name that may have slashes in it.
+            // A page's query is for the page itself. Axum's word for a name that may have slashes in it.
             pages = pages.route(&path.replace("{path}", "{*path}"), handler.layer(guard));
             continue;
         }
@@ -188,6 +189,7 @@ pub fn router(app: App) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(origins, cors::invite))
+        .layer(middleware::from_fn_with_state(app.clone(), client_address::look_behind_proxy))
         .layer(middleware::from_fn(request_id::stamp))
         .with_state(app)
 }

@@ -1231,6 +1231,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/projects/{id}/forks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * `POST /projects/{id}/forks`: makes a second project whose state starts at a commit of this one, for rehearsal.
+         * @description It has the jobs, chats, schedules and artifacts' entries of then, and no secrets and no webhooks; the caller owns it. Its
+         *     jobs are not handed out and its schedules are off, unless `run` is asked for: then each job that was open is a new one.
+         *
+         *     Who may call: developers and admins.
+         */
+        post: operations["postProjectsIdForks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects/{id}/history": {
         parameters: {
             query?: never;
@@ -2264,6 +2287,23 @@ export interface components {
             problem?: string | null;
             waitingUntil?: components["schemas"]["Time"] | null;
         };
+        /** @description The body of `POST /projects/{id}/forks`. */
+        ForkBody: {
+            /** @description Where it starts: a commit of the project's state, or a time; now if absent. */
+            at?: string | null;
+            id?: components["schemas"]["ProjectId"] | null;
+            /** @description Whether its jobs are handed out and its schedules make some. */
+            run?: boolean;
+        };
+        /** @description Where the state of a fork comes from. */
+        ForkOf: {
+            /** @description The commit of its state. */
+            commit: components["schemas"]["Oid"];
+            /** @description The project. */
+            project: components["schemas"]["ProjectId"];
+            /** @description Whether the fork's jobs are handed out. */
+            run?: boolean;
+        };
         /** @description a concurrency group's name, as text */
         GroupName: string;
         /** @description That the process answers. */
@@ -2688,6 +2728,7 @@ export interface components {
             description?: string | null;
             /** @description What the forge says. */
             forge?: components["schemas"]["ForgeEntry"];
+            forkOf?: components["schemas"]["ForkOf"] | null;
             /** @description Who may work in it, the owner first; admins of the platform may besides. */
             members?: components["schemas"]["Member"][];
             missingSince?: components["schemas"]["Time"] | null;
@@ -11533,6 +11574,151 @@ export interface operations {
             };
             /** @description codeElsewhere: the code is not of the local forge; codeTooLarge: it has more than 200,000 files */
             409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooManyRequests, loginThrottled: ask again after Retry-After */
+            429: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description internal: the daemon could not do this; its log says why */
+            500: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description diskFull, stopping, starting: ask again after Retry-After */
+            503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    postProjectsIdForks: {
+        parameters: {
+            query?: {
+                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                ack?: components["schemas"]["Ack"];
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["ProjectId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ForkBody"];
+            };
+        };
+        responses: {
+            /** @description The fork */
+            201: {
+                headers: {
+                    /** @description Its version */
+                    ETag?: string;
+                    /** @description The commit that records the change */
+                    "Mrx-Commit"?: string;
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Project"];
+                };
+            };
+            /** @description badRequest: the request is not as it must be */
+            400: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description unauthorized: there is no valid credential */
+            401: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description forbidden: the caller may not do this; csrf: a change by cookie needs the header Mrx-Csrf */
+            403: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description projectUnknown, commitUnknown */
+            404: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description projectExists: there is one of this name; projectTrashed; forkTooLarge: more than 1,000 open jobs, with run; forkBusy */
+            409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooLarge: the body is larger than this route takes */
+            413: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description notJson: the body must be sent as what it is */
+            415: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;
