@@ -24,11 +24,15 @@ export function AgentCard({ agent, mayChange, onDo }: Props) {
   const isDrained = agent.projects?.length === 0;
   return (
     <li className="flex flex-col gap-3 rounded-lg border border-line bg-panel p-4" aria-label={agent.agentId}>
-      <div className="flex flex-wrap items-center gap-2">
-        <h2 className="min-w-0 truncate font-medium">{agent.agentId}</h2>
-        <Presence agent={agent} />
-        {isDrained && <Badge tone="warn">drained</Badge>}
-        <span className="flex-1" />
+      <div className="flex items-start gap-2">
+        <div className="min-w-0 flex-1">
+          <h2 className="flex items-center gap-2 font-medium">
+            <span className="truncate">{agent.agentId}</span>
+            {isDrained && <Badge tone="warn">drained</Badge>}
+            {agent.disabledAt && <Badge tone="bad">disabled</Badge>}
+          </h2>
+          <Presence agent={agent} />
+        </div>
         <span className="flex">
           <IconButton label="Change what it may" disabled={!mayChange} onClick={() => onDo("edit")}>
             <Pencil size={15} aria-hidden />
@@ -106,9 +110,10 @@ function Row({ name, children }: { name: string; children: ReactNode }) {
 
 function Presence({ agent }: { agent: Agent }) {
   const now = useNow();
-  if (agent.disabledAt) return <Badge tone="bad">disabled</Badge>;
   const heard = agent.lastHeardAt;
-  const isOnline = agent.holds.length > 0 || (heard && now.getTime() - new Date(heard).getTime() < ONLINE_MS);
+  const isOnline =
+    !agent.disabledAt &&
+    (agent.holds.length > 0 || (heard && now.getTime() - new Date(heard).getTime() < ONLINE_MS));
   return (
     <span className="inline-flex items-center gap-1.5 text-xs text-muted">
       <span className={clsx("size-2 rounded-full", isOnline ? "bg-good" : "bg-line-strong")} aria-hidden />

@@ -48,8 +48,9 @@ export function NewKey({ title, name, secret, labels, onClose }: Props) {
 }
 
 export function startCommand(name: string, labels: readonly string[]): string {
-  const offers = labels.length > 0 ? ` --labels ${labels.join(",")}` : "";
-  return `mrx agent --daemon ${location.origin} --name ${name}${offers} --token-file ${name}.key`;
+  const offers = labels.length > 0 ? [`--labels ${labels.join(",")}`] : [];
+  const words = [`--daemon ${location.origin}`, `--name ${name}`, ...offers, `--token-file ${name}.key`];
+  return ["mrx agent", ...words].join(" \\\n  ");
 }
 
 function KeyFile({ name, text }: { name: string; text: string }) {

@@ -50,8 +50,7 @@ function Figures({ state, forge }: { state: State; forge: Schemas["ForgeStatus"]
   return (
     <dl className="grid grid-cols-2 gap-3 sm:grid-cols-3 xl:grid-cols-6">
       <Figure name="Journal lag" value={count(state.journalRecords)} isBad={state.journalRecords > 10_000}>
-        changes not yet in git; {bytes(state.journalBytes)} in {state.journalSegments}{" "}
-        {state.journalSegments === 1 ? "segment" : "segments"}
+        changes not yet in git; the journal has {bytes(state.journalBytes)}
       </Figure>
       <Figure name="Queue" value={count(state.jobsPending)}>
         {state.jobsHeld} held, {state.claimsWaiting}{" "}

@@ -11,7 +11,7 @@ import { PageHead } from "../ui/Page.tsx";
 import { Empty, ErrorNote, SkeletonRows } from "../ui/States.tsx";
 import { clock, Time } from "../ui/Time.tsx";
 import { VirtualList } from "../ui/VirtualList.tsx";
-import { ActorMark, KindIcon } from "./things.tsx";
+import { ActorMark, glance, KindIcon } from "./things.tsx";
 
 type Commit = Schemas["CommitSummary"];
 const PAGE = 100;
@@ -176,7 +176,7 @@ function CommitRow({ id, commit }: { id: string; commit: Commit }) {
       <span className="min-w-0 flex-1">
         <span className="flex items-center gap-2">
           <span className="truncate" title={commit.subject}>
-            {commit.subject}
+            {glance(commit.subject)}
           </span>
           {at === commit.commit && <Badge tone="warn">shown now</Badge>}
         </span>

@@ -35,13 +35,21 @@ export function KindIcon({ kind }: { kind: string }) {
   return <Icon size={15} aria-hidden className="shrink-0 text-muted" />;
 }
 
+/** What a commit says, for a glance: ids by their last characters. */
+export function glance(subject: string): string {
+  return subject
+    .replace(/\b((job|chat|art|hook)-)[0-9a-z]{20}([0-9a-z]{6})\b/g, "$1…$3")
+    .replace(/^(job|chat) (?=\1-)/, "")
+    .replaceAll(" -> ", " → ");
+}
+
 /** `agent builder-1`, `user anna`, `daemon`. */
 export function ActorMark({ actor }: { actor: string }) {
   const Icon = actor.startsWith("agent ") ? Bot : actor.startsWith("daemon") ? Server : CircleUserRound;
   return (
     <span className="inline-flex min-w-0 items-center gap-1.5">
       <Icon size={13} aria-hidden className="shrink-0" />
-      <span className="truncate">{actor}</span>
+      <span className="truncate">{actor.replace(/^(\S+) \1$/, "$1")}</span>
     </span>
   );
 }

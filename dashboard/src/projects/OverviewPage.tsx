@@ -1,9 +1,10 @@
 // A project at a glance: what is under way, and what happened last.
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
-import { Inbox } from "lucide-react";
+import { GitFork, Inbox } from "lucide-react";
 import { lazy, Suspense } from "react";
 import { reading, readingPages, type Schemas } from "../api/read.ts";
+import { glance } from "../history/things.tsx";
 import { JobRow } from "../jobs/JobRow.tsx";
 import { Button } from "../ui/Button.tsx";
 import { PageHead } from "../ui/Page.tsx";
@@ -32,6 +33,7 @@ export default function OverviewPage() {
       </PageHead>
       <div className="grid min-h-0 flex-1 content-start gap-6 overflow-y-auto p-4 lg:grid-cols-2">
         {project.data?.description && <p className="text-muted lg:col-span-2">{project.data.description}</p>}
+        {project.data?.forkOf && <ForkNote of={project.data.forkOf} />}
         <Suspense>
           <JobCharts id={id} />
         </Suspense>
@@ -39,6 +41,27 @@ export default function OverviewPage() {
         <Activity id={id} />
       </div>
     </>
+  );
+}
+
+/** Of what it is a fork, and whether it works. */
+function ForkNote({ of }: { of: Schemas["ForkOf"] }) {
+  return (
+    <p className="flex flex-wrap items-center gap-x-1.5 text-muted lg:col-span-2">
+      <GitFork size={15} aria-hidden />A fork of
+      <Link to="/projects/$id" params={{ id: of.project }} className="text-accent hover:underline">
+        {of.project}
+      </Link>
+      at
+      <Link
+        to="/projects/$id/history/$oid"
+        params={{ id: of.project, oid: of.commit }}
+        className="font-mono text-accent hover:underline"
+      >
+        {of.commit.slice(0, 8)}
+      </Link>
+      {!of.run && "· its jobs are not handed out"}
+    </p>
   );
 }
 
@@ -120,9 +143,9 @@ function CommitLine({ id, commit }: { id: string; commit: Schemas["Event"] }) {
           to="/projects/$id/history/$oid"
           params={{ id, oid: commit.commit }}
           className="block truncate hover:underline"
-          title={commit.subject}
+          title={glance(commit.subject)}
         >
-          {commit.subject}
+          {glance(commit.subject)}
         </Link>
         <span className="block truncate text-xs text-muted">
           {commit.actor} · <code className="font-mono">{commit.commit.slice(0, 8)}</code>

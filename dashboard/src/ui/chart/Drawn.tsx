@@ -23,7 +23,8 @@ export interface ChartProps {
 }
 
 const HEIGHT = 140;
-const AXIS_WIDTH = 56;
+const AXIS_WIDTH = 52;
+const DAY = 86_400;
 
 export default function Drawn({ label, times, series, as = "lines", say, height = HEIGHT }: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
@@ -90,6 +91,13 @@ function moment(seconds: number, as: ChartProps["as"]): string {
   return as === "bars" ? time.toLocaleDateString() : time.toLocaleTimeString();
 }
 
+const dayOnly = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+
+function tick(seconds: number, as: ChartProps["as"]): string {
+  const time = new Date(seconds * 1000);
+  return as === "bars" ? dayOnly.format(time) : time.toLocaleTimeString(undefined, { hour12: false });
+}
+
 /** The values as uPlot has them; of bars each is the sum of those below it, and the highest is drawn first. */
 function asData(
   times: readonly number[],
@@ -125,9 +133,19 @@ function optionsOf(
   return {
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { show: as === "lines" } },
-    scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
+    padding: [8, 10, 0, 0],
+    scales: {
+      ...(as === "bars" && { x: { range: (_, min, max) => [min - DAY / 2, max + DAY / 2] } }),
+      y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] },
+    },
     axes: [
-      { ...axis, size: 24, grid: { show: false } },
+      {
+        ...axis,
+        size: 24,
+        grid: { show: false },
+        space: 70,
+        values: (_, splits) => splits.map((at) => tick(at, as)),
+      },
       { ...axis, size: AXIS_WIDTH, space: 34, values: (_, splits) => splits.map(say) },
     ],
     series: [{}, ...drawn.map((one) => lineOf(one, as, colour(one.colour)))],
