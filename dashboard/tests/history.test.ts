@@ -88,6 +88,10 @@ test("a time is chosen like a commit, and before the project there is nothing", 
     await page.getByRole("status").filter({ hasText: "cannot be changed" }).waitFor();
     await page.getByRole("listitem").first().waitFor();
     assert.match(new URL(page.url()).searchParams.get("at") ?? "", /^\d{4}-\d\d-\d\dT/);
+    const call = page.waitForRequest((request) => new URL(request.url()).pathname === "/projects");
+    await page.getByRole("link", { name: "Projects", exact: true }).click();
+    assert.ok(new URL((await call).url()).searchParams.has("at"), "the list of projects has a past too");
+    await page.getByRole("link", { name: /mrx-hello/ }).waitFor();
   } finally {
     await w.end();
   }
@@ -169,6 +173,43 @@ test("a project is forked from a commit, and the fork says of what", async () =>
     await isAccessible(page);
     const chat = (await w.api("GET", `/projects/mrx-rehearsal/chats/${chatId}`)) as { title: string };
     assert.equal(chat.title, "The first title");
+  } finally {
+    await w.end();
+  }
+});
+
+test("on a phone in the dark every page fits, and commits are found by who made them", async () => {
+  const w = await world();
+  try {
+    const { chatId } = await lived(w);
+    const [changed] = await both(w, chatId);
+    const page = await w.signedIn("anna", { theme: "dark", width: 390, height: 844 });
+    const fits = async (place: string, heading: string) => {
+      await page.goto(`${w.url}/ui/${place}`);
+      await page.getByRole("heading", { name: heading, level: 1 }).waitFor();
+      await page.getByRole("status", { name: "Loading" }).first().waitFor({ state: "detached" });
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), place);
+      await isAccessible(page);
+    };
+    const project = "projects/mrx-hello";
+    await fits(`${project}/history/${changed?.commit}`, "Commit");
+    await fits(`${project}/compare?from=${changed?.commit}`, "Compare");
+    await fits(`${project}/schedules`, "Schedules");
+    await fits(`${project}/webhooks`, "Webhooks");
+    await fits("agents", "Agents");
+    await fits("health", "Health");
+    await fits(`${project}/history`, "History");
+    const commits = page.getByRole("region", { name: "Commits" });
+    await page.getByLabel("Who").fill("operator");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/actor=operator/);
+    await commits
+      .getByRole("link", { name: /operator/ })
+      .first()
+      .waitFor();
+    await page.getByLabel("Who").fill("somebody-else");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "No commit is like that" }).waitFor();
   } finally {
     await w.end();
   }
