@@ -110,6 +110,8 @@ pub struct DebugState {
     /// 99 of 100 of them did.
     claim_p99_ms: f64,
     webhooks_enabled: usize,
+    /// Remotes that do not have their project's state, or cannot be read; `GET /projects/{id}/remote` says why.
+    remotes_failing: usize,
     /// Changes that are durable and not yet in their repository.
     journal_records: u64,
     journal_segments: u64,
@@ -160,6 +162,7 @@ pub async fn state(State(app): State<App>) -> ApiResult<Json<DebugState>> {
         claim_median_ms: claims.median.as_secs_f64() * 1e3,
         claim_p99_ms: claims.p99.as_secs_f64() * 1e3,
         webhooks_enabled: app.webhooks.enabled(),
+        remotes_failing: app.remotes.failing(),
         journal_records: backlog.records,
         journal_segments: backlog.segments,
         journal_bytes: backlog.bytes,
