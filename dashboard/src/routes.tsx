@@ -81,7 +81,58 @@ const jobs = createRoute({
   component: lazyRouteComponent(() => import("./jobs/JobsPage.tsx")),
 });
 
-const tree = root.addChildren([signIn, setup, register, shell.addChildren([home, projects, project, jobs])]);
+const history = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/history",
+  validateSearch: texts("about", "actor"),
+  component: lazyRouteComponent(() => import("./history/HistoryPage.tsx")),
+});
+const commit = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/history/$oid",
+  component: lazyRouteComponent(() => import("./history/CommitPage.tsx")),
+});
+const compare = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/compare",
+  validateSearch: texts("from", "to"),
+  component: lazyRouteComponent(() => import("./history/ComparePage.tsx")),
+});
+const schedules = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/schedules",
+  component: lazyRouteComponent(() => import("./schedules/SchedulesPage.tsx")),
+});
+const webhooks = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/webhooks",
+  component: lazyRouteComponent(() => import("./webhooks/WebhooksPage.tsx")),
+});
+const webhook = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/webhooks/$webhookId",
+  component: lazyRouteComponent(() => import("./webhooks/WebhookPage.tsx")),
+});
+const agents = createRoute({
+  getParentRoute: () => shell,
+  path: "/agents",
+  component: lazyRouteComponent(() => import("./agents/AgentsPage.tsx")),
+});
+const health = createRoute({
+  getParentRoute: () => shell,
+  path: "/health",
+  component: lazyRouteComponent(() => import("./health/HealthPage.tsx")),
+});
+
+const tree = root.addChildren([
+  signIn,
+  setup,
+  register,
+  shell.addChildren([
+    ...[home, projects, project, jobs],
+    ...[history, commit, compare, schedules, webhooks, webhook, agents, health],
+  ]),
+]);
 
 export function makeRouter(queries: QueryClient) {
   return createRouter({

@@ -21,7 +21,7 @@ const session: Middleware = {
 const past: Middleware = {
   onRequest({ request, schemaPath }) {
     const at = asOf();
-    if (!at || (request.method === "GET" && !isOfThePast(schemaPath))) return request;
+    if (!at || (request.method === "GET" && !isOfThePast(schemaPath, at))) return request;
     if (request.method !== "GET") {
       // Signing in and out is no change to what the page shows.
       if (schemaPath.startsWith("/auth/")) return request;

@@ -1,8 +1,26 @@
 // The places of the sidebar, a line each; `keys` is typed to go there, and shown in the help.
-import { FolderGit2, House, ListChecks, type LucideIcon } from "lucide-react";
+import {
+  Activity,
+  Bot,
+  CalendarClock,
+  FolderGit2,
+  History,
+  House,
+  ListChecks,
+  type LucideIcon,
+  Webhook,
+} from "lucide-react";
 
 export interface Place {
-  to: "/projects" | "/projects/$id" | "/projects/$id/jobs";
+  to:
+    | "/projects"
+    | "/projects/$id"
+    | "/projects/$id/jobs"
+    | "/projects/$id/history"
+    | "/projects/$id/schedules"
+    | "/projects/$id/webhooks"
+    | "/agents"
+    | "/health";
   label: string;
   icon: LucideIcon;
   keys: string;
@@ -12,10 +30,15 @@ export interface Place {
 
 export const PLATFORM: readonly Place[] = [
   { to: "/projects", label: "Projects", icon: FolderGit2, keys: "g p" },
+  { to: "/agents", label: "Agents", icon: Bot, keys: "g m", isAdmin: true },
+  { to: "/health", label: "Health", icon: Activity, keys: "g v", isAdmin: true },
 ];
 
 /** About one project: the one that is shown, or was last. */
 export const PROJECT: readonly Place[] = [
   { to: "/projects/$id", label: "Overview", icon: House, keys: "g o" },
   { to: "/projects/$id/jobs", label: "Jobs", icon: ListChecks, keys: "g j" },
+  { to: "/projects/$id/history", label: "History", icon: History, keys: "g h" },
+  { to: "/projects/$id/schedules", label: "Schedules", icon: CalendarClock, keys: "g t" },
+  { to: "/projects/$id/webhooks", label: "Webhooks", icon: Webhook, keys: "g w" },
 ];
