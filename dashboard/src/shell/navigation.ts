@@ -1,8 +1,29 @@
 // The places of the sidebar, a line each; `keys` is typed to go there, and shown in the help.
-import { FolderGit2, House, ListChecks, type LucideIcon } from "lucide-react";
+import {
+  FolderGit2,
+  House,
+  KeyRound,
+  ListChecks,
+  LockKeyhole,
+  type LucideIcon,
+  MessagesSquare,
+  Settings,
+  Trash2,
+  Users,
+} from "lucide-react";
 
 export interface Place {
-  to: "/projects" | "/projects/$id" | "/projects/$id/jobs";
+  to:
+    | "/projects"
+    | "/people"
+    | "/secrets"
+    | "/keys"
+    | "/trash"
+    | "/projects/$id"
+    | "/projects/$id/chats"
+    | "/projects/$id/jobs"
+    | "/projects/$id/secrets"
+    | "/projects/$id/settings";
   label: string;
   icon: LucideIcon;
   keys: string;
@@ -12,10 +33,17 @@ export interface Place {
 
 export const PLATFORM: readonly Place[] = [
   { to: "/projects", label: "Projects", icon: FolderGit2, keys: "g p" },
+  { to: "/people", label: "People", icon: Users, keys: "g u", isAdmin: true },
+  { to: "/secrets", label: "Default secrets", icon: LockKeyhole, keys: "g d", isAdmin: true },
+  { to: "/keys", label: "API keys", icon: KeyRound, keys: "g y" },
+  { to: "/trash", label: "Trash", icon: Trash2, keys: "g x" },
 ];
 
 /** About one project: the one that is shown, or was last. */
 export const PROJECT: readonly Place[] = [
   { to: "/projects/$id", label: "Overview", icon: House, keys: "g o" },
+  { to: "/projects/$id/chats", label: "Chats", icon: MessagesSquare, keys: "g c" },
   { to: "/projects/$id/jobs", label: "Jobs", icon: ListChecks, keys: "g j" },
+  { to: "/projects/$id/secrets", label: "Secrets", icon: LockKeyhole, keys: "g k" },
+  { to: "/projects/$id/settings", label: "Settings", icon: Settings, keys: "g t" },
 ];
