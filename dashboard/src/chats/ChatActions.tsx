@@ -1,5 +1,5 @@
 // What can be done with a chat as a whole: name it, remove it.
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Pencil, Trash2 } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { client } from "../api/client.ts";
@@ -70,10 +70,14 @@ function Rename({ id, chat, onClose }: Props & { onClose(): void }) {
 }
 
 function Remove({ id, chat, isOpen, onClose, onGone }: Props & { isOpen: boolean; onClose(): void }) {
+  const queries = useQueryClient();
   const remove = useMutation({
     mutationFn: () =>
       client.DELETE("/projects/{id}/chats/{chatId}", { params: { path: { id, chatId: chat.chatId } } }),
-    onSuccess: onGone,
+    onSuccess() {
+      void queries.invalidateQueries({ queryKey: ["/projects/{id}/chats"] });
+      onGone();
+    },
   });
   return (
     <Confirm

@@ -1,13 +1,13 @@
 // One chat: its messages with the newest below, the answers as they are written, and where the next message is written.
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
+import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { MessagesSquare } from "lucide-react";
 import { useRef } from "react";
 import { client } from "../api/client.ts";
 import { reading, type Schemas } from "../api/read.ts";
 import { useMayWrite } from "../session/may-write.ts";
 import { useIsNow, useSession } from "../session/session.ts";
-import { Button } from "../ui/Button.tsx";
+import { Button, buttonClass } from "../ui/Button.tsx";
 import { PageHead } from "../ui/Page.tsx";
 import { Empty, ErrorNote, Skeleton } from "../ui/States.tsx";
 import { useFailed } from "../ui/Toast.tsx";
@@ -54,6 +54,9 @@ function Chat({ id, chatId }: { id: string; chatId: string }) {
       <PageHead title={chat.data?.title ?? "Chat"}>
         {chat.data && (
           <>
+            <Link to="/projects/$id/chats" params={{ id }} className={buttonClass("quiet", "xl:hidden")}>
+              All chats
+            </Link>
             <Mode id={id} chat={chat.data} mayWrite={mayWrite} />
             <ChatActions
               id={id}
@@ -72,7 +75,7 @@ function Chat({ id, chatId }: { id: string; chatId: string }) {
         className="min-h-0 flex-1 overflow-y-auto px-4 outline-offset-[-2px]"
         onScroll={onScroll}
       >
-        <div className="mx-auto flex min-h-full max-w-3xl flex-col justify-end py-4" role="log">
+        <div className="mx-auto flex min-h-full max-w-3xl flex-col py-2" role="log">
           {query.hasNextPage && (
             <Button
               look="quiet"
@@ -100,14 +103,16 @@ function Chat({ id, chatId }: { id: string; chatId: string }) {
           )}
         </div>
       </section>
-      <div className="mx-auto w-full max-w-3xl px-4 pb-4">
-        <Composer
-          id={id}
-          label="Write a message"
-          isDisabled={!mayWrite}
-          reason={reason}
-          onSend={(parts) => send(parts)}
-        />
+      <div className="px-4 pb-4">
+        <div className="mx-auto max-w-3xl">
+          <Composer
+            id={id}
+            label="Write a message"
+            isDisabled={!mayWrite}
+            reason={reason}
+            onSend={(parts) => send(parts)}
+          />
+        </div>
       </div>
     </>
   );

@@ -38,21 +38,24 @@ export default function NewChatPage() {
         <PageHead title="New chat" of={id}>
           <ModeChoice value={llmMode} isDisabled={!mayWrite} onChange={setMode} />
         </PageHead>
-        <div className="mx-auto flex w-full max-w-3xl flex-1 flex-col justify-end gap-3 px-4 pb-4">
-          <div className="grid flex-1 place-items-center">
-            <Empty icon={MessagesSquare} title="What is there to do?">
-              Ask about the project, or say what should change. The model is told the project's prompt first.
-            </Empty>
+        <div className="min-h-0 flex-1 px-4 pb-4">
+          <div className="mx-auto flex h-full max-w-3xl flex-col gap-3">
+            <div className="grid flex-1 place-items-center">
+              <Empty icon={MessagesSquare} title="What is there to do?">
+                Ask about the project, or say what should change. The model is told the project's prompt
+                first.
+              </Empty>
+            </div>
+            <Refusal error={begin.error} />
+            <Composer
+              id={id}
+              label="Write the first message"
+              isDisabled={!mayWrite}
+              reason={reason}
+              isBusy={begin.isPending}
+              onSend={(parts) => begin.mutate(parts)}
+            />
           </div>
-          <Refusal error={begin.error} />
-          <Composer
-            id={id}
-            label="Write the first message"
-            isDisabled={!mayWrite}
-            reason={reason}
-            isBusy={begin.isPending}
-            onSend={(parts) => begin.mutate(parts)}
-          />
         </div>
       </section>
     </div>

@@ -101,23 +101,25 @@ function UserRow({ user, isNow }: { user: Schemas["UserView"]; isNow: boolean })
         value={change.isPending && change.variables.role ? change.variables.role : user.role}
         onChange={(event) => change.mutate({ role: event.target.value as Schemas["Role"] })}
       />
-      <Button
-        disabled={!isNow || !user.hasPassword}
-        aria-label={`Reset the password of ${user.name}`}
-        onClick={() => setIsResetting(true)}
-      >
-        Reset password
-      </Button>
-      <Button
-        look={isDisabled ? "plain" : "danger"}
-        className="w-20"
-        disabled={!isNow || isSelf}
-        isBusy={change.isPending}
-        aria-label={`${isDisabled ? "Enable" : "Disable"} ${user.name}`}
-        onClick={() => change.mutate({ disabled: !isDisabled })}
-      >
-        {isDisabled ? "Enable" : "Disable"}
-      </Button>
+      <span className="flex gap-2">
+        <Button
+          disabled={!isNow || !user.hasPassword}
+          aria-label={`Reset the password of ${user.name}`}
+          onClick={() => setIsResetting(true)}
+        >
+          Reset password
+        </Button>
+        <Button
+          look={isDisabled ? "plain" : "danger"}
+          className="w-20"
+          disabled={!isNow || isSelf}
+          isBusy={change.isPending}
+          aria-label={`${isDisabled ? "Enable" : "Disable"} ${user.name}`}
+          onClick={() => change.mutate({ disabled: !isDisabled })}
+        >
+          {isDisabled ? "Enable" : "Disable"}
+        </Button>
+      </span>
       <Dialog
         title={`Reset the password of ${user.name}`}
         isOpen={isResetting}

@@ -20,11 +20,12 @@ function useRecipients() {
   return useQuery({ ...reading("/admin/recipients"), enabled: role === "admin" });
 }
 
-/** The names of keys, as far as one may know them; the keys themselves on hover. */
+/** The names of keys, as far as one may know them; the keys themselves on hover. The first is the daemon's. */
 export function RecipientNames({ keys }: { keys: readonly string[] }) {
   const { data } = useRecipients();
-  const nameOf = (key: string) =>
-    data?.recipients.find((one) => one.key === key)?.name ?? `${key.slice(0, 12)}…`;
+  const nameOf = (key: string, index: number) =>
+    data?.recipients.find((one) => one.key === key)?.name ??
+    (index === 0 ? "the daemon" : `${key.slice(0, 12)}…`);
   return <span title={keys.join("\n")}>can be decrypted by {keys.map(nameOf).join(", ")}</span>;
 }
 
@@ -37,7 +38,7 @@ export function Recipients() {
   return (
     <Section
       title="Who can decrypt"
-      about="Each secret of the platform and of every project is encrypted for these keys (age or SSH). A change encrypts all of them anew."
+      about="Besides the daemon: each secret of the platform and of every project is encrypted for these keys (age or SSH). A change encrypts all of them anew."
     >
       {recipients.isPending && <SkeletonRows rows={2} />}
       {recipients.isError && <ErrorNote error={recipients.error} onRetry={() => void recipients.refetch()} />}
@@ -48,16 +49,17 @@ export function Recipients() {
             <code className="min-w-0 flex-1 truncate font-mono text-xs text-muted" title={one.key}>
               {one.key}
             </code>
-            <IconButton
-              label={`Remove ${one.name}`}
-              disabled={!isNow || all.length === 1}
-              onClick={() => setLeaving(one)}
-            >
+            <IconButton label={`Remove ${one.name}`} disabled={!isNow} onClick={() => setLeaving(one)}>
               <X size={15} aria-hidden />
             </IconButton>
           </Row>
         ))}
       </ul>
+      {recipients.isSuccess && all.length === 0 && (
+        <p className="px-4 py-3 text-muted">
+          The daemon alone. Back up its key, or list another one here: without any key the secrets are lost.
+        </p>
+      )}
       {recipients.data && <AddRecipient all={all} isNow={isNow} />}
       <Confirm
         title={`Take ${leaving?.name} off the list?`}

@@ -52,6 +52,9 @@ export function SecretList({ owner, secrets, mayManage, command, children }: Pro
   );
 }
 
+/** What the kinds with one secret each open. */
+const OPENS = { llm: "model of chats", github: "GitHub", drive: "drive" } as const;
+
 function SecretRow({ owner, secret, mayManage }: { owner: string; secret: Secret; mayManage: boolean }) {
   const [open, setOpen] = useState<"rotate" | "remove" | null>(null);
   const close = () => setOpen(null);
@@ -61,7 +64,7 @@ function SecretRow({ owner, secret, mayManage }: { owner: string; secret: Secret
       <div className="mr-auto min-w-40 flex-1">
         <span className="flex items-center gap-2">
           <span className="font-mono font-medium break-all">{secret.name}</span>
-          {secret.kind !== "named" && <Badge>{secret.kind}</Badge>}
+          {secret.kind !== "named" && <Badge>{OPENS[secret.kind]}</Badge>}
         </span>
         <span className="block text-xs text-muted">
           {secret.rotatedAt ? (
@@ -76,13 +79,15 @@ function SecretRow({ owner, secret, mayManage }: { owner: string; secret: Secret
           · first by {secret.createdBy} · <RecipientNames keys={secret.recipients} />
         </span>
       </div>
-      <Button disabled={!mayManage} aria-label={`Rotate ${secret.name}`} onClick={() => setOpen("rotate")}>
-        <RefreshCw size={13} aria-hidden />
-        Rotate
-      </Button>
-      <IconButton label={`Delete ${secret.name}`} disabled={!mayManage} onClick={() => setOpen("remove")}>
-        <Trash2 size={15} aria-hidden />
-      </IconButton>
+      <span className="flex gap-1">
+        <Button disabled={!mayManage} aria-label={`Rotate ${secret.name}`} onClick={() => setOpen("rotate")}>
+          <RefreshCw size={13} aria-hidden />
+          Rotate
+        </Button>
+        <IconButton label={`Delete ${secret.name}`} disabled={!mayManage} onClick={() => setOpen("remove")}>
+          <Trash2 size={15} aria-hidden />
+        </IconButton>
+      </span>
       <Dialog title={`Rotate ${secret.name}`} isOpen={open === "rotate"} onClose={close}>
         <Rotate owner={owner} secret={secret} onClose={close} />
       </Dialog>
