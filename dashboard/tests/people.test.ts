@@ -97,7 +97,7 @@ test("an account that an admin makes gets a password once, a role, and loses its
     await ben.getByRole("heading", { name: "Sign in" }).waitFor();
 
     await page.getByRole("button", { name: "Enable ben" }).click();
-    await page.getByRole("button", { name: "Reset the password of ben" }).click();
+    await page.getByRole("button", { name: "Reset password of ben" }).click();
     await page.getByRole("button", { name: "Reset it" }).click();
     await page.getByText("This is the password of ben.").waitFor();
     const next = (await page.getByRole("dialog").locator("code").textContent()) ?? "";
@@ -136,7 +136,7 @@ test("an API key is shown once, works, and is refused as soon as it is revoked",
     assert.equal((await call("PATCH", "/projects/mrx-hello", { title: "No" })).status, 403, "it may read");
     await page.getByRole("button", { name: "I have it" }).click();
     const row = page.getByRole("list", { name: "API keys" }).getByRole("listitem");
-    await row.getByText("not used yet").waitFor();
+    await row.getByText("ends").waitFor();
     assert.ok(!(await page.content()).includes(key), "it is not shown again");
     await isAccessible(page);
     await picture(page, "keys");

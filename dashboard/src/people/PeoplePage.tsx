@@ -104,7 +104,7 @@ function UserRow({ user, isNow }: { user: Schemas["UserView"]; isNow: boolean })
       <span className="flex gap-2">
         <Button
           disabled={!isNow || !user.hasPassword}
-          aria-label={`Reset the password of ${user.name}`}
+          aria-label={`Reset password of ${user.name}`}
           onClick={() => setIsResetting(true)}
         >
           Reset password
@@ -121,7 +121,7 @@ function UserRow({ user, isNow }: { user: Schemas["UserView"]; isNow: boolean })
         </Button>
       </span>
       <Dialog
-        title={`Reset the password of ${user.name}`}
+        title={`Reset password of ${user.name}`}
         isOpen={isResetting}
         onClose={() => setIsResetting(false)}
       >
