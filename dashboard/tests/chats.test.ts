@@ -198,3 +198,57 @@ test("older messages come as one scrolls up, and what is sent by others shows", 
     await w.end();
   }
 });
+
+test("a chat as of an earlier commit shows what was said by then, and takes no message", async () => {
+  const w = await world();
+  try {
+    await w.api("POST", "/projects", { name: "mrx-hello" });
+    const begun = { message: { text: "the first words" } };
+    const { chatId } = (await w.api("POST", "/projects/mrx-hello/chats", begun)) as { chatId: string };
+    const history = (await w.api("GET", "/projects/mrx-hello/history")) as { commits: { commit: string }[] };
+    const before = history.commits[0]?.commit ?? "";
+    await w.api("POST", `/projects/mrx-hello/chats/${chatId}/messages`, { text: "the second words" });
+    const page = await w.signedIn("anna");
+    await page.goto(`${w.url}/ui/projects/mrx-hello/chats/${chatId}?at=${before}`);
+    const log = page.getByRole("log");
+    await log.getByText("the first words").waitFor();
+    await page.getByPlaceholder("The past cannot be changed").waitFor();
+    assert.equal(await log.getByText("the second words").count(), 0);
+    assert.ok(await page.getByLabel("Write a message").isDisabled());
+    await page.getByRole("button", { name: "Return to now" }).click();
+    await log.getByText("the second words").waitFor();
+    assert.ok(await page.getByLabel("Write a message").isEnabled());
+  } finally {
+    await w.end();
+  }
+});
+
+test("a message that the daemon refuses stays, to be sent again or taken back", async () => {
+  const w = await world();
+  try {
+    await w.api("POST", "/projects", { name: "mrx-hello" });
+    const { chatId } = (await w.api("POST", "/projects/mrx-hello/chats", { title: "Short" })) as {
+      chatId: string;
+    };
+    const page = await w.signedIn("anna");
+    await page.goto(`${w.url}/ui/projects/mrx-hello/chats/${chatId}`);
+    const log = page.getByRole("log");
+    await page.getByLabel("Write a message").fill("x".repeat(40_000));
+    await page.getByRole("button", { name: "Send" }).click();
+    await log.getByRole("alert").waitFor();
+    await page.getByRole("button", { name: "Discard" }).click();
+    await log.getByRole("article").waitFor({ state: "detached" });
+    // While the daemon is away; then it is sent again, and is there once.
+    await w.stopDaemon();
+    await page.getByLabel("Write a message").fill("are you there?");
+    await page.getByRole("button", { name: "Send" }).click();
+    await log.getByRole("alert").waitFor();
+    await w.startDaemon();
+    await page.getByRole("button", { name: "Send again" }).click();
+    await log.getByText("waiting for an agent").waitFor();
+    await log.getByRole("alert").waitFor({ state: "detached" });
+    assert.equal(await log.getByText("are you there?").count(), 1);
+  } finally {
+    await w.end();
+  }
+});

@@ -4,6 +4,7 @@ import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { MessagesSquare } from "lucide-react";
 import { useRef } from "react";
 import { client } from "../api/client.ts";
+import type { ApiError } from "../api/error.ts";
 import { reading, type Schemas } from "../api/read.ts";
 import { useMayWrite } from "../session/may-write.ts";
 import { useIsNow, useSession } from "../session/session.ts";
@@ -45,7 +46,7 @@ function Chat({ id, chatId }: { id: string; chatId: string }) {
     sent: sending.length,
     onStart: mayLoad ? () => void query.fetchNextPage({ cancelRefetch: false }) : null,
   });
-  const error = chat.error ?? query.error;
+  const error = worthShowing(chat) ?? worthShowing(query);
   if (error)
     return <ErrorNote error={error} onRetry={() => void chat.refetch().then(() => query.refetch())} />;
   const last = messages.at(-1);
@@ -87,13 +88,13 @@ function Chat({ id, chatId }: { id: string; chatId: string }) {
             </Button>
           )}
           {query.isPending && <SkeletonMessages />}
-          {query.isSuccess && messages.length === 0 && sending.length === 0 && (
+          {query.data && messages.length === 0 && sending.length === 0 && (
             <Empty icon={MessagesSquare} title="Nothing was said yet">
               Ask below; the next agent that is free answers.
             </Empty>
           )}
           <Messages id={id} messages={messages} sending={sending} send={send} drop={drop} />
-          {query.isSuccess && (
+          {query.data && (
             <Answers
               lastJob={last?.jobId ?? chat.data?.lastJob}
               messages={messages}
@@ -116,6 +117,11 @@ function Chat({ id, chatId }: { id: string; chatId: string }) {
       </div>
     </>
   );
+}
+
+/** What was read before stays when it could not be read again, unless it is no more. */
+function worthShowing({ error, data }: { error: ApiError | null; data: unknown }): ApiError | null {
+  return data && error?.status !== 404 ? null : error;
 }
 
 interface MessagesProps {

@@ -62,7 +62,7 @@ export function useConversation(id: string, chatId: string, isNow: boolean) {
     const all = new Map([...read.map((one) => [one.number, one] as const), ...heard.messages]);
     return [...all.values()].sort((a, b) => a.number - b.number);
   }, [query.data, heard.messages]);
-  const isRead = query.isSuccess;
+  const isRead = query.data !== undefined;
   const last = messages.at(-1)?.number ?? 0;
   // biome-ignore lint/correctness/useExhaustiveDependencies: the stream goes on by itself behind what was read first
   useEffect(() => {
