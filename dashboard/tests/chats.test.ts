@@ -52,6 +52,9 @@ test("a new chat's answer streams in, word by word, as Markdown with code to cop
     assert.equal(await log.locator("img").count(), 0, "HTML in an answer stays text");
     assert.equal(await log.getByRole("article").count(), 2, "the answer is there once");
     await isAccessible(page);
+    for (const title of ["Why do forecasts lag by an hour?", "Rename the crate"])
+      await w.api("POST", "/projects/mrx-hello/chats", { title });
+    await page.getByRole("link", { name: /Rename the crate/ }).waitFor();
     await picture(page, "chat");
     await page.reload();
     await page.getByText("stays text").waitFor();
@@ -204,7 +207,10 @@ test("a chat as of an earlier commit shows what was said by then, and takes no m
   try {
     await w.api("POST", "/projects", { name: "mrx-hello" });
     const begun = { message: { text: "the first words" } };
-    const { chatId } = (await w.api("POST", "/projects/mrx-hello/chats", begun)) as { chatId: string };
+    // The history is read from git, where a commit is a moment later than in memory.
+    const { chatId } = (await w.api("POST", "/projects/mrx-hello/chats?ack=published", begun)) as {
+      chatId: string;
+    };
     const history = (await w.api("GET", "/projects/mrx-hello/history")) as { commits: { commit: string }[] };
     const before = history.commits[0]?.commit ?? "";
     await w.api("POST", `/projects/mrx-hello/chats/${chatId}/messages`, { text: "the second words" });
@@ -218,6 +224,28 @@ test("a chat as of an earlier commit shows what was said by then, and takes no m
     await page.getByRole("button", { name: "Return to now" }).click();
     await log.getByText("the second words").waitFor();
     assert.ok(await page.getByLabel("Write a message").isEnabled());
+  } finally {
+    await w.end();
+  }
+});
+
+test("a first message that was not taken stays where it was written, and makes one chat when it is sent again", async () => {
+  const w = await world();
+  try {
+    await w.api("POST", "/projects", { name: "mrx-hello" });
+    const page = await w.signedIn("anna");
+    await page.goto(`${w.url}/ui/projects/mrx-hello/chats/new`);
+    const text = page.getByLabel("Write the first message");
+    await text.fill("are you there?");
+    await w.stopDaemon();
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.getByRole("alert").getByText("did not answer").waitFor();
+    assert.equal(await text.inputValue(), "are you there?");
+    await w.startDaemon();
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.getByText("waiting for an agent").waitFor();
+    const { chats } = (await w.api("GET", "/projects/mrx-hello/chats")) as { chats: object[] };
+    assert.equal(chats.length, 1);
   } finally {
     await w.end();
   }

@@ -40,6 +40,7 @@ test("an invitation's link makes an account, once, in the role that it says", as
 
     const other = await w.page();
     await other.goto(link);
+    await other.getByRole("heading", { name: "Make an account" }).waitFor();
     await other.getByLabel("Name").fill("carl");
     await other.getByLabel("Password", { exact: true }).fill(PASSWORD);
     await other.getByLabel("Password again").fill(PASSWORD);
@@ -56,6 +57,7 @@ test("where everybody may register, the sign-in leads to it, and makes a viewer"
     const page = await w.page();
     await page.goto(`${w.url}/ui/`);
     await page.getByRole("link", { name: "Make one" }).click();
+    await page.getByRole("heading", { name: "Make an account" }).waitFor();
     await page.getByLabel("Name").fill("vera");
     await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
     await page.getByLabel("Password again").fill(PASSWORD);

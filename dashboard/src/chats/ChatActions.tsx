@@ -88,8 +88,8 @@ function Remove({ id, chat, isOpen, onClose, onGone }: Props & { isOpen: boolean
       isBusy={remove.isPending}
       onConfirm={() => remove.mutate()}
     >
-      “{chat.title}” and its {chat.messages} messages go, and its answers in the making are stopped. The
-      state's history keeps it.
+      “{chat.title}” and all that was said in it go, and its answers in the making are stopped. The state's
+      history keeps it.
       <Refusal error={remove.error} />
     </Confirm>
   );

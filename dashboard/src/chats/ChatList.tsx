@@ -67,7 +67,7 @@ function ChatRow({ id, chat, isNarrow }: { id: string; chat: Schemas["Chat"]; is
           {chat.title}
         </span>
         <span className="block truncate text-xs text-muted">
-          {chat.messages === 1 ? "1 message" : `${chat.messages} messages`}
+          {counted(chat.messages)}
           {isNarrow && (
             <>
               {" · "}
@@ -80,6 +80,11 @@ function ChatRow({ id, chat, isNarrow }: { id: string; chat: Schemas["Chat"]; is
       {!isNarrow && <Time at={chat.updatedAt} className="w-24 shrink-0 text-right text-xs text-muted" />}
     </Link>
   );
+}
+
+function counted(messages: number): string {
+  if (messages === 0) return "empty";
+  return messages === 1 ? "1 message" : `${messages} messages`;
 }
 
 function fits({ title }: Schemas["Chat"], q: string): boolean {

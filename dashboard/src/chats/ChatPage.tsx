@@ -111,7 +111,7 @@ function Chat({ id, chatId }: { id: string; chatId: string }) {
             label="Write a message"
             isDisabled={!mayWrite}
             reason={reason}
-            onSend={(parts) => send(parts)}
+            onSend={(parts) => void send(parts)}
           />
         </div>
       </div>

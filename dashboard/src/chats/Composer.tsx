@@ -12,7 +12,8 @@ interface Props {
   /** Why it is, in its place. */
   reason?: string | undefined;
   isBusy?: boolean;
-  onSend(parts: Part[]): void;
+  /** What it gives tells whether to keep the text: until it is fulfilled, or not at all. */
+  onSend(parts: Part[]): Promise<unknown> | undefined;
 }
 
 export function Composer({ id, label, isDisabled, reason, isBusy, onSend }: Props) {
@@ -26,9 +27,15 @@ export function Composer({ id, label, isDisabled, reason, isBusy, onSend }: Prop
   const send = () => {
     if (mayNotSend) return;
     const said: Part[] = text.trim() === "" ? [] : [{ type: "text", text: text.trim() }];
-    onSend([...said, ...artifacts.map(({ artifactId }): Part => ({ type: "file", artifactId }))]);
-    setText("");
-    clear();
+    const parts = [...said, ...artifacts.map(({ artifactId }): Part => ({ type: "file", artifactId }))];
+    const empty = () => {
+      setText("");
+      clear();
+    };
+    const sent = onSend(parts);
+    // Why it was refused is said by whoever sends.
+    if (sent) sent.then(empty, () => {});
+    else empty();
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;

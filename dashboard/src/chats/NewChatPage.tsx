@@ -18,12 +18,14 @@ import { ModeChoice } from "./ModeChoice.tsx";
 export default function NewChatPage() {
   const { id } = useParams({ from: "/shell/projects/$id/chats/new" });
   const [llmMode, setMode] = useState<Schemas["LlmMode"]>("custom");
+  // The page makes one chat, however often it has to ask.
+  const [key] = useState(requestKey);
   const { mayWrite, reason } = useMayWrite(id);
   const navigate = useNavigate();
   const begin = useMutation({
     mutationFn: (parts: Part[]) =>
       client.POST("/projects/{id}/chats", {
-        params: { path: { id }, header: { "Idempotency-Key": requestKey() } },
+        params: { path: { id }, header: { "Idempotency-Key": key } },
         body: { llmMode, message: { parts } },
       }),
     onSuccess({ data }) {
@@ -53,7 +55,7 @@ export default function NewChatPage() {
               isDisabled={!mayWrite}
               reason={reason}
               isBusy={begin.isPending}
-              onSend={(parts) => begin.mutate(parts)}
+              onSend={(parts) => begin.mutateAsync(parts)}
             />
           </div>
         </div>

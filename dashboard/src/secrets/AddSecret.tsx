@@ -23,13 +23,15 @@ interface Props {
   /** None is the platform, whose secrets are every project's defaults. */
   project: string | null;
   isDisabled: boolean;
+  /** Why it is. */
+  reason?: string | undefined;
 }
 
-export function AddSecret({ project, isDisabled }: Props) {
+export function AddSecret({ project, isDisabled, reason }: Props) {
   const [isOpen, setIsOpen] = useState(false);
   return (
     <>
-      <Button look="primary" disabled={isDisabled} onClick={() => setIsOpen(true)}>
+      <Button look="primary" disabled={isDisabled} title={reason} onClick={() => setIsOpen(true)}>
         <Plus size={15} aria-hidden />
         Add a secret
       </Button>

@@ -17,7 +17,15 @@ export default function SecretsPage() {
   return (
     <>
       <PageHead title="Secrets" of={id}>
-        <AddSecret project={id} isDisabled={!mayManage || role !== "admin"} />
+        <AddSecret
+          project={id}
+          isDisabled={!mayManage || role !== "admin"}
+          reason={
+            role === "admin"
+              ? undefined
+              : "Admins of the platform store secrets; who manages the project rotates and deletes them"
+          }
+        />
       </PageHead>
       {secrets.isError ? (
         <ErrorNote error={secrets.error} onRetry={() => void secrets.refetch()} />
