@@ -2,6 +2,7 @@
 # Node.js with npm; `make test` also Python 3 with venv, and Chromium.
 
 CYCLES ?= 300
+MODELS_VENV := target/models-venv
 
 .PHONY: demo dashboard test test-models test-ui check-ui fuzz-api check bench crash fmt
 
@@ -31,12 +32,11 @@ test:
 	$(MAKE) test-ui
 
 # The dashboard in Chromium, against the real daemon. MRX_PICTURES=1 also writes its pictures under docs/pictures/.
-test-ui: dashboard
+test-ui: dashboard $(MODELS_VENV)/ready
 	cargo build --quiet
-	cd dashboard && npm test --silent
+	cd dashboard && MRX_LITELLM=$(abspath $(MODELS_VENV))/bin/litellm npm test --silent
 
 # Chats with a real server of models, offline: LiteLLM, pinned, in an environment of its own under target/. Needs Python.
-MODELS_VENV := target/models-venv
 test-models: $(MODELS_VENV)/ready
 	MRX_LITELLM=$(abspath $(MODELS_VENV))/bin/litellm cargo test --test models a_chat -- --nocapture
 
