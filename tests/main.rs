@@ -22,6 +22,7 @@ mod git_agent;
 mod github;
 mod github_forge;
 mod history;
+mod hostile_push;
 mod identity;
 mod input;
 mod issuer;

@@ -77,6 +77,7 @@ pub async fn upload_pack(
     request_body(content = Vec<u8>, content_type = "application/x-git-receive-pack-request"),
     responses(
         (status = 200, description = "What came of it, as git's protocol says it; a refusal too", body = Vec<u8>, content_type = "application/x-git-receive-pack-result"),
+        (status = 408, description = "stalled: nothing more came of what is pushed"),
         (status = 403, description = "pushOff: this repository is read, and not pushed to"),
     ))]
 pub async fn receive_pack(
@@ -253,7 +254,7 @@ impl From<ReceiveError> for ApiError {
             ReceiveError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "gitBusy", message)
                 .with_header(header::RETRY_AFTER, "5"),
             ReceiveError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", message),
-            ReceiveError::Stalled => Self::new(StatusCode::REQUEST_TIMEOUT, "stalled", message),
+            ReceiveError::Stalled(_) => Self::new(StatusCode::REQUEST_TIMEOUT, "stalled", message),
             ReceiveError::Unreadable(_) | ReceiveError::Git(_) => Self::bad_request(message),
             ReceiveError::Disk(error) => Self::internal(&error),
             ReceiveError::Engine(error) => error.into(),

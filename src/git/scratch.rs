@@ -25,7 +25,6 @@ pub struct Scratch {
 impl Scratch {
     /// Makes one below `folder` that borrows from `repo`, whose branch `state` stands at `tip`. `program` is what the hook runs.
     pub fn new(folder: &Path, repo: &Path, tip: Oid, program: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let scratch = tempfile::Builder::new().prefix("push-").tempdir_in(folder)?;
         let at = |path: &str| scratch.path().join(path);
         for folder in ["objects/info", "objects/pack", "refs/heads", "hooks"] {
@@ -63,10 +62,11 @@ impl Scratch {
     }
 }
 
-/// Removes what pushes of a killed daemon left.
-pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
+/// Makes the folder of scratch repositories, without what pushes of a killed daemon left.
+pub fn prepare(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`crash`] kills a daemon under load   - [`history_check`] checks what agents saw across kills
 //! - [`fault`] fails each call to the disk, and cuts the power   - [`damage`] harms what lies on the disk
+//! - [`push_bombs`] pushes what means much and is small
 //! - [`redeem`] kills a daemon while one-time secrets are redeemed
 //! - [`full_disk`] fills it   - [`daemon`], [`disk`] and [`world`] are what they work with
 //!
@@ -15,6 +16,12 @@
     reason = "these tests start daemons and git, and move refs behind a daemon's back"
 )]
 
+#[allow(dead_code, reason = "the stories of hostile pushes use all of it")]
+#[path = "../hostile_push/bombs.rs"]
+mod bombs;
+#[allow(dead_code, reason = "the stories of hostile pushes use all of it")]
+#[path = "../hostile_push/craft.rs"]
+mod craft;
 mod crash;
 mod daemon;
 mod damage;
@@ -22,5 +29,6 @@ mod disk;
 mod fault;
 mod full_disk;
 mod history_check;
+mod push_bombs;
 mod redeem;
 mod world;
