@@ -49,9 +49,9 @@ bench:
 	cargo build --release --quiet
 	benches/compare
 
-# The long run: the daemon is killed under load this many times.
+# The long run: the daemon is killed under load this many times, and for a minute and a half while git pushes.
 crash:
-	MRX_CRASH_CYCLES=$(CYCLES) cargo test --release --test survival crash -- --nocapture
+	MRX_CRASH_CYCLES=$(CYCLES) MRX_PUSH_CRASH_SECONDS=90 cargo test --release --test survival crash -- --nocapture
 
 fmt:
 	cargo fmt

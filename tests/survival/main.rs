@@ -3,6 +3,7 @@
 //! - [`crash`] kills a daemon under load   - [`history_check`] checks what agents saw across kills
 //! - [`fault`] fails each call to the disk, and cuts the power   - [`damage`] harms what lies on the disk
 //! - [`push_bombs`] pushes what means much and is small
+//! - [`push_crash`] kills a daemon while git pushes and others call
 //! - [`redeem`] kills a daemon while one-time secrets are redeemed
 //! - [`full_disk`] fills it   - [`daemon`], [`disk`] and [`world`] are what they work with
 //!
@@ -30,5 +31,6 @@ mod fault;
 mod full_disk;
 mod history_check;
 mod push_bombs;
+mod push_crash;
 mod redeem;
 mod world;
