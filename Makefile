@@ -1,18 +1,39 @@
-# The recipes that people and CI run. `make demo` and `make test` need Rust, git, a C compiler and bubblewrap; `make test` also
-# Python 3 with venv.
+# The recipes that people and CI run. `make demo` and `make test` need Rust, git, a C compiler and bubblewrap, and for the dashboard
+# Node.js with npm; `make test` also Python 3 with venv, and Chromium.
 
 CYCLES ?= 300
 
-.PHONY: demo test test-models fuzz-api check bench crash fmt
+.PHONY: demo dashboard test test-models test-ui check-ui fuzz-api check bench crash fmt
 
 # Two real builds on this machine: logs, artifacts, and a git log that reads as a story. Ctrl-C ends it.
+# The dashboard is in it if npm is there to build it.
 demo:
+	@if command -v npm >/dev/null; then $(MAKE) dashboard; \
+	else echo 'npm is missing (Debian: apt-get install nodejs npm), so the demo has no dashboard'; fi
 	cargo run --release --quiet -- demo $(ARGS)
+
+# The dashboard, as files that the next `cargo build` puts into the binary. Needs Node.js 20.19 or later, and npm.
+dashboard: dashboard/dist/index.html
+
+DASHBOARD_SOURCES := $(shell find dashboard -path dashboard/node_modules -prune -o -path dashboard/dist -prune -o -path dashboard/tests -prune -o -type f -print)
+dashboard/dist/index.html: dashboard/node_modules/.package-lock.json $(DASHBOARD_SOURCES)
+	cd dashboard && npm run --silent build
+
+dashboard/node_modules/.package-lock.json: dashboard/package-lock.json dashboard/package.json
+	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 20.19 or later (Debian: apt-get install nodejs npm)'; exit 1; }
+	cd dashboard && npm ci --silent
+	touch $@
 
 # Every test. Tests that run steps need bubblewrap; they fail, and say so, where it is missing.
 test:
 	cargo test
 	$(MAKE) test-models
+	$(MAKE) test-ui
+
+# The dashboard in Chromium, against the real daemon. MRX_PICTURES=1 also writes its pictures under docs/pictures/.
+test-ui: dashboard
+	cargo build --quiet
+	cd dashboard && npm test --silent
 
 # Chats with a real server of models, offline: LiteLLM, pinned, in an environment of its own under target/. Needs Python.
 MODELS_VENV := target/models-venv
@@ -37,8 +58,12 @@ $(FUZZ_VENV)/ready: tests/fuzz/requirements.txt
 	$(FUZZ_VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/fuzz/requirements.txt
 	touch $@
 
+# The dashboard's types, lints, formatting, and that its types of the API are those of dashboard/openapi.json.
+check-ui: dashboard/node_modules/.package-lock.json
+	cd dashboard && npm run --silent check
+
 # What keeps the rules: formatting, lints, documentation, licences and bans of dependencies.
-check:
+check: check-ui
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet

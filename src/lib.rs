@@ -5,6 +5,7 @@
 //! - [`entity`] is the table of what files hold   - [`history`] is the past
 //! - [`http`] is the table of routes   - [`app`] holds the subjects together   - [`daemon`] starts and stops every task
 //! - [`git`] runs git as a program   - [`mask`] holds secret values
+//! - [`ui`] is the dashboard's files, which talk to the daemon only by HTTP
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
 //! - [`cli`] is the program as a client, which talks to a server only by HTTP
 //! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids   - [`schema`] describes types to others
@@ -39,5 +40,6 @@ pub mod schedule;
 pub mod schema;
 pub mod secret;
 pub mod state;
+pub mod ui;
 pub mod webhook;
 pub mod worker;

@@ -20,14 +20,16 @@ fn filled(template: &str) -> String {
         .replace("{agentId}", "nobody")
         .replace("{oid}", &"0".repeat(40))
         .replace("{repo}", "mrx-none.git")
+        .replace("{path}", "assets/none.js")
 }
 
 #[tokio::test]
 async fn a_path_that_is_not_in_the_table_is_not_found_whoever_asks() {
     let world = World::start().await;
     for path in [
-        "/",
         "/api",
+        "/api/",
+        "/api/ui/",
         "/jobs",
         "/jobs/",
         "/jobs/claim/x",

@@ -1,5 +1,6 @@
 //! The local forge: a folder of bare repositories, each `mrx-*.git` of which is a project.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::id::ProjectId;
 const SETTLE: Duration = Duration::from_millis(200);
 /// And at least this often, in case the kernel dropped a notice.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// Of the file `description` so much is read: a line, as GitHub allows it (350 characters).
+const DESCRIPTION_BYTES_MAX: u64 = 1400;
 
 /// A folder of bare repositories.
 #[derive(Clone, Debug)]
@@ -75,6 +79,9 @@ impl LocalForge {
             let beside = self.folder.join(format!(".{}.new", new.name));
             let mut options = git2::RepositoryInitOptions::new();
             options.bare(true).initial_head("main").external_template(false);
+            if let Some(description) = &new.description {
+                options.description(description);
+            }
             git2::Repository::init_opts(&beside, &options).map_err(|error| self.error(error.message()))?;
             std::fs::rename(&beside, &path).map_err(|error| self.error(&error.to_string()))?;
         }
@@ -101,7 +108,18 @@ fn code_at(path: &Path) -> Option<Code> {
     let target = head.as_ref().and_then(|head| head.symbolic_target().ok().flatten());
     let default_branch =
         target.and_then(|name| name.strip_prefix("refs/heads/")).unwrap_or("main").to_owned();
-    Some(Code::in_folder(project, path.to_str()?, default_branch))
+    let description = description_in(path);
+    Some(Code { description, ..Code::in_folder(project, path.to_str()?, default_branch) })
+}
+
+/// What git's own file `description` says, unless nobody has changed it (gitrepository-layout(5)).
+fn description_in(path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path.join("description")).ok()?;
+    file.take(DESCRIPTION_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().next()?.trim();
+    (!line.is_empty() && !line.starts_with("Unnamed repository")).then(|| line.to_owned())
 }
 
 #[cfg(test)]
@@ -122,6 +140,24 @@ mod tests {
             .map(|code| code.name.to_string())
             .collect();
         assert_eq!(names, ["mrx-a", "mrx-b"]);
+    }
+
+    #[test]
+    fn what_a_repository_is_about_is_what_gits_own_file_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let forge = LocalForge::open(folder.path()).unwrap();
+        let about = |name: &str, description: Option<&str>| {
+            let (name, description) = (name.parse().unwrap(), description.map(str::to_owned));
+            forge.create(&NewCode { name, owner: None, private: true, description }).unwrap().description
+        };
+        assert_eq!(about("mrx-a", Some("Forecasts")).as_deref(), Some("Forecasts"));
+        assert_eq!(about("mrx-a", Some("Other")).as_deref(), Some("Forecasts"), "it is there already");
+        assert_eq!(about("mrx-b", None), None);
+        let file = folder.path().join("mrx-b.git/description");
+        std::fs::write(&file, "Unnamed repository; edit this file to name it.\n").unwrap();
+        assert_eq!(about("mrx-b", None), None);
+        std::fs::write(&file, "Tides\nand more\n").unwrap();
+        assert_eq!(forge.list().unwrap()[1].description.as_deref(), Some("Tides"));
     }
 
     #[tokio::test]

@@ -12,10 +12,13 @@ use axum::routing::{self, MethodRouter};
 use super::auth::{Who, guard};
 use super::cors::{self, Origin};
 use super::error::ApiError;
-use super::{debug, events, health, openapi, past, request_id};
+use super::{client_address, debug, events, health, openapi, past, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
-use crate::{agent, artifact, chat, code, forge, git, history, job, log, project, schedule, secret, webhook};
+use crate::{
+    agent, artifact, chat, code, entity, forge, git, history, job, log, project, schedule, secret, ui,
+    webhook,
+};
 
 /// Bodies are at most this large, but for uploads of artifacts.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -24,7 +27,7 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 pub struct Route {
     /// The method.
     pub method: Method,
-    /// The path, with `{names}`.
+    /// The path, with `{names}`; a `{path}` at the end may have slashes in it.
     pub path: &'static str,
     /// Who may call it.
     pub who: Who,
@@ -41,11 +44,16 @@ pub fn table() -> Vec<Route> {
         Account, Admin, AdminOrAgent, Agent, Anyone, Claimer, Deliver, Developer, Known, Manage, Person, Read, Secrets, Write,
     };
     vec![
+        route(Method::GET,   "/",                                        Anyone, get(ui::api::root)),
+        route(Method::GET,   "/ui",                                      Anyone, get(ui::api::without_slash)),
+        route(Method::GET,   "/ui/",                                     Anyone, get(ui::api::index)),
+        route(Method::GET,   "/ui/{path}",                               Anyone, get(ui::api::file)),
         route(Method::GET,   "/health",                                  Anyone, get(health::health)),
         route(Method::GET,   "/ready",                                   Anyone, get(health::ready)),
         route(Method::GET,   "/metrics",                                 Admin,  get(health::metrics)),
         route(Method::GET,   "/openapi.json",                            Anyone, get(openapi::document)),
         route(Method::GET,   "/events",                                  Known,  get(events::stream)),
+        route(Method::GET,   "/auth/options",                            Anyone, get(auth_api::options)),
         route(Method::POST,  "/auth/setup",                              Anyone, post(auth_api::setup)),
         route(Method::POST,  "/auth/register",                           Anyone, post(auth_api::register)),
         route(Method::POST,  "/auth/login",                              Anyone, post(auth_api::login)),
@@ -77,6 +85,7 @@ pub fn table() -> Vec<Route> {
         route(Method::PATCH, "/projects/{id}",                           Manage, patch(project::api::edit)),
         route(Method::DELETE, "/projects/{id}",                          Manage, delete(project::api::trash)),
         route(Method::POST,  "/projects/{id}/restore",                   Manage, post(project::api::restore)),
+        route(Method::POST,  "/projects/{id}/forks",                     Developer, post(project::api::fork)),
         route(Method::POST,  "/projects/{id}/sync",                      Write,  post(project::api::sync)),
         route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::list_api::list)).at(),
         route(Method::GET,   "/projects/{id}/schedules",                 Read,   get(schedule::api::list)).at(),
@@ -126,6 +135,8 @@ pub fn table() -> Vec<Route> {
         route(Method::PATCH, "/jobs/{id}/answer",                        Agent,  patch(chat::api::answer)),
         route(Method::GET,   "/projects/{id}/history",                   Read,   get(history::api::list)),
         route(Method::GET,   "/projects/{id}/commits/{oid}",             Read,   get(history::api::get)),
+        route(Method::POST,  "/projects/{id}/revert",                    Manage, post(entity::api::put_back)),
+        route(Method::GET,   "/projects/{id}/diff",                      Read,   get(history::api::diff)),
         route(Method::GET,   "/git/{repo}/info/refs",                    Read,   get(git::api::refs)),
         route(Method::POST,  "/git/{repo}/git-upload-pack",              Read,   post(git::api::upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
         route(Method::POST,  "/git/{repo}/git-receive-pack",             Deliver, post(git::api::receive_pack).layer(DefaultBodyLimit::disable())),
@@ -148,12 +159,22 @@ impl Route {
     }
 }
 
-/// The router: each route behind its guard, at `/` and under `/api`.
+/// Whether a path is the dashboard's and not the API's.
+fn is_page(path: &str) -> bool {
+    path == "/" || path == "/ui" || path.starts_with("/ui/")
+}
+
+/// The router: each route behind its guard, at `/` and, but for the dashboard's, under `/api`.
 pub fn router(app: App) -> Router {
     let origins: Arc<[Origin]> = app.http.dashboard_origins.clone().into();
-    let mut routes = Router::new();
+    let (mut routes, mut pages) = (Router::new(), Router::new());
     for Route { method, path, who, handler, reads_past } in table() {
         let guard = middleware::from_fn_with_state((who, app.clone()), guard);
+        if is_page(path) {
+            // A page's query is for the page itself. Axum's word for a name that may have slashes in it.
+            pages = pages.route(&path.replace("{path}", "{*path}"), handler.layer(guard));
+            continue;
+        }
         let handler = match method {
             Method::GET => handler.layer(middleware::from_fn_with_state(reads_past, past::look_back)),
             _ => handler,
@@ -163,10 +184,12 @@ pub fn router(app: App) -> Router {
     Router::new()
         .nest("/api", routes.clone())
         .merge(routes)
+        .merge(pages)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(origins, cors::invite))
+        .layer(middleware::from_fn_with_state(app.clone(), client_address::look_behind_proxy))
         .layer(middleware::from_fn(request_id::stamp))
         .with_state(app)
 }

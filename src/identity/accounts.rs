@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::IdentityError;
 use super::issuer::Issuers;
@@ -30,7 +32,8 @@ const EMAIL_CHARACTERS_MAX: usize = 254;
 const RESERVED: [&str; 4] = ["operator", "daemon", "mrx", "platform"];
 
 /// Who may make an account for themselves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Registration {
     /// Nobody.
     #[default]
@@ -135,6 +138,11 @@ impl Identity {
     /// All that is known.
     pub fn known(&self) -> &Known {
         &self.known
+    }
+
+    /// Who may make an account for themselves.
+    pub fn registration(&self) -> Registration {
+        self.policy.registration
     }
 
     /// While there is no admin: a token that makes the first one, good for [`SETUP_PERIOD`]. An earlier one is void.

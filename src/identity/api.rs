@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::accounts::NewUser;
+use super::accounts::{NewUser, Registration};
 use super::password::Password;
 use super::principal::{Credential, Principal};
 use super::rights::{Right, Role};
@@ -18,7 +18,8 @@ use super::types::{ApiKey, User};
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::answer::{Ack, with_commit, written};
-use crate::http::auth::{ClientAddress, SESSION_COOKIE};
+use crate::http::auth::SESSION_COOKIE;
+use crate::http::client_address::ClientAddress;
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::input::QuietBody;
 use crate::id::{AgentId, KeyId, ProjectId, UserName};
@@ -53,6 +54,16 @@ impl From<&User> for UserView {
             disabled_at: user.disabled_at,
         }
     }
+}
+
+/// How somebody who has no account can get one.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthOptions {
+    /// Who may make an account.
+    registration: Registration,
+    /// Whether there is no admin yet, so that the link that the daemon printed makes one.
+    needs_setup: bool,
 }
 
 /// The body of `POST /auth/setup`.
@@ -174,6 +185,13 @@ impl KeyView {
             last_used_at: noted.or(key.last_used_at),
         }
     }
+}
+
+/// `GET /auth/options`: how somebody who has no account can get one.
+#[utoipa::path(get, path = "/auth/options", responses((status = 200, description = "The ways", body = AuthOptions)))]
+pub async fn options(State(app): State<App>) -> Json<AuthOptions> {
+    let needs_setup = app.identity.known().admins() == 0;
+    Json(AuthOptions { registration: app.identity.registration(), needs_setup })
 }
 
 /// `POST /auth/setup`: makes the first admin, with the token that the daemon printed when it started.

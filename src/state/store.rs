@@ -194,8 +194,14 @@ impl State {
         let path = self.0.folder.repo(name);
         // One without a commit may have been left before its name was durable; to make it again harms nothing.
         if !self.exists(name) || super::refs::read(&path, STATE_REF).is_ok_and(|tip| tip == Oid::ZERO) {
-            let disk = self.0.disk.clone();
-            let made = tokio::task::spawn_blocking(move || create::repository(&*disk, &path)).await;
+            let (disk, slot) =
+                (self.0.disk.clone(), self.0.repos.lock().entry(name.clone()).or_default().clone());
+            // Two may want it at the same time; the one who comes second finds it made, or makes nothing new of it.
+            let make = move || {
+                let held = slot.lock();
+                if held.is_some() { Ok(()) } else { create::repository(&*disk, &path) }
+            };
+            let made = tokio::task::spawn_blocking(make).await;
             made.map_err(|_| EngineError::Unknown)?.map_err(|error| not_made(name, &error))?;
         }
         let decide = |view: &mut View<'_>| -> Result<Decision<()>, EngineError> {
@@ -203,6 +209,15 @@ impl State {
             Ok(if is_new { Decision::commit(first, ()) } else { Decision::nothing(()) })
         };
         Ok(self.change(name, decide).await?.commit)
+    }
+
+    /// Makes a repository whose state branch starts at a commit of another's, in as much time as there are packs to link.
+    pub async fn fork(&self, source: &RepoName, commit: Oid, name: &RepoName) -> Result<(), EngineError> {
+        let last = self.read(source, |view| view.last()).await?;
+        self.published(source, last).await?;
+        let (disk, from, to) = (self.0.disk.clone(), self.0.folder.repo(source), self.0.folder.repo(name));
+        let made = tokio::task::spawn_blocking(move || create::fork(&*disk, &from, &to, commit)).await;
+        made.map_err(|_| EngineError::Unknown)?.map_err(|error| not_made(name, &error))
     }
 
     /// Whether the repository is on the disk.

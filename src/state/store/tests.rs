@@ -220,3 +220,14 @@ async fn a_repository_in_use_is_removed_between_two_changes_and_is_not_made_agai
     assert!(!state.exists(&name));
     state.close();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_make_one_repository_at_the_same_time_get_one_with_one_first_commit() {
+    let (folder, disk, clock) = (tempfile::tempdir().unwrap(), Losing::default(), Clock::system());
+    let (state, _) = State::open(options(folder.path(), &disk, &clock)).unwrap();
+    for number in 0..20 {
+        let name = RepoName::Project(format!("mrx-p{number}").parse().unwrap());
+        let (one, other) = tokio::join!(state.create(&name, change("a")), state.create(&name, change("b")));
+        assert_eq!(one.unwrap(), other.unwrap());
+    }
+}

@@ -1,0 +1,103 @@
+// Every page and its address: a line each. A page is loaded when it is first shown.
+import type { QueryClient } from "@tanstack/react-query";
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+  redirect,
+  retainSearchParams,
+} from "@tanstack/react-router";
+import { ApiError } from "./api/error.ts";
+import { texts } from "./search.ts";
+import { sessionQuery } from "./session/session.ts";
+import { NotFound, PageFailed } from "./shell/Failed.tsx";
+import { Shell } from "./shell/Shell.tsx";
+import { SkeletonRows } from "./ui/States.tsx";
+
+const root = createRootRouteWithContext<{ queries: QueryClient }>()({
+  validateSearch: texts("at"),
+  search: { middlewares: [retainSearchParams(["at"])] },
+  component: Outlet,
+  errorComponent: PageFailed,
+  notFoundComponent: NotFound,
+});
+
+// Pages for somebody who is not signed in.
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: "/sign-in",
+  validateSearch: texts("to"),
+  component: lazyRouteComponent(() => import("./session/SignIn.tsx")),
+});
+const setup = createRoute({
+  getParentRoute: () => root,
+  path: "/setup",
+  component: lazyRouteComponent(() => import("./session/Setup.tsx")),
+});
+const register = createRoute({
+  getParentRoute: () => root,
+  path: "/register",
+  component: lazyRouteComponent(() => import("./session/Register.tsx")),
+});
+
+// All others, inside the shell.
+const shell = createRoute({
+  getParentRoute: () => root,
+  id: "shell",
+  component: Shell,
+  async beforeLoad({ context, location }) {
+    try {
+      await context.queries.ensureQueryData(sessionQuery);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) throw error;
+      throw redirect({ to: "/sign-in", search: { to: location.href } });
+    }
+  },
+});
+const home = createRoute({
+  getParentRoute: () => shell,
+  path: "/",
+  beforeLoad: () => {
+    throw redirect({ to: "/projects" });
+  },
+});
+const projects = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects",
+  validateSearch: texts("q"),
+  component: lazyRouteComponent(() => import("./projects/ProjectsPage.tsx")),
+});
+const project = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id",
+  component: lazyRouteComponent(() => import("./projects/OverviewPage.tsx")),
+});
+const jobs = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/jobs",
+  validateSearch: texts("state", "type", "label", "agent"),
+  component: lazyRouteComponent(() => import("./jobs/JobsPage.tsx")),
+});
+
+const tree = root.addChildren([signIn, setup, register, shell.addChildren([home, projects, project, jobs])]);
+
+export function makeRouter(queries: QueryClient) {
+  return createRouter({
+    routeTree: tree,
+    basepath: "/ui",
+    context: { queries },
+    defaultPreload: "intent",
+    defaultPendingComponent: SkeletonRows,
+    defaultErrorComponent: PageFailed,
+    defaultNotFoundComponent: NotFound,
+    // Plain text in the address: `?at=123` is the text 123, as the API reads it.
+    parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),
+    stringifySearch: (search) => {
+      const pairs = Object.entries(search).filter(([, value]) => typeof value === "string" && value !== "");
+      const text = new URLSearchParams(pairs as [string, string][]).toString();
+      return text ? `?${text}` : "";
+    },
+  });
+}
