@@ -69,10 +69,11 @@ check: check-ui
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 	cargo deny --offline check bans licenses sources
 
-# Ours and PostgreSQL's, in one run on the same disk. Needs PostgreSQL's server programs.
+# Ours and PostgreSQL's, in one run on the same disk, and clones by us and by git's own server. Needs PostgreSQL's server programs and Python.
 bench:
 	cargo build --release --quiet
 	benches/compare
+	benches/clone
 
 # The long run: the daemon is killed under load this many times, and for a minute and a half while git pushes.
 crash:

@@ -17,10 +17,10 @@
     reason = "these tests start daemons and git, and move refs behind a daemon's back"
 )]
 
-#[allow(dead_code, reason = "the stories of hostile pushes use all of it")]
+#[expect(dead_code, reason = "the stories of hostile pushes use all of it")]
 #[path = "../hostile_push/bombs.rs"]
 mod bombs;
-#[allow(dead_code, reason = "the stories of hostile pushes use all of it")]
+#[expect(dead_code, reason = "the stories of hostile pushes use all of it")]
 #[path = "../hostile_push/craft.rs"]
 mod craft;
 mod crash;
