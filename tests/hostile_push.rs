@@ -152,7 +152,7 @@ impl Site {
         assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
         self.is_sound().await;
         let left = self.world.files();
-        let left = left.iter().filter(|path| path.components().any(|part| part.as_os_str() == "pushes"));
+        let left = left.iter().filter(|path| path.to_string_lossy().contains("/push-"));
         assert_eq!(left.count(), 0, "nothing is left of what was refused");
     }
 
@@ -275,4 +275,23 @@ async fn who_stops_sending_is_told_so_and_holds_up_nobody() {
     let (one, two, call) = tokio::join!(stalled(), stalled(), world.queue("build"));
     assert_eq!((one.refused(408), two.refused(408)), ("stalled".into(), "stalled".into()));
     assert_eq!(world.state(&call).await, "pending");
+}
+
+#[tokio::test]
+async fn the_token_of_one_lease_keeps_that_lease_alone() {
+    let world = World::start().await;
+    let (one, two) = (world.queue("build").await, world.queue("build").await);
+    let colleague = world.agent("colleague");
+    let (first, _second) = (colleague.claim().await, colleague.claim().await);
+    let until = world.clock.now().after(std::time::Duration::from_secs(600));
+    let (agent, job, lease) =
+        ("colleague".parse().unwrap(), first.id.parse().unwrap(), first.lease.parse().unwrap());
+    let token = world.app().identity.lease_token(&agent, &job, &lease, until).reveal().to_owned();
+    let url = url(&world, &token, &format!("{HELLO}.git"));
+    for _ in 0..3 {
+        world.pass(std::time::Duration::from_secs(60)).await;
+        let said = git(world.folder(), &["ls-remote", &url]).await;
+        assert!(said.ok, "{}", said.text);
+    }
+    assert_eq!((world.state(&one).await, world.state(&two).await), ("claimed".into(), "failed".into()));
 }

@@ -149,7 +149,10 @@ fn push_off(message: &str) -> ApiError {
 /// An agent that fetches or pushes is alive, so its leases in this project go on.
 fn heard(app: &App, by: &Principal, repo: &RepoPath) {
     if let (Principal::Agent(caller), RepoPath::Project(project)) = (by, repo) {
-        app.jobs.leases().renew_of(project, &caller.agent.agent_id);
+        match &caller.only {
+            Some((job, lease)) => drop(app.jobs.leases().renew(job, lease)),
+            None => app.jobs.leases().renew_of(project, &caller.agent.agent_id),
+        }
     }
 }
 
