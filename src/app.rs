@@ -44,6 +44,7 @@ use crate::state::disk::{Disk, RealDisk};
 use crate::state::edit::Projections;
 use crate::state::layout::{DataFolder, RepoName};
 use crate::state::recover::Recovered;
+use crate::state::sign::Signer;
 use crate::state::store::{EngineError, Kinds, OpenError, Options, State};
 use crate::webhook::Webhooks;
 use crate::webhook::known::{KnownWebhooks, Registered as RegisteredWebhooks};
@@ -72,6 +73,8 @@ pub struct AppOptions {
     pub issuers: Option<PathBuf>,
     /// How the HTTP side behaves.
     pub http: HttpOptions,
+    /// What the daemon's commits are signed with, if they are.
+    pub signer: Option<Arc<Signer>>,
     /// The program that git's hooks run: `mrx` itself.
     pub program: PathBuf,
     /// How long whoever pushes is waited for.
@@ -95,6 +98,7 @@ impl AppOptions {
             policy: Policy::default(),
             issuers: None,
             http: HttpOptions::default(),
+            signer: None,
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("mrx")),
             push_patience: Patience::default(),
             on_failure: Arc::new(end_process),
@@ -232,6 +236,7 @@ impl App {
             clock: clock.clone(),
             journal_segment_bytes: options.journal_segment_bytes,
             kinds,
+            signer: options.signer,
             on_failure: options.on_failure,
         })?;
         let projects = Projects::new(state.clone(), clock.clone(), registry.clone());

@@ -4,6 +4,7 @@ mod github;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,6 +20,7 @@ use crate::http::cors::Origin;
 use crate::id::{AgentId, Label, SecretName};
 use crate::identity::accounts::{Policy, Registration};
 use crate::state::layout::DataFolder;
+use crate::state::sign::{Signer, SignerError};
 use crate::worker::{ProgramOptions, SandboxChoice};
 
 /// A daemon that keeps a team's projects, jobs, logs and artifacts as commits in git.
@@ -97,6 +99,10 @@ pub struct ServeArgs {
     /// Sends cookies over TLS alone: set it where a TLS proxy stands before the daemon.
     #[arg(long, env = "MRX_SECURE_COOKIES")]
     pub secure_cookies: bool,
+    /// An ssh key (Ed25519, without a passphrase, mode 0600) that signs the daemon's commits; `GET /allowed-signers` is what git
+    /// verifies them with.
+    #[arg(long, env = "MRX_SIGN_WITH")]
+    pub sign_with: Option<PathBuf>,
     /// The address of a proxy before the daemon that is believed when it says, by `X-Forwarded-For`, for whom it calls: so limits
     /// are by caller and not by proxy. May be given several times; nobody is believed if absent.
     #[arg(long, env = "MRX_TRUSTED_PROXY", value_delimiter = ',')]
@@ -129,6 +135,11 @@ impl ServeArgs {
     /// How long logs are kept.
     pub fn keep_logs(&self) -> Duration {
         Duration::from_secs(u64::from(self.keep_logs_days) * 24 * 3600)
+    }
+
+    /// The key that signs commits, if one is configured.
+    pub fn signer(&self) -> Result<Option<Arc<Signer>>, SignerError> {
+        self.sign_with.as_deref().map(Signer::read).transpose().map(|signer| signer.map(Arc::new))
     }
 
     /// What the operator decides about accounts.

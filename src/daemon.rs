@@ -65,6 +65,7 @@ impl Daemon {
             journal_segment_bytes: args.journal_segment_bytes(),
             policy: args.policy(),
             issuers: args.issuers.clone(),
+            signer: args.signer().context("read the key that signs commits")?,
             http: HttpOptions {
                 are_cookies_secure: args.secure_cookies,
                 dashboard_origins: args.dashboard_origin.clone(),

@@ -243,7 +243,7 @@ async fn an_agent_gets_no_values_of_the_past() {
 const PAGE: &str = "a page, whose query is its own";
 
 /// Paths that are read and have no past, and why.
-const WITHOUT_PAST: [(&str, &str); 29] = [
+const WITHOUT_PAST: [(&str, &str); 30] = [
     ("/", PAGE),
     ("/ui", PAGE),
     ("/ui/", PAGE),
@@ -256,6 +256,7 @@ const WITHOUT_PAST: [(&str, &str); 29] = [
     ("/events", "a stream; after= begins it in the past"),
     ("/projects/{id}/chats/{chatId}/stream", "a stream"),
     ("/auth/me", "who calls now"),
+    ("/allowed-signers", "how the daemon is set up"),
     ("/auth/options", "how the daemon is set up"),
     ("/keys", "credentials are those of now"),
     ("/admin/users", "who may do what is asked of now"),

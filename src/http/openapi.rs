@@ -119,6 +119,7 @@ use crate::{
         history::api::get,
         history::api::diff,
         entity::api::put_back,
+        git::api::allowed_signers,
         git::api::refs,
         git::api::upload_pack,
         git::api::receive_pack,

@@ -137,6 +137,7 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/projects/{id}/commits/{oid}",             Read,   get(history::api::get)),
         route(Method::POST,  "/projects/{id}/revert",                    Manage, post(entity::api::put_back)),
         route(Method::GET,   "/projects/{id}/diff",                      Read,   get(history::api::diff)),
+        route(Method::GET,   "/allowed-signers",                         Anyone, get(git::api::allowed_signers)),
         route(Method::GET,   "/git/{repo}/info/refs",                    Read,   get(git::api::refs)),
         route(Method::POST,  "/git/{repo}/git-upload-pack",              Read,   post(git::api::upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
         route(Method::POST,  "/git/{repo}/git-receive-pack",             Deliver, post(git::api::receive_pack).layer(DefaultBodyLimit::disable())),

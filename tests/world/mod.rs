@@ -26,6 +26,7 @@ use mrx::http::{routes, server};
 use mrx::identity::accounts::{Policy, Registration};
 use mrx::identity::token::OPERATOR_TOKEN;
 use mrx::state::layout::DataFolder;
+use mrx::state::sign::Signer;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -64,6 +65,7 @@ pub struct World {
     issuers: Option<PathBuf>,
     origins: Vec<Origin>,
     proxies: Vec<std::net::IpAddr>,
+    signer: Option<std::sync::Arc<Signer>>,
 }
 
 /// A running daemon.
@@ -112,6 +114,7 @@ impl World {
             issuers: None,
             origins: Vec::new(),
             proxies: Vec::new(),
+            signer: None,
         }
     }
 
@@ -153,6 +156,7 @@ impl World {
                 issuers: self.issuers.clone(),
                 policy: Policy { registration: self.registration, ..Policy::default() },
                 push_patience: self.push_patience,
+                signer: self.signer.clone(),
                 program: PathBuf::from(env!("CARGO_BIN_EXE_mrx")),
                 on_failure: std::sync::Arc::new(|message| panic!("{message}")),
                 ..AppOptions::new(self.data())
@@ -217,6 +221,12 @@ impl World {
     /// Starts it again with pages of another origin invited.
     pub async fn reopen_with_origin(&mut self, origin: &str) {
         self.origins = vec![origin.parse().unwrap()];
+        self.restart().await;
+    }
+
+    /// Starts it again with its commits signed.
+    pub async fn reopen_with_signer(&mut self, key: &std::path::Path) {
+        self.signer = Some(std::sync::Arc::new(Signer::read(key).unwrap()));
         self.restart().await;
     }
 

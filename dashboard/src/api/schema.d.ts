@@ -407,6 +407,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/allowed-signers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * `GET /allowed-signers`: the key that the daemon's commits are signed with, as git's `gpg.ssh.allowedSignersFile` has it.
+         * @description Who may call: anyone.
+         */
+        get: operations["getAllowedSigners"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/login": {
         parameters: {
             query?: never;
@@ -5617,6 +5637,72 @@ export interface operations {
             };
             /** @description notJson: the body must be sent as what it is */
             415: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooManyRequests, loginThrottled: ask again after Retry-After */
+            429: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description internal: the daemon could not do this; its log says why */
+            500: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description diskFull, stopping, starting: ask again after Retry-After */
+            503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getAllowedSigners: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A line for the key */
+            200: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description notSigned: the daemon signs no commits */
+            404: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;
