@@ -6998,6 +6998,17 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description stalled: nothing more came of what is pushed */
+            408: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description notFound, projectUnknown, jobUnknown, artifactUnknown, chatUnknown: there is no such thing */
             404: {
                 headers: {
