@@ -81,6 +81,49 @@ const jobs = createRoute({
   component: lazyRouteComponent(() => import("./jobs/JobsPage.tsx")),
 });
 
+const history = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/history",
+  validateSearch: texts("about", "actor"),
+  component: lazyRouteComponent(() => import("./history/HistoryPage.tsx")),
+});
+const commit = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/history/$oid",
+  component: lazyRouteComponent(() => import("./history/CommitPage.tsx")),
+});
+const compare = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/compare",
+  validateSearch: texts("from", "to"),
+  component: lazyRouteComponent(() => import("./history/ComparePage.tsx")),
+});
+const schedules = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/schedules",
+  component: lazyRouteComponent(() => import("./schedules/SchedulesPage.tsx")),
+});
+const webhooks = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/webhooks",
+  component: lazyRouteComponent(() => import("./webhooks/WebhooksPage.tsx")),
+});
+const webhook = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/webhooks/$webhookId",
+  component: lazyRouteComponent(() => import("./webhooks/WebhookPage.tsx")),
+});
+const agents = createRoute({
+  getParentRoute: () => shell,
+  path: "/agents",
+  component: lazyRouteComponent(() => import("./agents/AgentsPage.tsx")),
+});
+const health = createRoute({
+  getParentRoute: () => shell,
+  path: "/health",
+  component: lazyRouteComponent(() => import("./health/HealthPage.tsx")),
+});
+
 const chats = createRoute({
   getParentRoute: () => shell,
   path: "/projects/$id/chats",
@@ -130,7 +173,9 @@ const trash = createRoute({
 
 const talk = [chats, newChat, chat] as const;
 const rules = [secrets, settings, platformSecrets, people, keys, trash] as const;
-const pages = [home, projects, project, jobs, ...talk, ...rules] as const;
+const past = [history, commit, compare] as const;
+const upkeep = [schedules, webhooks, webhook, agents, health] as const;
+const pages = [home, projects, project, jobs, ...talk, ...rules, ...past, ...upkeep] as const;
 const tree = root.addChildren([signIn, setup, register, shell.addChildren(pages)]);
 
 export function makeRouter(queries: QueryClient) {

@@ -21,7 +21,7 @@ const session: Middleware = {
 const past: Middleware = {
   onRequest({ request, schemaPath, params }) {
     const at = asOf();
-    if (!at || (request.method === "GET" && !isOfThePast(schemaPath))) return request;
+    if (!at || (request.method === "GET" && !isOfThePast(schemaPath, at))) return request;
     // The commit is one of a project.
     if (request.method === "GET" && params.path?.id === "platform") return request;
     if (request.method !== "GET") {

@@ -1,6 +1,10 @@
 // The places of the sidebar, a line each; `keys` is typed to go there, and shown in the help.
 import {
+  Activity,
+  Bot,
+  CalendarClock,
   FolderGit2,
+  History,
   House,
   KeyRound,
   ListChecks,
@@ -10,18 +14,24 @@ import {
   Settings,
   Trash2,
   Users,
+  Webhook,
 } from "lucide-react";
 
 export interface Place {
   to:
     | "/projects"
+    | "/projects/$id"
+    | "/projects/$id/jobs"
+    | "/projects/$id/history"
+    | "/projects/$id/schedules"
+    | "/projects/$id/webhooks"
+    | "/agents"
+    | "/health"
     | "/people"
     | "/secrets"
     | "/keys"
     | "/trash"
-    | "/projects/$id"
     | "/projects/$id/chats"
-    | "/projects/$id/jobs"
     | "/projects/$id/secrets"
     | "/projects/$id/settings";
   label: string;
@@ -33,6 +43,8 @@ export interface Place {
 
 export const PLATFORM: readonly Place[] = [
   { to: "/projects", label: "Projects", icon: FolderGit2, keys: "g p" },
+  { to: "/agents", label: "Agents", icon: Bot, keys: "g m", isAdmin: true },
+  { to: "/health", label: "Health", icon: Activity, keys: "g v", isAdmin: true },
   { to: "/people", label: "People", icon: Users, keys: "g u", isAdmin: true },
   { to: "/secrets", label: "Default secrets", icon: LockKeyhole, keys: "g d", isAdmin: true },
   { to: "/keys", label: "API keys", icon: KeyRound, keys: "g y" },
@@ -44,6 +56,9 @@ export const PROJECT: readonly Place[] = [
   { to: "/projects/$id", label: "Overview", icon: House, keys: "g o" },
   { to: "/projects/$id/chats", label: "Chats", icon: MessagesSquare, keys: "g c" },
   { to: "/projects/$id/jobs", label: "Jobs", icon: ListChecks, keys: "g j" },
+  { to: "/projects/$id/history", label: "History", icon: History, keys: "g h" },
+  { to: "/projects/$id/schedules", label: "Schedules", icon: CalendarClock, keys: "g e" },
+  { to: "/projects/$id/webhooks", label: "Webhooks", icon: Webhook, keys: "g w" },
   { to: "/projects/$id/secrets", label: "Secrets", icon: LockKeyhole, keys: "g k" },
   { to: "/projects/$id/settings", label: "Settings", icon: Settings, keys: "g t" },
 ];

@@ -8,6 +8,19 @@ const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyl
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const dayOfYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
 
+const clockOnly = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+
+/** The exact moment in the reader's zone; what is no time is told as it is. */
+export function exactly(at: string): string {
+  const time = new Date(at);
+  return Number.isNaN(time.getTime()) ? at : exact.format(time);
+}
+
+/** The time of day: `18:30`. */
+export function clock(at: string): string {
+  return clockOnly.format(new Date(at));
+}
+
 /** How long ago, in the words of a glance: `12 s ago`, `3 h ago`, `21 Nov`; of what is to come: `in 6 d`. */
 export function ago(at: Date, now: Date): string {
   const seconds = Math.round((now.getTime() - at.getTime()) / 1000);
