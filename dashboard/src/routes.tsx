@@ -80,8 +80,30 @@ const jobs = createRoute({
   validateSearch: texts("state", "type", "label", "agent"),
   component: lazyRouteComponent(() => import("./jobs/JobsPage.tsx")),
 });
+const job = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/jobs/$job",
+  validateSearch: texts("attempt"),
+  component: lazyRouteComponent(() => import("./jobs/JobPage.tsx")),
+});
+const artifacts = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/artifacts",
+  component: lazyRouteComponent(() => import("./artifacts/ArtifactsPage.tsx")),
+});
+const files = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/files",
+  validateSearch: texts("ref", "path", "q"),
+  component: lazyRouteComponent(() => import("./code/FilesPage.tsx")),
+});
 
-const tree = root.addChildren([signIn, setup, register, shell.addChildren([home, projects, project, jobs])]);
+const tree = root.addChildren([
+  signIn,
+  setup,
+  register,
+  shell.addChildren([home, projects, project, jobs, job, artifacts, files]),
+]);
 
 export function makeRouter(queries: QueryClient) {
   return createRouter({

@@ -1,8 +1,13 @@
 // The places of the sidebar, a line each; `keys` is typed to go there, and shown in the help.
-import { FolderGit2, House, ListChecks, type LucideIcon } from "lucide-react";
+import { FileCode, FolderGit2, House, ListChecks, type LucideIcon, Package } from "lucide-react";
 
 export interface Place {
-  to: "/projects" | "/projects/$id" | "/projects/$id/jobs";
+  to:
+    | "/projects"
+    | "/projects/$id"
+    | "/projects/$id/jobs"
+    | "/projects/$id/artifacts"
+    | "/projects/$id/files";
   label: string;
   icon: LucideIcon;
   keys: string;
@@ -18,4 +23,6 @@ export const PLATFORM: readonly Place[] = [
 export const PROJECT: readonly Place[] = [
   { to: "/projects/$id", label: "Overview", icon: House, keys: "g o" },
   { to: "/projects/$id/jobs", label: "Jobs", icon: ListChecks, keys: "g j" },
+  { to: "/projects/$id/artifacts", label: "Artifacts", icon: Package, keys: "g b" },
+  { to: "/projects/$id/files", label: "Files", icon: FileCode, keys: "g f" },
 ];
