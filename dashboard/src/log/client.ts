@@ -69,7 +69,7 @@ export class LogClient {
       const isOld = !has || (has.read !== null && has.read !== state.read);
       if (!isOld || this.#asked.get(block) === state.read) continue;
       this.#asked.set(block, state.read);
-      this.#say({ kind: "block", epoch: state.epoch, block });
+      this.#say({ kind: "block", epoch: state.epoch, block, read: state.read });
     }
   }
 
@@ -113,12 +113,12 @@ export class LogClient {
     this.state = state;
   }
 
-  #keep({ epoch, block, rows }: Extract<FromWorker, { kind: "block" }>): void {
+  #keep({ epoch, block, rows, read }: Extract<FromWorker, { kind: "block" }>): void {
     if (epoch !== this.state?.epoch) return;
     const isLast = (block + 1) * BLOCK_ROWS >= this.state.rows;
     this.#blocks.delete(block);
-    this.#blocks.set(block, { rows, read: isLast ? (this.#asked.get(block) ?? 0) : null });
-    this.#asked.delete(block);
+    this.#blocks.set(block, { rows, read: isLast ? read : null });
+    if (this.#asked.get(block) === read) this.#asked.delete(block);
     for (const oldest of this.#blocks.keys()) {
       if (this.#blocks.size <= BLOCKS_MAX) break;
       this.#blocks.delete(oldest);

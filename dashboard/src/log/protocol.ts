@@ -12,7 +12,7 @@ export interface Open {
 
 export type ToWorker =
   | Open
-  | { kind: "block"; epoch: number; block: number }
+  | { kind: "block"; epoch: number; block: number; read: number }
   | { kind: "earlier" }
   | { kind: "find"; id: number; text: string }
   | { kind: "save" };
@@ -36,7 +36,7 @@ export interface LogState {
 
 export type FromWorker =
   | { kind: "state"; state: LogState }
-  | { kind: "block"; epoch: number; block: number; rows: string[] }
+  | { kind: "block"; epoch: number; block: number; rows: string[]; read: number }
   | { kind: "found"; id: number; rows: number[]; count: number; isDone: boolean }
   | { kind: "saved"; blob: Blob }
   | { kind: "failed"; status: number; code: string; message: string; requestId: string | null };

@@ -73,6 +73,8 @@ export function useRows({ client, state, isWrapped, isFollowing, onFollow, start
     Array.from({ length: Math.max(0, to - from) }, (_, at) => from + at);
 
   useLayoutEffect(() => {
+    client.want(first, last);
+    if (!state.isWhole && first < NEAR_START) client.earlier();
     const [outer, inner] = [box.current, anchor.current];
     if (!outer || !inner) return;
     if (isWrapped) measure(inner, view);
@@ -94,8 +96,6 @@ export function useRows({ client, state, isWrapped, isFollowing, onFollow, start
       view.scroll = outer.scrollTop;
     }
     inner.style.transform = `translateY(${view.scroll - view.offset}px)`;
-    client.want(first, last);
-    if (!state.isWhole && first < NEAR_START) client.earlier();
   });
 
   const moveBy = (px: number) => {

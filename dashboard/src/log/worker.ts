@@ -268,11 +268,11 @@ addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
     isOver = data.isOver;
     open().catch(failed);
   } else if (data.kind === "block") {
-    const { block } = data;
+    const { block, read } = data;
     if (data.epoch !== epoch) return;
     shown()
       .rows(block)
-      .then((rows) => data.epoch === epoch && say({ kind: "block", epoch, block, rows }))
+      .then((rows) => data.epoch === epoch && say({ kind: "block", epoch, block, rows, read }))
       .catch(failed);
   } else if (data.kind === "earlier") earlier().catch(failed);
   else if (data.kind === "save") save().catch(failed);
