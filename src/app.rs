@@ -1,5 +1,6 @@
 //! Every subject over one open state: what handlers, the daemon's tasks and the benchmarks work with.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,6 +106,8 @@ pub struct HttpOptions {
     pub are_cookies_secure: bool,
     /// Other origins whose pages may use the API.
     pub dashboard_origins: Vec<Origin>,
+    /// The proxies that are believed when they say for whom they call.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Whether nobody's calls are counted, for measuring.
     pub is_unlimited: bool,
 }
@@ -332,8 +335,9 @@ fn kinds(memory: Memory) -> Kinds {
                     .with(agents::Registered(agents.clone()))
                     .with(known::Registered(identity.clone()))
             }
+            RepoName::Project(id) if registry.is_begun_fork(id) => Projections::default(),
             RepoName::Project(id) => all
-                .with(OpenJobs::new(id.clone(), jobs.clone()))
+                .with(OpenJobs::new(id.clone(), jobs.clone(), registry.is_fork(id)))
                 .with(KnownSchedules::new(id.clone(), timetable.clone()))
                 .with(RegisteredWebhooks::new(id.clone(), webhooks.clone())),
         }

@@ -2,7 +2,7 @@
 
 mod github;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -97,6 +97,10 @@ pub struct ServeArgs {
     /// Sends cookies over TLS alone: set it where a TLS proxy stands before the daemon.
     #[arg(long, env = "MRX_SECURE_COOKIES")]
     pub secure_cookies: bool,
+    /// The address of a proxy before the daemon that is believed when it says, by `X-Forwarded-For`, for whom it calls: so limits
+    /// are by caller and not by proxy. May be given several times; nobody is believed if absent.
+    #[arg(long, env = "MRX_TRUSTED_PROXY", value_delimiter = ',')]
+    pub trusted_proxy: Vec<IpAddr>,
     /// An origin whose pages may use the API from a browser, with the session's cookie: `https://dash.example.org`. May be
     /// given several times; no other origin may if absent.
     #[arg(long, env = "MRX_DASHBOARD_ORIGIN", value_delimiter = ',')]

@@ -68,6 +68,7 @@ impl Daemon {
             http: HttpOptions {
                 are_cookies_secure: args.secure_cookies,
                 dashboard_origins: args.dashboard_origin.clone(),
+                trusted_proxies: args.trusted_proxy.clone(),
                 is_unlimited: args.no_rate_limits,
             },
             ..AppOptions::new(folder.clone())

@@ -15,12 +15,16 @@ use crate::job::lease::Leases;
 use crate::job::needs::Unsettled;
 use crate::job::open::{JobMemory, OpenJobs};
 use crate::job::queue::Queue;
+use crate::project::types::ProjectFile;
 use crate::state::disk::{Disk, DiskFile};
 use crate::state::edit::{Edit, Projection};
 use crate::state::journal::file::inspect;
-use crate::state::layout::{self, DataFolder, OPEN_JOBS, REJECTED_REF_PREFIX, RepoName, STATE_REF};
+use crate::state::layout::{
+    self, DataFolder, OPEN_JOBS, PROJECT_FILE, REJECTED_REF_PREFIX, RepoName, STATE_REF,
+};
 use crate::state::objects::Objects;
 use crate::state::packs;
+use crate::state::yaml;
 
 /// The oldest git that serves clones and pushes as we need it, and the oldest that can set unneeded objects aside.
 const GIT_MIN: (u32, u32) = (2, 30);
@@ -325,6 +329,7 @@ fn quarantined(name: &RepoName, repo: &Path) -> Option<Finding> {
             leases: Leases::new(Clock::system()),
             unsettled: Unsettled::default(),
         },
+        is_fork(repo),
     );
     let read = |repo: &git2::Repository| {
         let tree = repo.find_reference(STATE_REF)?.peel_to_tree()?;
@@ -355,6 +360,17 @@ fn quarantined(name: &RepoName, repo: &Path) -> Option<Finding> {
         "{name}: {count} files of open jobs are not valid and are left out, such as {path}: {}; repair or remove them by a commit on `state`",
         first.cause
     )))
+}
+
+/// Whether the project's own file says that its state comes from another's, whose jobs are in it as its past.
+fn is_fork(repo: &Path) -> bool {
+    let read = |repo: &git2::Repository| {
+        let tree = repo.find_reference(STATE_REF)?.peel_to_tree()?;
+        Ok(repo.find_blob(tree.get_path(Path::new(PROJECT_FILE))?.id())?.content().to_vec())
+    };
+    let file = Objects::new(repo.to_owned()).with(read).ok();
+    let file = file.and_then(|bytes| yaml::read::<ProjectFile>(PROJECT_FILE, "project", &bytes).ok());
+    file.is_some_and(|file| file.fork_of.is_some())
 }
 
 /// A disk that cannot be written to: what the journal is looked at through.

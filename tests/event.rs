@@ -99,6 +99,40 @@ async fn what_happens_while_the_history_is_read_is_told_once() {
     assert_eq!(subjects(&mut listener, 41).await, made);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_events_are_replayed_each_once_across_restarts() {
+    let mut world = World::start().await;
+    let begin = world.tip(HELLO).await;
+    world.close().await;
+    let mut made = world.many_commits_by_hand(HELLO, 0..10_000);
+    world.open().await;
+    let path = |after: &str| format!("/events?project={HELLO}&after={after}");
+    let mut listener = Listener::to(world.admin().get(&path(&begin))).await;
+    let mut heard: Vec<String> = Vec::new();
+    for count in [1, 4_000] {
+        heard.extend(listener.take(count).await.into_iter().map(|event| event.id));
+    }
+    drop(listener);
+    world.restart().await;
+    let last = heard.last().unwrap().clone();
+    let mut listener = Listener::to(world.admin().get(&path(&last))).await;
+    // What happens while it is told the past follows it.
+    for _ in 0..3 {
+        world.queue("build").await;
+        made.push(world.tip(HELLO).await);
+    }
+    heard.extend(listener.take(made.len() - heard.len()).await.into_iter().map(|event| event.id));
+    assert!(heard == made, "no gap, nothing twice, in order");
+    // From near the end too, and from the very end nothing but what comes.
+    let mut near = Listener::to(world.admin().get(&path(&made[9_990]))).await;
+    let mut end = Listener::to(world.admin().get(&path(&made[10_002]))).await;
+    world.queue("build").await;
+    made.push(world.tip(HELLO).await);
+    let ids = |heard: Vec<crate::world::Heard>| heard.into_iter().map(|event| event.id).collect::<Vec<_>>();
+    assert_eq!(ids(near.take(13).await), made[9_991..]);
+    assert_eq!(ids(end.take(1).await), made[10_003..]);
+}
+
 #[tokio::test]
 async fn a_place_that_nobody_remembers_is_gone_and_one_that_is_no_commit_is_refused() {
     let mut world = World::start().await;

@@ -136,6 +136,28 @@ async fn failed_log_ins_must_wait_also_after_a_restart_and_in_another_spelling()
 }
 
 #[tokio::test]
+async fn behind_a_trusted_proxy_each_caller_has_an_address_and_elsewhere_the_header_says_nothing() {
+    let mut world = World::start().await;
+    add(&world, "ada", "developer").await;
+    let from = async |world: &World, address: &str, attempt: usize| {
+        let body = json!({ "name": format!("nobody-{attempt}"), "password": "not the password" });
+        world.stranger().post("/auth/login").header("X-Forwarded-For", address).json(&body).await.status
+    };
+    for proxy in [None, Some("127.0.0.1")] {
+        if let Some(proxy) = proxy {
+            world.clock.pass(seconds(3600));
+            world.reopen_with_proxy(proxy).await;
+        }
+        for attempt in 0..20 {
+            assert_eq!(from(&world, "203.0.113.9", attempt).await, 401);
+        }
+        assert_eq!(from(&world, "203.0.113.9", 20).await, 429);
+        let of_another = from(&world, "203.0.113.10", 21).await;
+        assert_eq!(of_another, if proxy.is_some() { 401 } else { 429 }, "{proxy:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_name_and_a_wrong_password_get_the_same_answer() {
     let world = World::start().await;
     add(&world, "ada", "developer").await;

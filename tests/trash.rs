@@ -76,6 +76,25 @@ async fn a_project_is_made_in_the_folder_and_is_there_at_once() {
 }
 
 #[tokio::test]
+async fn who_makes_a_repository_owns_the_project_also_if_a_look_at_the_forge_finds_it_first() {
+    use mrx::forge::{ForgeKind, NewCode};
+    use mrx::identity::{Member, Right};
+    let world = World::start().await;
+    let (app, begun) = (world.app(), world.app().clock.now());
+    let name = "mrx-new".parse().unwrap();
+    let new = NewCode { name, owner: None, private: true, description: None };
+    let code = app.syncer.forge().create(new).await.unwrap();
+    world.look_at_forge().await;
+    let owner = Member { user: "ada".parse().unwrap(), right: Right::Admin };
+    let actor = || mrx::state::edit::Actor { kind: "user", name: "ada".into() };
+    let register =
+        |owner: Member| app.projects.register(ForgeKind::Local, &code, begun, Some(owner), actor());
+    let made = register(owner.clone()).await.unwrap().answer;
+    assert_eq!((made.project_id.as_str(), &made.members[..]), ("mrx-new", &[owner.clone()][..]));
+    assert!(register(owner).await.is_err(), "it has an owner now");
+}
+
+#[tokio::test]
 async fn a_project_in_the_trash_is_hidden_and_its_jobs_wait_until_it_is_back() {
     let mut world = World::start().await;
     let job = world.queue("build").await;

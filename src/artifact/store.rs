@@ -191,6 +191,18 @@ impl ArtifactStore {
         InUse { sha256: sha256.to_owned(), uses: self.uses.clone() }
     }
 
+    /// Keeps the bytes with this sum from being removed; `None` if they are not there.
+    pub async fn hold(&self, sha256: &str) -> Result<Option<InUse>, StoreError> {
+        // From here on no sweep removes them, and one that has begun to is over when the lock is had.
+        let in_use = self.take(sha256);
+        let _named = self.naming.read().await;
+        match self.objects.head(&ObjectPath::from(sha256)).await {
+            Ok(_) => Ok(Some(in_use)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Stores what the stream gives, with its sum computed on the way. The same bytes are stored once, and stay at least
     /// while they are in use.
     pub async fn put<E: std::fmt::Display>(

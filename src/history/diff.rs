@@ -38,7 +38,7 @@ pub struct FileDiff {
 }
 
 /// A field that differs.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldDiff {
     /// Its name, with a dot before each name inside it: `lease.id`.
@@ -56,10 +56,7 @@ pub fn of_file(change: &FileChange) -> FileDiff {
         (_, None) => What::Removed,
         _ => What::Changed,
     };
-    let mut fields = Vec::new();
-    if let (Some(old), Some(new)) = (fields_of(change.old.as_ref()), fields_of(change.new.as_ref())) {
-        compare("", &old, &new, &mut fields);
-    }
+    let fields = fields_between(change.old.as_ref(), change.new.as_ref());
     FileDiff {
         path: change.path.clone(),
         change: what,
@@ -67,6 +64,15 @@ pub fn of_file(change: &FileChange) -> FileDiff {
         size_before: change.old.as_ref().map(size),
         size_after: change.new.as_ref().map(size),
     }
+}
+
+/// The fields that differ between what a file held and what it holds; none if either is no YAML object.
+pub fn fields_between(old: Option<&Content>, new: Option<&Content>) -> Vec<FieldDiff> {
+    let mut fields = Vec::new();
+    if let (Some(old), Some(new)) = (fields_of(old), fields_of(new)) {
+        compare("", &old, &new, &mut fields);
+    }
+    fields
 }
 
 fn size(content: &Content) -> u64 {

@@ -1,7 +1,6 @@
 //! Who may call a route, and the guard before each of them: who calls is told by the credential alone, never by anything
 //! else in the request.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use base64::Engine;
 use futures_util::StreamExt;
 use subtle::ConstantTimeEq;
 
+use super::client_address::ClientAddress;
 use super::error::ApiError;
 use crate::app::App;
 use crate::git::repo_path::RepoPath;
@@ -77,17 +77,6 @@ impl Who {
             Who::Manage | Who::Secrets => Some(Right::Admin),
             _ => None,
         }
-    }
-}
-
-/// The address that a request came from: of the peer, whatever its headers say.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientAddress(pub IpAddr);
-
-impl<S: Sync> FromRequestParts<S> for ClientAddress {
-    type Rejection = std::convert::Infallible;
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(parts.extensions.get().copied().unwrap_or(ClientAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::artifact::ArtifactError;
 use crate::artifact::store::StoreError;
 use crate::chat::ChatError;
 use crate::code::CodeError;
+use crate::entity::RevertError;
 use crate::forge::ForgeError;
 use crate::forge::github::GitHubError;
 use crate::identity::IdentityError;
@@ -275,6 +276,10 @@ impl From<ProjectError> for ApiError {
                 Self::new(StatusCode::PRECONDITION_FAILED, "projectChanged", message)
                     .with_details(json!({ "version": found }))
             }
+            ProjectError::ForkTooLarge { .. } => {
+                Self::new(StatusCode::CONFLICT, "forkTooLarge", error.to_string())
+            }
+            ProjectError::ForkBusy(_) => Self::new(StatusCode::CONFLICT, "forkBusy", error.to_string()),
             ProjectError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
             ProjectError::TooManyMembers => Self::bad_request(message),
             ProjectError::Engine(error) => error.into(),
@@ -395,6 +400,21 @@ impl From<WebhookError> for ApiError {
             WebhookError::Secret(error) => error.into(),
             WebhookError::History(error) => Self::internal(&error),
             WebhookError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<RevertError> for ApiError {
+    fn from(error: RevertError) -> Self {
+        match error {
+            RevertError::NotThere { .. } => Self::new(StatusCode::NOT_FOUND, "notThere", error.to_string()),
+            RevertError::Refused { .. } => {
+                Self::new(StatusCode::CONFLICT, "revertRefused", error.to_string())
+            }
+            RevertError::Project(error) => error.into(),
+            RevertError::Job(error) => error.into(),
+            RevertError::Store(error) => ArtifactError::from(error).into(),
+            RevertError::Engine(error) => error.into(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod auth;
+pub mod client_address;
 pub mod cors;
 pub mod debug;
 pub mod error;

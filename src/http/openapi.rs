@@ -28,7 +28,8 @@ use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
 use crate::{
-    agent, artifact, chat, code, forge, git, history, identity, job, log, project, schedule, secret, ui, webhook,
+    agent, artifact, chat, code, entity, forge, git, history, identity, job, log, project, schedule, secret,
+    ui, webhook,
 };
 
 #[derive(OpenApi)]
@@ -80,6 +81,7 @@ use crate::{
         project::api::trash,
         project::api::restore,
         project::api::sync,
+        project::api::fork,
         forge::api::github,
         job::list_api::list,
         job::list_api::quarantine,
@@ -115,6 +117,8 @@ use crate::{
         chat::api::answer,
         history::api::list,
         history::api::get,
+        history::api::diff,
+        entity::api::put_back,
         git::api::refs,
         git::api::upload_pack,
         git::api::receive_pack,

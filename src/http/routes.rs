@@ -12,11 +12,12 @@ use axum::routing::{self, MethodRouter};
 use super::auth::{Who, guard};
 use super::cors::{self, Origin};
 use super::error::ApiError;
-use super::{debug, events, health, openapi, past, request_id};
+use super::{client_address, debug, events, health, openapi, past, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
 use crate::{
-    agent, artifact, chat, code, forge, git, history, job, log, project, schedule, secret, ui, webhook,
+    agent, artifact, chat, code, entity, forge, git, history, job, log, project, schedule, secret, ui,
+    webhook,
 };
 
 /// Bodies are at most this large, but for uploads of artifacts.
@@ -84,6 +85,7 @@ pub fn table() -> Vec<Route> {
         route(Method::PATCH, "/projects/{id}",                           Manage, patch(project::api::edit)),
         route(Method::DELETE, "/projects/{id}",                          Manage, delete(project::api::trash)),
         route(Method::POST,  "/projects/{id}/restore",                   Manage, post(project::api::restore)),
+        route(Method::POST,  "/projects/{id}/forks",                     Developer, post(project::api::fork)),
         route(Method::POST,  "/projects/{id}/sync",                      Write,  post(project::api::sync)),
         route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::list_api::list)).at(),
         route(Method::GET,   "/projects/{id}/schedules",                 Read,   get(schedule::api::list)).at(),
@@ -133,6 +135,8 @@ pub fn table() -> Vec<Route> {
         route(Method::PATCH, "/jobs/{id}/answer",                        Agent,  patch(chat::api::answer)),
         route(Method::GET,   "/projects/{id}/history",                   Read,   get(history::api::list)),
         route(Method::GET,   "/projects/{id}/commits/{oid}",             Read,   get(history::api::get)),
+        route(Method::POST,  "/projects/{id}/revert",                    Manage, post(entity::api::put_back)),
+        route(Method::GET,   "/projects/{id}/diff",                      Read,   get(history::api::diff)),
         route(Method::GET,   "/git/{repo}/info/refs",                    Read,   get(git::api::refs)),
         route(Method::POST,  "/git/{repo}/git-upload-pack",              Read,   post(git::api::upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
         route(Method::POST,  "/git/{repo}/git-receive-pack",             Deliver, post(git::api::receive_pack).layer(DefaultBodyLimit::disable())),
@@ -167,7 +171,7 @@ pub fn router(app: App) -> Router {
     for Route { method, path, who, handler, reads_past } in table() {
         let guard = middleware::from_fn_with_state((who, app.clone()), guard);
         if is_page(path) {
-            // Axum's word for a name that may have slashes in it.
+            // A page's query is for the page itself. Axum's word for a name that may have slashes in it.
             pages = pages.route(&path.replace("{path}", "{*path}"), handler.layer(guard));
             continue;
         }
@@ -185,6 +189,7 @@ pub fn router(app: App) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(origins, cors::invite))
+        .layer(middleware::from_fn_with_state(app.clone(), client_address::look_behind_proxy))
         .layer(middleware::from_fn(request_id::stamp))
         .with_state(app)
 }

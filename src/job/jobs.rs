@@ -127,6 +127,11 @@ impl Jobs {
         wanted: impl Fn(&Job) -> bool + Send + 'static,
     ) -> Result<(Vec<Arc<Job>>, Option<Cursor>), JobError> {
         let repo = RepoName::Project(project.clone());
+        // Memory has none of the jobs that a fork has from its source.
+        let at = match at {
+            None if self.registry.is_fork(project) => Some(self.state.read(&repo, |view| view.tip()).await?),
+            at => at,
+        };
         let commit = after.as_ref().map(|cursor| cursor.commit).or(at);
         let (open, snapshot) = match commit {
             // The first page is what memory has; the later ones are read from the commit that the first one saw.

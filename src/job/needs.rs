@@ -137,7 +137,7 @@ impl Jobs {
     }
 
     /// The same behind a change that is made already: what fails is left to the daemon's next round.
-    pub(super) async fn settle_some(&self) {
+    pub(crate) async fn settle_some(&self) {
         if let Err(error) = self.settle(SETTLED_INLINE_MAX).await {
             tracing::warn!(%error, "a job that needs others is looked at again in the next round");
         }

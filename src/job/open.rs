@@ -34,11 +34,13 @@ pub struct OpenJobs {
     /// Held jobs, and the group of each.
     held: HashMap<JobId, Option<GroupName>>,
     memory: JobMemory,
+    /// Whether jobs of another project are in its files, which are its past and nothing more.
+    is_fork: bool,
 }
 
 impl OpenJobs {
-    /// None yet; they arrive as edits.
-    pub fn new(project: ProjectId, memory: JobMemory) -> Self {
+    /// None yet; they arrive as edits. Those that a fork has from its source are passed over: their ids are the source's.
+    pub fn new(project: ProjectId, memory: JobMemory, is_fork: bool) -> Self {
         Self {
             project,
             jobs: BTreeMap::new(),
@@ -46,6 +48,7 @@ impl OpenJobs {
             dependents: HashMap::new(),
             held: HashMap::new(),
             memory,
+            is_fork,
         }
     }
 
@@ -162,8 +165,11 @@ impl Projection for OpenJobs {
     }
 
     fn apply(&mut self, edit: &Edit) {
-        self.quarantined.remove(edit.path());
         let id: Option<JobId> = layout::stem(edit.path()).parse().ok();
+        if self.is_fork && id.as_ref().is_some_and(|id| id.tag() != self.project.tag()) {
+            return;
+        }
+        self.quarantined.remove(edit.path());
         match self.read(edit) {
             Ok(Some(job)) => self.take_in(job),
             Ok(None) => {

@@ -12,18 +12,20 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::edit::ProjectEdit;
+use super::forks::NewFork;
 use super::past::Wanted;
-use super::types::Project;
+use super::types::{ForkOf, Project};
 use crate::app::App;
 use crate::forge::{ForgeError, NewCode};
 use crate::http::answer::{AckQuery, page_length, with_etag, written};
 use crate::http::auth::Principal;
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::input::{Asked, Body, Named, version};
-use crate::http::past::{At, Cursor};
+use crate::http::past::{self, At, Cursor};
 use crate::id::{ProjectId, UserName};
 use crate::identity::{IdentityError, Member, Right};
 use crate::state::layout::RepoName;
+use crate::state::moment::BadMoment;
 use crate::state::store::Done;
 
 /// How long an answer waits for the forge; what was asked goes on behind it.
@@ -78,6 +80,19 @@ pub struct ProjectsPage {
 pub struct MemberBody {
     /// What the person may do: `read`, `write` or `admin`.
     right: Right,
+}
+
+/// The body of `POST /projects/{id}/forks`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForkBody {
+    /// Its name, with the configured prefix; one is made from the project's if absent.
+    id: Option<ProjectId>,
+    /// Where it starts: a commit of the project's state, or a time; now if absent.
+    at: Option<String>,
+    /// Whether its jobs are handed out and its schedules make some.
+    #[serde(default)]
+    run: bool,
 }
 
 /// `GET /projects`: the projects that the caller may read, by name.
@@ -173,11 +188,12 @@ pub async fn create(
     if body.owner.is_none() && app.projects.registry().find(&name).is_some() {
         return Err(super::ProjectError::Exists(name).into());
     }
+    let begun = app.clock.now();
     let new = NewCode { name, owner: body.owner, private: body.private, description: body.description };
     let made = tokio::time::timeout(FORGE_WAIT, forge.create(new)).await;
     let code = made.map_err(|_| forge_failed("it did not answer in time; ask again"))??;
     let owner = principal.user().map(|user| Member { user: user.clone(), right: Right::Admin });
-    let done = app.projects.register(forge.kind(), &code, owner, principal.actor()).await?;
+    let done = app.projects.register(forge.kind(), &code, begun, owner, principal.actor()).await?;
     answered(&app, query, StatusCode::CREATED, &done).await
 }
 
@@ -256,6 +272,44 @@ pub async fn sync(State(app): State<App>, Named(id): Named<ProjectId>) -> ApiRes
         }
     };
     Ok((status, Json(app.projects.get(&id)?)).into_response())
+}
+
+/// `POST /projects/{id}/forks`: makes a second project whose state starts at a commit of this one, for rehearsal.
+///
+/// It has the jobs, chats, schedules and artifacts' entries of then, and no secrets and no webhooks; the caller owns it. Its
+/// jobs are not handed out and its schedules are off, unless `run` is asked for: then each job that was open is a new one.
+#[utoipa::path(post, path = "/projects/{id}/forks", params(("id" = ProjectId, Path), AckQuery), request_body = ForkBody,
+    responses(
+        (status = 201, description = "The fork", body = Project, headers(("ETag" = String, description = "Its version"))),
+        (status = 404, description = "projectUnknown, commitUnknown"),
+        (status = 409, description = "projectExists: there is one of this name; projectTrashed; forkTooLarge: more than 1,000 open jobs, with run; forkBusy"),
+    ))]
+pub async fn fork(
+    State(app): State<App>,
+    principal: Principal,
+    Named(id): Named<ProjectId>,
+    Asked(query): Asked<AckQuery>,
+    Body(body): Body<ForkBody>,
+) -> ApiResult<Response> {
+    principal.demand(&app, Right::Read, &id)?;
+    let prefix = app.syncer.forge().prefix();
+    if body.id.as_ref().is_some_and(|id| !id.as_str().starts_with(prefix)) {
+        return Err(ApiError::bad_request(format!(
+            "the id must begin with {prefix}, as every project's does"
+        )));
+    }
+    let repo = RepoName::Project(id.clone());
+    let commit = match &body.at {
+        None => app.state.read(&repo, |view| view.tip()).await?,
+        Some(text) => {
+            let moment = text.parse().map_err(|bad: BadMoment| ApiError::bad_request(bad.to_string()))?;
+            app.state.commit_at(&repo, moment).await?.ok_or_else(|| past::unknown(&repo, moment))?
+        }
+    };
+    let owner = principal.user().map(|user| Member { user: user.clone(), right: Right::Admin });
+    let new = NewFork { id: body.id, of: ForkOf { project: id, commit, run: body.run }, owner };
+    let done = app.projects.fork(new, principal.actor()).await?;
+    answered(&app, query, StatusCode::CREATED, &done).await
 }
 
 async fn answered(

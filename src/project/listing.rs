@@ -93,6 +93,7 @@ pub fn take_in(
             missing_since: None,
             archived: code.archived,
             concurrency: None,
+            fork_of: None,
             trashed_at: None,
             members: Vec::new(),
             created_at: now,

@@ -2,7 +2,8 @@
 //!
 //! - [`types`] says what a project is   - [`registry`] keeps them in memory, by name and by the tag in their jobs' ids
 //! - [`listing`] decides what the forge's listing makes of them   - [`edit`] what people may change
-//! - [`projects`] makes every change of them, with [`members`], [`trash`] and [`code`]   - [`past`] reads them as they were   - [`sync`] asks the forge   - [`api`] is the HTTP side
+//! - [`projects`] makes every change of them, with [`members`], [`trash`] and [`code`]   - [`past`] reads them as they were
+//! - [`forks`] makes a second project of another's state; [`fork`] decides what is other in it   - [`sync`] asks the forge   - [`api`] is the HTTP side
 //!
 //! Invariant: a project in the registry has a state repository; one the forge no longer shows stays, marked as missing.
 //! Invariant: only a project that was 30 days in the trash is removed, and never its code.
@@ -10,6 +11,8 @@
 pub mod api;
 pub mod code;
 pub mod edit;
+pub mod fork;
+pub mod forks;
 pub mod listing;
 pub mod members;
 pub mod past;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::edit::ProjectEdit;
+use super::forks::RUN_JOBS_MAX;
 use super::listing::{self, Step};
 use super::members::MEMBERS_MAX;
 use super::registry::Registry;
@@ -39,6 +40,17 @@ pub enum ProjectError {
         /// Since when.
         since: Time,
     },
+    /// A fork that runs would have too many jobs.
+    #[error(
+        "the state has {jobs} open jobs, and a fork that runs begins with at most {RUN_JOBS_MAX}; fork it without run"
+    )]
+    ForkTooLarge {
+        /// How many.
+        jobs: usize,
+    },
+    /// The fork's repository could not be closed after its first commit.
+    #[error("the fork {0} was not registered, because its repository is in use; ask again")]
+    ForkBusy(ProjectId),
     /// It is not in the trash.
     #[error("the project {0} is not in the trash")]
     NotTrashed(ProjectId),
@@ -116,21 +128,27 @@ impl Projects {
         };
         let mut lacking = self.registry.all();
         lacking.retain(|project| {
-            project.forge.kind == kind && project.state == ProjectState::Active && !is_found(project)
+            // A fork's code is its source's, so the forge has nothing of its name.
+            let is_own = project.forge.kind == kind && project.fork_of.is_none();
+            is_own && project.state == ProjectState::Active && !is_found(project)
         });
         lacking
     }
 
-    /// Makes a repository that was just created, or found by its name, a project; also one that was removed before. Who made
-    /// it is its owner.
+    /// Makes a repository that was created since `begun` a project; also one that was removed before. Who made it is its owner,
+    /// also if a look at the forge found it first.
     pub async fn register(
         &self,
         kind: ForgeKind,
         code: &Code,
+        begun: Time,
         owner: Option<Member>,
         actor: Actor,
     ) -> Result<Done<Arc<Project>>, ProjectError> {
         let _alone = self.making.lock().await;
+        if let Some(known) = self.found_since(begun, code) {
+            return self.give(&known, owner, actor).await;
+        }
         let removed: Vec<_> =
             self.registry.removed().into_iter().filter(|removed| !listing::is_of(removed, code)).collect();
         let assigned = listing::assign(kind, &self.registry.all(), &removed, std::slice::from_ref(code));
@@ -155,6 +173,32 @@ impl Projects {
                 registry_change(project.clone(), &format!("made for {}", code.url), "project.found", actor);
             change.edits.extend(self.registry.find_removed(&id).map(|_| Edit::remove(layout::removed(&id))));
             Ok(Decision::commit(change, project))
+        };
+        self.state.change(&RepoName::Platform, decide).await
+    }
+
+    /// The project of this repository, if a look at the forge has found it since, and so it is nobody's yet.
+    fn found_since(&self, begun: Time, code: &Code) -> Option<Arc<Project>> {
+        let mut all = self.registry.all().into_iter();
+        all.find(|known| known.repo == code.url && known.created_at >= begun && known.members.is_empty())
+    }
+
+    /// Makes somebody the owner of a project that has none.
+    async fn give(
+        &self,
+        project: &Project,
+        owner: Option<Member>,
+        actor: Actor,
+    ) -> Result<Done<Arc<Project>>, ProjectError> {
+        let (id, now) = (project.project_id.clone(), self.clock.now());
+        let decide = |_: &mut View<'_>| -> Result<_, ProjectError> {
+            let known = self.registry.find(&id).ok_or_else(|| ProjectError::Unknown(id.clone()))?;
+            let Some(owner) = owner.filter(|_| known.members.is_empty()) else {
+                return Ok(Decision::nothing(known));
+            };
+            let next = Arc::new(Project { members: vec![owner], updated_at: now, ..Project::clone(&known) });
+            let what = format!("made by {}", actor.name);
+            Ok(Decision::commit(registry_change(next.clone(), &what, "project.membersChanged", actor), next))
         };
         self.state.change(&RepoName::Platform, decide).await
     }
@@ -217,7 +261,7 @@ impl Projects {
     }
 
     async fn create_state(&self, id: &ProjectId) -> Result<(), EngineError> {
-        let file = ProjectFile { project_id: id.clone(), created_at: self.clock.now() };
+        let file = ProjectFile { project_id: id.clone(), created_at: self.clock.now(), fork_of: None };
         let mut edits = template::edits();
         edits.push(Edit::put(layout::PROJECT_FILE, Arc::new(file)));
         let first = change(&format!("project {id}: created"), "project.created", edits);

@@ -1,6 +1,6 @@
 //! All projects in memory, from the platform's `projects/` folder; a job's id leads to its project through the tag in it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -20,6 +20,8 @@ struct Known {
     projects: BTreeMap<ProjectId, Arc<Project>>,
     tags: HashMap<ProjectTag, Vec<ProjectId>>,
     removed: BTreeMap<ProjectId, Arc<Removed>>,
+    /// Forks in the making, whose repositories hold the files of another project still.
+    begun_forks: BTreeSet<ProjectId>,
 }
 
 impl Registry {
@@ -70,6 +72,26 @@ impl Registry {
     /// What is left of the removed project of this name.
     pub fn find_removed(&self, id: &ProjectId) -> Option<Arc<Removed>> {
         self.0.read().removed.get(id).cloned()
+    }
+
+    /// A fork of this name is being made.
+    pub(super) fn begin_fork(&self, id: &ProjectId) {
+        self.0.write().begun_forks.insert(id.clone());
+    }
+
+    /// It is made, or not.
+    pub(super) fn end_fork(&self, id: &ProjectId) {
+        self.0.write().begun_forks.remove(id);
+    }
+
+    /// Whether a fork of this name is being made: its files are not yet its own, so nobody lives from them.
+    pub fn is_begun_fork(&self, id: &ProjectId) -> bool {
+        self.0.read().begun_forks.contains(id)
+    }
+
+    /// Whether the project is a fork.
+    pub fn is_fork(&self, id: &ProjectId) -> bool {
+        self.find(id).is_some_and(|project| project.fork_of.is_some())
     }
 
     /// All names.

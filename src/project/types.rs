@@ -10,6 +10,7 @@ use crate::forge::ForgeKind;
 use crate::id::ProjectId;
 use crate::identity::Member;
 use crate::state::edit::Entity;
+use crate::state::oid::Oid;
 
 /// Whether the forge still has the project's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -57,6 +58,9 @@ pub struct Project {
     /// How many of its jobs may be claimed or running at once; any number if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u16>,
+    /// Where its state comes from, if it is a fork.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork_of: Option<ForkOf>,
     /// When it was put into the trash; it is removed 30 days later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trashed_at: Option<Time>,
@@ -64,6 +68,19 @@ pub struct Project {
     pub created_at: Time,
     /// When this entry last changed.
     pub updated_at: Time,
+}
+
+/// Where the state of a fork comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ForkOf {
+    /// The project.
+    pub project: ProjectId,
+    /// The commit of its state.
+    pub commit: Oid,
+    /// Whether the fork's jobs are handed out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub run: bool,
 }
 
 /// Which artifacts a project keeps: what either rule keeps is kept.
@@ -124,7 +141,7 @@ impl Project {
 
     /// Whether its jobs are handed out.
     pub fn is_worked_on(&self) -> bool {
-        self.trashed_at.is_none()
+        self.trashed_at.is_none() && self.fork_of.as_ref().is_none_or(|of| of.run)
     }
 
     /// What tells this version of the project from every other, for `ETag` and `If-Match`.
@@ -165,6 +182,9 @@ pub struct ProjectFile {
     pub project_id: ProjectId,
     /// When its state began.
     pub created_at: Time,
+    /// Where it comes from, if it is a fork.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork_of: Option<ForkOf>,
 }
 
 impl Entity for ProjectFile {

@@ -4,6 +4,8 @@ use std::io;
 use std::path::Path;
 
 use super::disk::{self, Disk};
+use super::layout::STATE_REF;
+use super::oid::Oid;
 
 /// What every repository of state is configured to.
 const SETTINGS: &str = "\
@@ -44,6 +46,61 @@ pub fn repository(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     write(disk, &path.join("HEAD"), "ref: refs/heads/state\n")?;
     disk.sync_folder(path)?;
     path.parent().map_or(Ok(()), |parent| disk.sync_folder(parent))
+}
+
+/// How often the source's objects are listed anew because upkeep replaced a pack meanwhile.
+const LINK_TRIES_MAX: usize = 20;
+
+/// Makes the repository at `to` with the objects of the one at `from`, its branch at `commit`. The objects are the same files
+/// under a second name; both names live on their own.
+pub fn fork(disk: &dyn Disk, from: &Path, to: &Path, commit: Oid) -> io::Result<()> {
+    for folder in ["objects/pack", "refs/heads"] {
+        disk::make_folders(disk, &to.join(folder))?;
+    }
+    // Upkeep names a new pack before it removes those that are in it, so a listing that could be linked whole is whole.
+    let mut tries = 0;
+    while let Err(error) = link_objects(disk, &from.join("objects"), &to.join("objects")) {
+        tries += 1;
+        if error.kind() != io::ErrorKind::NotFound || tries == LINK_TRIES_MAX {
+            return Err(error);
+        }
+    }
+    write(disk, &to.join(STATE_REF), &format!("{commit}\n"))?;
+    repository(disk, to)
+}
+
+/// Packs, and objects that stand alone; in folders of one level.
+fn link_objects(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let folder = entry?.file_name();
+        let name = folder.to_string_lossy();
+        let is_loose = name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if name != "pack" && !is_loose {
+            continue;
+        }
+        disk::make_folders(disk, &to.join(&folder))?;
+        for file in std::fs::read_dir(from.join(&folder))? {
+            let file = file?;
+            if !file.file_name().to_string_lossy().starts_with("tmp") {
+                link(&file.path(), &to.join(&folder).join(file.file_name()))?;
+            }
+        }
+        disk.sync_folder(&to.join(&folder))?;
+    }
+    Ok(())
+}
+
+/// Where the file system has no second names the bytes are copied.
+fn link(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::hard_link(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+        Err(_) => {
+            std::fs::copy(from, to)?;
+            std::fs::File::open(to)?.sync_all()
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 fn write(disk: &dyn Disk, path: &Path, text: &str) -> io::Result<()> {

@@ -17,7 +17,7 @@ use super::oid::Oid;
 use super::store::{EngineError, State};
 use super::tree::{Entry, LoadError};
 use crate::git::child::{Program, ProgramError};
-use crate::id::{ArtifactId, JobId};
+use crate::id::{ArtifactId, ChatId, JobId, WebhookId};
 
 /// How many commits a listener may be behind and still be told each; more means that it should read what is now.
 const EVENTS_MAX: usize = 100_000;
@@ -30,10 +30,12 @@ const CLOCK_SLOP: Duration = Duration::from_secs(24 * 3600);
 /// The most files of a commit that are shown, and the largest of which the content is.
 const SHOWN_FILES_MAX: usize = 300;
 const SHOWN_BYTES_MAX: usize = 256 << 10;
+/// The most bytes of all of them: an answer stays one that a page can show.
+const SHOWN_BYTES_IN_ALL_MAX: usize = 4 << 20;
 /// The longest path.
 const PATH_BYTES_MAX: usize = 512;
 
-/// What history is asked about: a path of the state branch, or the id of a job or artifact.
+/// What history is asked about: a path of the state branch, or the id of a job, chat, artifact or webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum About {
     /// A job, wherever its file was.
@@ -45,7 +47,7 @@ pub enum About {
 /// The text is neither an id nor a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is neither a job's or artifact's id nor a path such as jobs/open: no leading '/', '-' or ':', no '..', no control characters"
+    "{0:?} is neither the id of a job, chat, artifact or webhook nor a path such as jobs/open: no leading '/', '-' or ':', no '..', no control characters"
 )]
 pub struct BadPath(String);
 
@@ -57,6 +59,12 @@ impl FromStr for About {
         }
         if let Ok(artifact) = text.parse::<ArtifactId>() {
             return Ok(Self::Path(layout::artifact(&artifact).into()));
+        }
+        if let Ok(chat) = text.parse::<ChatId>() {
+            return Ok(Self::Path(layout::chat_folder(&chat).into()));
+        }
+        if let Ok(hook) = text.parse::<WebhookId>() {
+            return Ok(Self::Path(layout::webhook(&hook).into()));
         }
         let path = text.strip_suffix('/').unwrap_or(text);
         let is_odd = |part: &str| matches!(part, "" | "." | "..");
@@ -99,6 +107,17 @@ pub struct FileChange {
     pub old: Option<Content>,
     /// What it holds since; `None` if it is gone.
     pub new: Option<Content>,
+}
+
+/// A file that a commit changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// The path.
+    pub path: String,
+    /// Whether it was there before.
+    pub was_there: bool,
+    /// Whether it is there since.
+    pub is_there: bool,
 }
 
 /// What a file holds.
@@ -164,21 +183,35 @@ impl History {
         let read = |repo: &git2::Repository| {
             let commit = repo.find_commit(commit.to_git())?;
             let old = commit.parent(0).ok().map(|parent| parent.tree()).transpose()?;
-            let diff = repo.diff_tree_to_tree(old.as_ref(), Some(&commit.tree()?), None)?;
-            let mut changes = Vec::new();
-            for delta in diff.deltas().take(SHOWN_FILES_MAX) {
-                let (old, new) = (delta.old_file(), delta.new_file());
-                let path = new.path_bytes().or(old.path_bytes()).unwrap_or_default();
-                changes.push(FileChange {
-                    path: String::from_utf8_lossy(path).into_owned(),
-                    old: content(repo, old.id())?,
-                    new: content(repo, new.id())?,
-                });
-            }
-            Ok((changes, diff.deltas().len() > SHOWN_FILES_MAX))
+            changes(repo, old.as_ref(), &commit.tree()?)
         };
         let (changes, is_cut) = self.objects.with(read).map_err(|error| self.failed(commit, &error))?;
         Ok(Shown { event, changes, is_cut })
+    }
+
+    /// What differs between two commits, and whether more does than is told.
+    pub fn diff(&self, from: Oid, to: Oid) -> Result<(Vec<FileChange>, bool), HistoryError> {
+        let read = |repo: &git2::Repository| {
+            let tree = |commit: Oid| repo.find_commit(commit.to_git())?.tree();
+            changes(repo, Some(&tree(from)?), &tree(to)?)
+        };
+        self.objects.with(read).map_err(|error| self.failed(from, &error))
+    }
+
+    /// The paths that a commit changed, at most `most`, and how many there are. Their content is not read.
+    pub fn touched(&self, commit: Oid, most: usize) -> Result<(Vec<Touched>, usize), HistoryError> {
+        let read = |repo: &git2::Repository| {
+            let commit = repo.find_commit(commit.to_git())?;
+            let old = commit.parent(0).ok().map(|parent| parent.tree()).transpose()?;
+            let diff = repo.diff_tree_to_tree(old.as_ref(), Some(&commit.tree()?), None)?;
+            let touched = diff.deltas().take(most).map(|delta| Touched {
+                path: path_of(&delta),
+                was_there: !delta.old_file().id().is_zero(),
+                is_there: !delta.new_file().id().is_zero(),
+            });
+            Ok((touched.collect(), diff.deltas().len()))
+        };
+        self.objects.with(read).map_err(|error| self.failed(commit, &error))
     }
 
     /// A file as it was at a commit; `None` if it was not there.
@@ -304,12 +337,42 @@ struct Walk<'a> {
     path: Option<&'a str>,
 }
 
-fn content(repo: &git2::Repository, oid: git2::Oid) -> Result<Option<Content>, git2::Error> {
+/// What differs between two trees, at most as many files and bytes as are shown, and whether there is more.
+fn changes(
+    repo: &git2::Repository,
+    old: Option<&git2::Tree<'_>>,
+    new: &git2::Tree<'_>,
+) -> Result<(Vec<FileChange>, bool), git2::Error> {
+    let diff = repo.diff_tree_to_tree(old, Some(new), None)?;
+    let mut is_cut = diff.deltas().len() > SHOWN_FILES_MAX;
+    let mut changes = Vec::new();
+    let mut room = SHOWN_BYTES_IN_ALL_MAX;
+    for delta in diff.deltas().take(SHOWN_FILES_MAX) {
+        let most = room.min(SHOWN_BYTES_MAX);
+        let old = content(repo, delta.old_file().id(), most)?;
+        let new = content(repo, delta.new_file().id(), most)?;
+        for content in [&old, &new].into_iter().flatten() {
+            match content {
+                Content::Bytes(bytes) => room = room.saturating_sub(bytes.len()),
+                Content::Large(_) => is_cut |= room < SHOWN_BYTES_MAX,
+            }
+        }
+        changes.push(FileChange { path: path_of(&delta), old, new });
+    }
+    Ok((changes, is_cut))
+}
+
+fn path_of(delta: &git2::DiffDelta<'_>) -> String {
+    let path = delta.new_file().path_bytes().or(delta.old_file().path_bytes()).unwrap_or_default();
+    String::from_utf8_lossy(path).into_owned()
+}
+
+fn content(repo: &git2::Repository, oid: git2::Oid, most: usize) -> Result<Option<Content>, git2::Error> {
     if oid.is_zero() {
         return Ok(None);
     }
     let (length, _) = repo.odb()?.read_header(oid)?;
-    if length > SHOWN_BYTES_MAX {
+    if length > most {
         return Ok(Some(Content::Large(length as u64)));
     }
     Ok(Some(Content::Bytes(repo.find_blob(oid)?.content().to_vec().into())))

@@ -211,6 +211,15 @@ impl State {
         Ok(self.change(name, decide).await?.commit)
     }
 
+    /// Makes a repository whose state branch starts at a commit of another's, in as much time as there are packs to link.
+    pub async fn fork(&self, source: &RepoName, commit: Oid, name: &RepoName) -> Result<(), EngineError> {
+        let last = self.read(source, |view| view.last()).await?;
+        self.published(source, last).await?;
+        let (disk, from, to) = (self.0.disk.clone(), self.0.folder.repo(source), self.0.folder.repo(name));
+        let made = tokio::task::spawn_blocking(move || create::fork(&*disk, &from, &to, commit)).await;
+        made.map_err(|_| EngineError::Unknown)?.map_err(|error| not_made(name, &error))
+    }
+
     /// Whether the repository is on the disk.
     pub fn exists(&self, name: &RepoName) -> bool {
         self.0.folder.repo(name).join("HEAD").is_file()

@@ -96,6 +96,26 @@ impl World {
         repo.odb().unwrap().write(git2::ObjectType::Commit, &text).unwrap().to_string()
     }
 
+    /// Adds so many commits to a project's state while the daemon is down, each with its number as the subject; tells their ids.
+    pub fn many_commits_by_hand(&self, project: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
+        let repo = self.repository(project);
+        let mut reference = repo.find_reference(STATE_REF).unwrap();
+        let mut parent = reference.peel_to_commit().unwrap();
+        let tree = parent.tree().unwrap();
+        let when = git2::Time::new(parent.time().seconds(), 0);
+        let person = git2::Signature::new("anna", "anna@example.org", &when).unwrap();
+        let mut made = Vec::new();
+        for number in numbers {
+            let text = format!("{number}\n\nMrx-Event: test.counted\nMrx-Actor: user anna\n");
+            let text = repo.commit_create_buffer(&person, &person, &text, &tree, &[&parent]).unwrap();
+            let id = repo.odb().unwrap().write(git2::ObjectType::Commit, &text).unwrap();
+            parent = repo.find_commit(id).unwrap();
+            made.push(id.to_string());
+        }
+        reference.set_target(parent.id(), "many").unwrap();
+        made
+    }
+
     /// A file of a project's state, as plain git shows it.
     pub async fn file(&self, project: &str, path: &str) -> Option<String> {
         self.published(project).await;

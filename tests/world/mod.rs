@@ -33,7 +33,7 @@ pub use agents::{AgentAtWork, Held, held};
 pub use call::{AgentKeys, Answer, Call, Caller};
 pub use clone::{Clone, Said, git, url};
 pub use git::fingerprint;
-pub use listen::Listener;
+pub use listen::{Heard, Listener};
 pub use proxy::{Cut, Proxy};
 
 /// The project that stories speak of if they name none.
@@ -61,6 +61,7 @@ pub struct World {
     is_limited: bool,
     issuers: Option<PathBuf>,
     origins: Vec<Origin>,
+    proxies: Vec<std::net::IpAddr>,
 }
 
 /// A running daemon.
@@ -107,6 +108,7 @@ impl World {
             is_limited: false,
             issuers: None,
             origins: Vec::new(),
+            proxies: Vec::new(),
         }
     }
 
@@ -142,6 +144,7 @@ impl World {
                 http: HttpOptions {
                     is_unlimited: !self.is_limited,
                     dashboard_origins: self.origins.clone(),
+                    trusted_proxies: self.proxies.clone(),
                     ..HttpOptions::default()
                 },
                 issuers: self.issuers.clone(),
@@ -203,6 +206,12 @@ impl World {
     /// Starts it again with pages of another origin invited.
     pub async fn reopen_with_origin(&mut self, origin: &str) {
         self.origins = vec![origin.parse().unwrap()];
+        self.restart().await;
+    }
+
+    /// Starts it again behind a proxy at this address.
+    pub async fn reopen_with_proxy(&mut self, proxy: &str) {
+        self.proxies = vec![proxy.parse().unwrap()];
         self.restart().await;
     }
 

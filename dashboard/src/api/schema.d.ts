@@ -1191,6 +1191,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/projects/{id}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * `GET /projects/{id}/diff?from=&to=`: what differs between two moments, field by field.
+         * @description Who may call: people who may read the project, and its agents.
+         */
+        get: operations["getProjectsIdDiff"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects/{id}/files": {
         parameters: {
             query?: never;
@@ -1205,6 +1225,29 @@ export interface paths {
         get: operations["getProjectsIdFiles"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/projects/{id}/forks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * `POST /projects/{id}/forks`: makes a second project whose state starts at a commit of this one, for rehearsal.
+         * @description It has the jobs, chats, schedules and artifacts' entries of then, and no secrets and no webhooks; the caller owns it. Its
+         *     jobs are not handed out and its schedules are off, unless `run` is asked for: then each job that was open is a new one.
+         *
+         *     Who may call: developers and admins.
+         */
+        post: operations["postProjectsIdForks"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1336,6 +1379,29 @@ export interface paths {
          * @description Who may call: people who manage the project.
          */
         post: operations["postProjectsIdRestore"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/projects/{id}/revert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * `POST /projects/{id}/revert`: puts one thing back to what it was, as a new commit.
+         * @description All its files change together. A job that was held waits again as its next attempt; a webhook keeps its present secret; no
+         *     lease, token or secret comes back. `?dryRun=true` tells what would change and changes nothing.
+         *
+         *     Who may call: people who manage the project.
+         */
+        post: operations["postProjectsIdRevert"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1895,10 +1961,18 @@ export interface components {
             ref: string;
             url: string;
         };
-        /** @description A commit, and what it did to each file. */
+        /** @description A commit, and what it happened to. */
+        CommitSummary: components["schemas"]["Event"] & {
+            /** @description What it changed, at most 50 files' worth. */
+            entities: components["schemas"]["EntityChange"][];
+            /** @description How many files it changed. */
+            filesCount: number;
+        };
+        /** @description A commit, and what it did to each thing and file. */
         CommitView: components["schemas"]["Event"] & {
+            entities: components["schemas"]["EntityDiff"][];
             files: components["schemas"]["FileDiff"][];
-            /** @description Whether it changed more files than are shown. */
+            /** @description Whether it changed more than is shown: at most 300 files and 4 MiB. */
             isCut: boolean;
         };
         /** @description The body of `POST /jobs/create`. */
@@ -2049,6 +2123,17 @@ export interface components {
          * @enum {string}
          */
         DeliveryState: "waiting" | "delivered" | "failed";
+        /** @description What differs between two commits. */
+        DiffView: {
+            entities: components["schemas"]["EntityDiff"][];
+            files: components["schemas"]["FileDiff"][];
+            /** @description The older one, or whichever was said first. */
+            from: components["schemas"]["Oid"];
+            /** @description Whether more differs than is shown: at most 300 files and 4 MiB. */
+            isCut: boolean;
+            /** @description The other. */
+            to: components["schemas"]["Oid"];
+        };
         /** @description An attempt before the present one: who had it, and since when. Its log is on the branch of that day. */
         Earlier: {
             /**
@@ -2060,6 +2145,23 @@ export interface components {
             claimedAt: components["schemas"]["Time"];
             /** @description Who had it. */
             claimedBy: components["schemas"]["AgentId"];
+        };
+        /** @description A thing that something happened to. */
+        EntityChange: {
+            /** @description What happened to it. A job whose file moved as it ended is changed. */
+            change: components["schemas"]["FileChangeKind"];
+            /** @description Its id or name; null where there is one alone. Of a file, its path. */
+            id?: string | null;
+            /** @description `job`, `chat`, `prompt`, `schedule`, `artifact`, `webhook`, `secret`, `project`, `code`, or `file` for any other. */
+            kind: string;
+        };
+        /** @description The same, with the fields that differ. */
+        EntityDiff: components["schemas"]["EntityChange"] & {
+            /**
+             * @description The fields that differ; of a chat, those of its own file and then its messages' by file. None where a file is no YAML
+             *     object or too large to be shown.
+             */
+            fields: components["schemas"]["FieldDiff"][];
         };
         /** @description The body of every refusal. */
         Error: {
@@ -2171,6 +2273,23 @@ export interface components {
             problem?: string | null;
             waitingUntil?: components["schemas"]["Time"] | null;
         };
+        /** @description The body of `POST /projects/{id}/forks`. */
+        ForkBody: {
+            /** @description Where it starts: a commit of the project's state, or a time; now if absent. */
+            at?: string | null;
+            id?: components["schemas"]["ProjectId"] | null;
+            /** @description Whether its jobs are handed out and its schedules make some. */
+            run?: boolean;
+        };
+        /** @description Where the state of a fork comes from. */
+        ForkOf: {
+            /** @description The commit of its state. */
+            commit: components["schemas"]["Oid"];
+            /** @description The project. */
+            project: components["schemas"]["ProjectId"];
+            /** @description Whether the fork's jobs are handed out. */
+            run?: boolean;
+        };
         /** @description a concurrency group's name, as text */
         GroupName: string;
         /** @description That the process answers. */
@@ -2184,7 +2303,7 @@ export interface components {
         };
         /** @description Commits, newest first. */
         HistoryPage: {
-            commits: components["schemas"]["Event"][];
+            commits: components["schemas"]["CommitSummary"][];
             nextCursor?: components["schemas"]["Oid"] | null;
         };
         /** @description The body of `POST /admin/invites`. */
@@ -2590,6 +2709,7 @@ export interface components {
             description?: string | null;
             /** @description What the forge says. */
             forge?: components["schemas"]["ForgeEntry"];
+            forkOf?: components["schemas"]["ForkOf"] | null;
             /** @description Who may work in it, the owner first; admins of the platform may besides. */
             members?: components["schemas"]["Member"][];
             missingSince?: components["schemas"]["Time"] | null;
@@ -2731,6 +2851,29 @@ export interface components {
              * @description Those younger than so many days: 1 to 3650.
              */
             keepDays?: number | null;
+        };
+        /** @description The body of `POST /projects/{id}/revert`: what is put back, by `path` or `id`, and to when. */
+        RevertBody: {
+            /** @description The id of a job, chat, artifact or webhook, or `prompt`. */
+            id?: string | null;
+            /** @description One of its files, or a chat's folder: `schedules/nightly.yaml`. */
+            path?: string | null;
+            /** @description A commit of the project's state, or a time. */
+            to: string;
+        };
+        /** @description What was put back, or would be. */
+        RevertView: {
+            /** @description Whether nothing was changed, and this tells alone what would be. */
+            dryRun: boolean;
+            /** @description What changes; nothing if it is as it was. */
+            entities: components["schemas"]["EntityDiff"][];
+            files: components["schemas"]["FileDiff"][];
+            /** @description Its id or name; null where there is one alone. */
+            id?: string | null;
+            /** @description `job`, `chat`, `prompt`, `schedule`, `artifact` or `webhook`. */
+            kind: string;
+            /** @description The commit it is put back to. */
+            to: components["schemas"]["Oid"];
         };
         /**
          * @description What a member may do in a project; a later one includes the earlier ones.
@@ -11224,6 +11367,123 @@ export interface operations {
             };
         };
     };
+    getProjectsIdDiff: {
+        parameters: {
+            query: {
+                /** @description A commit of the project's state, or a time. */
+                from: string;
+                /** @description The same; now if absent. */
+                to?: string;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["ProjectId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What differs */
+            200: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiffView"];
+                };
+            };
+            /** @description badRequest: the request is not as it must be */
+            400: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description unauthorized: there is no valid credential */
+            401: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description forbidden: the caller may not do this; csrf: a change by cookie needs the header Mrx-Csrf */
+            403: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description commitUnknown, projectUnknown */
+            404: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description fileInvalid: a person has changed the file into something that cannot be read */
+            409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooManyRequests, loginThrottled: ask again after Retry-After */
+            429: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description internal: the daemon could not do this; its log says why */
+            500: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description diskFull, stopping, starting: ask again after Retry-After */
+            503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     getProjectsIdFiles: {
         parameters: {
             query?: {
@@ -11343,12 +11603,161 @@ export interface operations {
             };
         };
     };
+    postProjectsIdForks: {
+        parameters: {
+            query?: {
+                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                ack?: components["schemas"]["Ack"];
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["ProjectId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ForkBody"];
+            };
+        };
+        responses: {
+            /** @description The fork */
+            201: {
+                headers: {
+                    /** @description Its version */
+                    ETag?: string;
+                    /** @description The commit that records the change */
+                    "Mrx-Commit"?: string;
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Project"];
+                };
+            };
+            /** @description badRequest: the request is not as it must be */
+            400: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description unauthorized: there is no valid credential */
+            401: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description forbidden: the caller may not do this; csrf: a change by cookie needs the header Mrx-Csrf */
+            403: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description projectUnknown, commitUnknown */
+            404: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description projectExists: there is one of this name; projectTrashed; forkTooLarge: more than 1,000 open jobs, with run; forkBusy */
+            409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooLarge: the body is larger than this route takes */
+            413: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description notJson: the body must be sent as what it is */
+            415: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooManyRequests, loginThrottled: ask again after Retry-After */
+            429: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description internal: the daemon could not do this; its log says why */
+            500: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description diskFull, stopping, starting: ask again after Retry-After */
+            503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     getProjectsIdHistory: {
         parameters: {
             query?: {
-                /** @description Only what touched this: a job's or artifact's id, a file or a folder of the branch `state`. */
+                /** @description Only what touched this file or folder of the branch `state`. */
+                path?: string;
+                /** @description Only what touched this: the id of a job, wherever its file was, of a chat, an artifact or a webhook. */
+                id?: string;
+                /** @description Either of the two. */
                 about?: string;
-                /** @description The `nextCursor` of the page before. */
+                /** @description The `nextCursor` of the page before: commits older than this one. `after` says the same. */
                 cursor?: components["schemas"]["Oid"];
                 /** @description How many, at most 200; 50 if absent. */
                 limit?: number;
@@ -12299,6 +12708,151 @@ export interface operations {
             };
             /** @description projectNotTrashed: it is not in the trash */
             409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooManyRequests, loginThrottled: ask again after Retry-After */
+            429: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description internal: the daemon could not do this; its log says why */
+            500: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description diskFull, stopping, starting: ask again after Retry-After */
+            503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    postProjectsIdRevert: {
+        parameters: {
+            query?: {
+                /** @description Whether to tell alone what would change. */
+                dryRun?: boolean;
+                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                ack?: components["schemas"]["Ack"];
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["ProjectId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RevertBody"];
+            };
+        };
+        responses: {
+            /** @description It is as it was, as far as its kind allows */
+            200: {
+                headers: {
+                    /** @description The commit that records the change */
+                    "Mrx-Commit"?: string;
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevertView"];
+                };
+            };
+            /** @description badRequest: the request is not as it must be */
+            400: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description unauthorized: there is no valid credential */
+            401: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description forbidden: the caller may not do this; csrf: a change by cookie needs the header Mrx-Csrf */
+            403: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description projectUnknown; commitUnknown; notThere: it was not there then */
+            404: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description revertRefused: its kind does not allow it, and the message says why; projectTrashed, projectArchived */
+            409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooLarge: the body is larger than this route takes */
+            413: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description notJson: the body must be sent as what it is */
+            415: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;

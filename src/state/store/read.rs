@@ -165,16 +165,15 @@ impl State {
         branch: &str,
         after: Oid,
     ) -> Result<Option<Vec<Event>>, EngineError> {
-        let repo = self.repo(name).await?;
-        let Some(((at, seen), tip)) =
-            Engine::try_branch(&repo, branch).map(|(at, seen)| ((at, seen), repo.name.clone()))
-        else {
-            return Ok(None);
-        };
-        self.0.reached(&repo.published, seen).await?;
-        let (commit, _) = at?;
-        let read = move || history::events_after(&repo.objects, &tip, commit, after);
-        Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??)
+        loop {
+            let repo = self.repo(name).await?;
+            // One that was closed a moment ago is opened again: that it was idle does not make its events forgotten.
+            let Some((at, seen)) = Engine::try_branch(&repo, branch) else { continue };
+            self.0.reached(&repo.published, seen).await?;
+            let (tip, _) = at?;
+            let read = move || history::events_after(&repo.objects, &repo.name, tip, after);
+            return Ok(tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??);
+        }
     }
 
     /// The refs of a repository that begin so, by name; as published.
