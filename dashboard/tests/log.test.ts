@@ -159,7 +159,7 @@ test("what an agent writes is text: no markup, no hidden or reordered characters
     assert.equal(await log.locator("img, script").count(), 0);
     await log.getByText("click here").waitFor();
     await log.getByText("<U+202E>// only admin<U+202C>").waitFor();
-    await log.getByText("not cleared␈␀").waitFor();
+    await log.getByText("not cleared^H^@").waitFor();
     await log.getByText("100 %", { exact: true }).waitFor();
     assert.match((await log.getByText("red and bold").getAttribute("class")) ?? "", /ansi-red/);
     assert.match((await log.getByText("greenish").getAttribute("class")) ?? "", /ansi-green/);

@@ -164,7 +164,9 @@ pub async fn read(
         let bytes: Vec<u8> = parts.iter().flat_map(|part| part.bytes.iter().copied()).collect();
         // Asked for behind the read: a log only grows, so it is never less than what was read.
         let size = app.logs.size(&job, attempt).await?;
-        return Ok(([("log-cursor", next.to_string()), ("log-size", size.to_string())], bytes).into_response());
+        return Ok(
+            ([("log-cursor", next.to_string()), ("log-size", size.to_string())], bytes).into_response()
+        );
     }
     Ok(Json(page(&job, attempt, query.cursor, next, &parts)).into_response())
 }

@@ -22,7 +22,7 @@ const STATES = [
   "cancelled",
 ] as const satisfies Schemas["JobState"][];
 const TYPES = ["chat", "patch", "build", "index-rebuild"] as const satisfies Schemas["JobType"][];
-const PAGE = 100;
+const PAGE = 200;
 
 const choices = (all: string, values: readonly string[]) => [
   { value: "", text: all },

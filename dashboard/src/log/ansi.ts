@@ -28,6 +28,10 @@ export function lastWritten(row: string): string {
 /** The text of a row as it is searched: without escape sequences. */
 export function plain(row: string): string {
   const text = row.includes("\r") ? lastWritten(row) : row;
+  return withoutEscapes(text);
+}
+
+export function withoutEscapes(text: string): string {
   return text.includes("\u001b") ? text.replace(ESCAPE, "") : text;
 }
 
@@ -35,7 +39,7 @@ export function plain(row: string): string {
 export function spelled(text: string): string {
   return text.replace(HIDDEN, (character) => {
     const code = character.codePointAt(0) ?? 0;
-    if (code < 0x20) return String.fromCodePoint(0x2400 + code);
+    if (code < 0x20) return `^${String.fromCodePoint(0x40 + code)}`;
     return `<U+${code.toString(16).toUpperCase().padStart(4, "0")}>`;
   });
 }

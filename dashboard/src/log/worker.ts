@@ -1,7 +1,7 @@
 // Reads a log beside the page: fetches it piece by piece, knows where its rows begin, follows it, and searches it.
 import { ApiError } from "../api/error.ts";
 import { messages } from "../live/sse.ts";
-import { plain } from "./ansi.ts";
+import { plain, withoutEscapes } from "./ansi.ts";
 import { Bytes } from "./bytes.ts";
 import type { FromWorker, LogState, Open, ToWorker } from "./protocol.ts";
 import { BLOCK_ROWS, RowIndex, rowsOf } from "./rows.ts";
@@ -240,16 +240,22 @@ async function find(id: number, wanted: string): Promise<void> {
     const bytes = await head.bytes.read(from, marks[to] ?? head.index.end);
     if (search !== id) return;
     const first = block * BLOCK_ROWS;
-    const all = rowsOf(bytes);
+    const isLast = to >= marks.length;
+    // Most pieces do not have it, and all of one is looked through at once.
+    const all = isLast || mayHold(bytes, wanted) ? rowsOf(bytes) : [];
     for (const [at, row] of all.entries()) {
       if (first + at < searched || !plain(row).toLowerCase().includes(wanted)) continue;
       count += 1;
       if (rows.length < FOUND_MAX) rows.push(first + at);
     }
-    searched = to < marks.length ? to * BLOCK_ROWS : first + all.length;
+    searched = isLast ? first + all.length : to * BLOCK_ROWS;
     // The last block may still grow.
-    block = to < marks.length ? to : Math.max(block, Math.floor(searched / BLOCK_ROWS));
+    block = isLast ? Math.max(block, Math.floor(searched / BLOCK_ROWS)) : to;
   }
+}
+
+function mayHold(bytes: Uint8Array, wanted: string): boolean {
+  return withoutEscapes(new TextDecoder().decode(bytes)).toLowerCase().includes(wanted);
 }
 
 async function save(): Promise<void> {
