@@ -8,10 +8,42 @@ import { closeBrowser, isAccessible, picture, world } from "./world.ts";
 
 after(closeBrowser);
 
+const [GREEN, RED, BLUE, PLAIN] = ["\u001b[1;32m", "\u001b[1;31m", "\u001b[1;34m", "\u001b[0m"];
+
+/** As a compiler and its tests write it. */
+function failedLog(): string {
+  const crates = ["libc", "memchr", "serde", "regex", "tokio", "hyper", "tower", "axum"];
+  const compiled = Array.from({ length: 4600 }, (_, at) => {
+    const name = crates[at % crates.length] ?? "";
+    return `${GREEN}   Compiling${PLAIN} ${name}-part v0.${at % 40}.${at % 7}`;
+  });
+  const tests = Array.from(
+    { length: 411 },
+    (_, at) => `test forecast::day_${at + 1} ... \u001b[32mok${PLAIN}`,
+  );
+  return [
+    ...compiled,
+    `${GREEN}    Finished${PLAIN} test profile in 41.80s`,
+    ...tests,
+    `test forecast::leap_day ... \u001b[31mFAILED${PLAIN}`,
+    "",
+    "failures:",
+    "",
+    "---- forecast::leap_day stdout ----",
+    `${RED}error${PLAIN}: assertion \`left == right\` failed: 2024-02-29 has a forecast`,
+    `  left: ${RED}None${PLAIN}`,
+    ` right: ${GREEN}Some(12.5)${PLAIN}`,
+    `   ${BLUE}-->${PLAIN} src/forecast.rs:118:9`,
+    "",
+    `test result: \u001b[31mFAILED${PLAIN}. 411 passed; 1 failed`,
+    "",
+  ].join("\n");
+}
+
 const RECIPE = `build:
   steps:
     - name: compile
-      run: [sh, -c, "for part in 1 2 3 4 5 6; do printf '\\\\033[32mcompiled part %s of 6\\\\033[0m\\\\n' $part; sleep 0.4; done; mkdir -p dist; echo made > dist/app.txt"]
+      run: [sh, -c, "for part in 1 2 3 4 5 6; do printf '\\\\033[32mcompiled part %s of 6\\\\033[0m\\\\n' $part; sleep 0.4; done; mkdir -p dist; echo made > dist/app.txt; seq 9999 > dist/numbers.csv; seq 500 > dist/report.html"]
   artifacts:
     - dist/*
 `;
@@ -40,6 +72,8 @@ test("a build is queued in a dialog, watched live, and what it made is downloade
     );
     await page.getByText("running", { exact: true }).waitFor();
     assert.match((await log.getByText("compiled part 1 of 6").getAttribute("class")) ?? "", /ansi-green/);
+    await log.getByText("compiled part 4 of 6").waitFor();
+    await picture(page, "job");
     await log.getByText("compiled part 6 of 6").waitFor();
     await page.getByText("completed", { exact: true }).waitFor();
     await page.getByRole("heading", { name: "Timeline" }).waitFor();
@@ -66,7 +100,8 @@ test("a build is queued in a dialog, watched live, and what it made is downloade
     await page.getByText("Kept: the last 10 builds'").waitFor();
     await page.getByRole("button", { name: "Delete app.txt" }).click();
     await page.getByRole("button", { name: "Delete it" }).click();
-    await page.getByRole("heading", { name: "No artifacts yet" }).waitFor();
+    await page.getByText("app.txt is deleted.").waitFor();
+    await page.getByRole("link", { name: "Download app.txt" }).waitFor({ state: "detached" });
   } finally {
     for (const stop of stops) await stop();
     await w.end();
@@ -114,30 +149,54 @@ test("the last line of a failed build's log is in sight two clicks from the star
     await w.api("POST", "/projects", { name: "mrx-hello" });
     await w.api("POST", "/jobs/create", { projectId: "mrx-hello", jobType: "build" });
     const held = await claim(w, "builder-1");
-    const lines = Array.from({ length: 5000 }, (_, at) => `step ${at + 1}: all is well`);
-    await held.write(`${lines.join("\n")}\nthread 'main' panicked: the reason why\n`);
+    await held.write(failedLog());
     await held.tell({
       state: "failed",
-      failure: { code: "stepFailed", message: "step compile exited with 2" },
+      failure: { code: "stepFailed", message: "step test exited with 101" },
     });
     const page = await w.signedIn("anna");
     await page.goto(`${w.url}/`);
     let clicks = 0;
-    page.on("framenavigated", () => {});
     const click = async (name: RegExp) => {
       await page.getByRole("link", { name }).first().click();
       clicks += 1;
     };
     await click(/mrx-hello/);
     await click(/failed.*build/);
-    const last = page.getByLabel("Log", { exact: true }).getByText("panicked: the reason why");
+    const last = page
+      .getByLabel("Log", { exact: true })
+      .getByText("test result: FAILED. 411 passed; 1 failed");
     await last.waitFor();
     const [box, screen] = [await last.boundingBox(), page.viewportSize()];
     assert.ok(box && screen && box.y > 0 && box.y + box.height <= screen.height, "it is on the screen");
     assert.ok(clicks <= 3);
-    await page.getByText("step compile exited with 2").waitFor();
+    await page.getByText("step test exited with 101").waitFor();
     await isAccessible(page);
     await picture(page, "failed-build");
+  } finally {
+    await w.end();
+  }
+});
+
+test("a job is shown as it was at an earlier commit, and nothing can be done to it then", async () => {
+  const w = await world();
+  try {
+    await w.api("POST", "/projects", { name: "mrx-hello" });
+    const { jobId } = (await w.api("POST", "/jobs/create", {
+      ...{ projectId: "mrx-hello", jobType: "build" },
+    })) as { jobId: string };
+    const { commits } = (await w.api("GET", `/projects/mrx-hello/history?about=${jobId}`)) as {
+      commits: { commit: string }[];
+    };
+    await w.api("POST", `/jobs/${jobId}/cancel`);
+    const page = await w.signedIn("anna");
+    const path = `${w.url}/ui/projects/mrx-hello/jobs/${jobId}`;
+    await page.goto(`${path}?at=${commits[0]?.commit}`);
+    await page.getByText("pending", { exact: true }).waitFor();
+    assert.ok(await page.getByRole("button", { name: "Cancel" }).isDisabled());
+    await page.getByRole("button", { name: "Return to now" }).click();
+    await page.getByText("cancelled", { exact: true }).waitFor();
+    assert.ok(await page.getByRole("button", { name: "Retry" }).isEnabled());
   } finally {
     await w.end();
   }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, test } from "node:test";
 import { pushCode } from "./agents.ts";
-import { closeBrowser, isAccessible, picture, type World, world } from "./world.ts";
+import { closeBrowser, isAccessible, type World, world } from "./world.ts";
 
 after(closeBrowser);
 
@@ -111,7 +111,6 @@ test("the code's files are shown folder by folder at a ref, and searched", async
     await page.getByText("4 files", { exact: true }).waitFor();
     await page.getByText("README.md").waitFor();
     await isAccessible(page);
-    await picture(page, "files");
     await page.getByRole("link", { name: "src", exact: true }).click();
     await page.getByText("main.rs").waitFor();
     assert.equal(new URL(page.url()).search, "?path=src");

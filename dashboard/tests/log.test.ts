@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type { Page } from "playwright-core";
 import { claim } from "./agents.ts";
-import { closeBrowser, isAccessible, picture, type World, world } from "./world.ts";
+import { closeBrowser, isAccessible, type World, world } from "./world.ts";
 
 after(closeBrowser);
 
@@ -173,6 +173,5 @@ test("what an agent writes is text: no markup, no hidden or reordered characters
     await page.keyboard.press("Enter");
     await log.locator("mark").first().waitFor();
     await isAccessible(page);
-    await picture(page, "log-colours");
   });
 });

@@ -38,7 +38,7 @@ export function LogSearch({ client, current, onGo }: Props) {
         type="search"
         aria-label="Search the log"
         placeholder="Search the log  /"
-        className={`${inputClass} max-w-44`}
+        className={`${inputClass} max-w-36 sm:max-w-44`}
         value={text}
         onChange={(event) => setText(event.target.value)}
         onKeyDown={onKey}

@@ -138,11 +138,12 @@ function ShownLog({ client, state, startsAtEnd, job, attempt, isOver, empty, chi
         {isLive && (
           <Button
             look={follows ? "plain" : "quiet"}
+            aria-label="Follow"
             aria-pressed={follows}
             onClick={() => setIsFollowing(!isFollowing)}
           >
             <ArrowDownToLine size={14} aria-hidden />
-            Follow
+            <span className="hidden sm:inline">Follow</span>
           </Button>
         )}
       </div>
@@ -175,13 +176,16 @@ function ShownLog({ client, state, startsAtEnd, job, attempt, isOver, empty, chi
 /** How much of a long log is here. */
 function Reading({ state }: { state: LogState }) {
   return (
-    <span className="ml-auto px-1 text-xs text-muted" role="status">
+    <span className="ml-auto hidden px-1 text-xs text-muted sm:inline" role="status">
       {state.isRead
         ? `${state.rows.toLocaleString()} ${state.rows === 1 ? "line" : "lines"} · ${bytes(state.size)}`
         : `${bytes(state.read)} of ${bytes(state.size)}`}
     </span>
   );
 }
+
+/** By then the browser has begun to write the file. */
+const SAVED_MS = 60_000;
 
 function Save({ client, name }: { client: LogClient; name: string }) {
   const [isBusy, setIsBusy] = useState(false);
@@ -191,7 +195,7 @@ function Save({ client, name }: { client: LogClient; name: string }) {
     const link = document.createElement("a");
     [link.href, link.download] = [address, name];
     link.click();
-    URL.revokeObjectURL(address);
+    setTimeout(() => URL.revokeObjectURL(address), SAVED_MS);
     setIsBusy(false);
   };
   return (
