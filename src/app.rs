@@ -35,6 +35,7 @@ use crate::key_file::KeyFileError;
 use crate::log::Logs;
 use crate::project::registry::Registered;
 use crate::project::{Project, Projects, Registry, Syncer};
+use crate::remote::{RemoteOptions, Remotes};
 use crate::schedule::Schedules;
 use crate::schedule::known::{KnownSchedules, Timetable};
 use crate::secret::keys::Keys;
@@ -44,6 +45,7 @@ use crate::state::disk::{Disk, RealDisk};
 use crate::state::edit::Projections;
 use crate::state::layout::{DataFolder, RepoName};
 use crate::state::recover::Recovered;
+use crate::state::sign::Signer;
 use crate::state::store::{EngineError, Kinds, OpenError, Options, State};
 use crate::webhook::Webhooks;
 use crate::webhook::known::{KnownWebhooks, Registered as RegisteredWebhooks};
@@ -64,6 +66,8 @@ pub struct AppOptions {
     pub webhook_secret: Option<Secret>,
     /// Whether outbound webhooks may call every address, also by http: for tests and networks of one's own.
     pub allow_private_webhooks: bool,
+    /// What the operator decides about remotes.
+    pub remotes: RemoteOptions,
     /// The size of a journal segment in bytes.
     pub journal_segment_bytes: u64,
     /// What the operator decides about accounts.
@@ -72,6 +76,8 @@ pub struct AppOptions {
     pub issuers: Option<PathBuf>,
     /// How the HTTP side behaves.
     pub http: HttpOptions,
+    /// What the daemon's commits are signed with, if they are.
+    pub signer: Option<Arc<Signer>>,
     /// The program that git's hooks run: `mrx` itself.
     pub program: PathBuf,
     /// Called once when nothing can be acknowledged any more.
@@ -89,10 +95,12 @@ impl AppOptions {
             forge_poll: Duration::from_secs(300),
             webhook_secret: None,
             allow_private_webhooks: false,
+            remotes: RemoteOptions::default(),
             journal_segment_bytes: 32 << 20,
             policy: Policy::default(),
             issuers: None,
             http: HttpOptions::default(),
+            signer: None,
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("mrx")),
             on_failure: Arc::new(end_process),
         }
@@ -187,6 +195,8 @@ pub struct Subjects {
     pub secrets: Secrets,
     /// Outbound webhooks.
     pub webhooks: Webhooks,
+    /// Remotes of projects.
+    pub remotes: Remotes,
     /// Chats.
     pub chats: Chats,
     ready: AtomicBool,
@@ -229,6 +239,7 @@ impl App {
             clock: clock.clone(),
             journal_segment_bytes: options.journal_segment_bytes,
             kinds,
+            signer: options.signer,
             on_failure: options.on_failure,
         })?;
         let projects = Projects::new(state.clone(), clock.clone(), registry.clone());
@@ -249,6 +260,14 @@ impl App {
         let allow_private = options.allow_private_webhooks;
         let webhooks =
             Webhooks::new(state.clone(), clock.clone(), known_webhooks, secrets.clone(), allow_private);
+        let remotes = Remotes::new(
+            state.clone(),
+            clock.clone(),
+            projects.registry().clone(),
+            secrets.clone(),
+            options.remotes,
+            allow_private,
+        );
         let keys = state.folder().keys();
         let keys = IdentityKeys {
             operator: token::read_or_make(&keys, OPERATOR_TOKEN)?.hash(),
@@ -279,6 +298,7 @@ impl App {
             schedules,
             secrets,
             webhooks,
+            remotes,
             chats,
             ready,
         };

@@ -1,15 +1,20 @@
 //! Every setting of the command line: its unit, default, bound, and why.
 
+mod backup;
 mod github;
+mod remote;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use backup::{BackupArgs, RestoreArgs};
 pub use github::GitHubArgs;
+pub use remote::RemoteArgs;
 
 use crate::cli::args::ClientCommand;
 use crate::clock::Time;
@@ -19,6 +24,7 @@ use crate::http::cors::Origin;
 use crate::id::{AgentId, Label, SecretName};
 use crate::identity::accounts::{Policy, Registration};
 use crate::state::layout::DataFolder;
+use crate::state::sign::{Signer, SignerError};
 use crate::worker::{ProgramOptions, SandboxChoice};
 
 /// A daemon that keeps a team's projects, jobs, logs and artifacts as commits in git.
@@ -45,6 +51,10 @@ pub enum Command {
     Log(LogArgs),
     /// Checks a data folder and this machine, and says what to do about what is wrong.
     Doctor(DoctorArgs),
+    /// Saves the whole platform in a folder as git bundles, each time only what is new.
+    Backup(BackupArgs),
+    /// Makes a data folder of a backup, of clones made with `git clone --mirror`, or of a bundle.
+    Restore(RestoreArgs),
     /// Measures how fast this machine and disk are.
     Bench(BenchArgs),
     /// What git runs when somebody pushes; the daemon that started git answers.
@@ -97,6 +107,10 @@ pub struct ServeArgs {
     /// Sends cookies over TLS alone: set it where a TLS proxy stands before the daemon.
     #[arg(long, env = "MRX_SECURE_COOKIES")]
     pub secure_cookies: bool,
+    /// An ssh key (Ed25519, without a passphrase, mode 0600) that signs the daemon's commits; `GET /allowed-signers` is what git
+    /// verifies them with.
+    #[arg(long, env = "MRX_SIGN_WITH")]
+    pub sign_with: Option<PathBuf>,
     /// The address of a proxy before the daemon that is believed when it says, by `X-Forwarded-For`, for whom it calls: so limits
     /// are by caller and not by proxy. May be given several times; nobody is believed if absent.
     #[arg(long, env = "MRX_TRUSTED_PROXY", value_delimiter = ',')]
@@ -109,6 +123,9 @@ pub struct ServeArgs {
     /// manager of a project may reach what the daemon reaches.
     #[arg(long, env = "MRX_ALLOW_PRIVATE_WEBHOOKS")]
     pub allow_private_webhooks: bool,
+    /// Remotes of projects' states.
+    #[command(flatten)]
+    pub remotes: RemoteArgs,
     /// Lets everybody call as often as they like, for measuring.
     #[arg(long)]
     pub no_rate_limits: bool,
@@ -129,6 +146,11 @@ impl ServeArgs {
     /// How long logs are kept.
     pub fn keep_logs(&self) -> Duration {
         Duration::from_secs(u64::from(self.keep_logs_days) * 24 * 3600)
+    }
+
+    /// The key that signs commits, if one is configured.
+    pub fn signer(&self) -> Result<Option<Arc<Signer>>, SignerError> {
+        self.sign_with.as_deref().map(Signer::read).transpose().map(|signer| signer.map(Arc::new))
     }
 
     /// What the operator decides about accounts.

@@ -62,9 +62,11 @@ impl Daemon {
             forge_poll: args.github.poll(),
             webhook_secret: args.github.webhook_secret().context("prepare the webhook")?,
             allow_private_webhooks: args.allow_private_webhooks,
+            remotes: args.remotes.options(),
             journal_segment_bytes: args.journal_segment_bytes(),
             policy: args.policy(),
             issuers: args.issuers.clone(),
+            signer: args.signer().context("read the key that signs commits")?,
             http: HttpOptions {
                 are_cookies_secure: args.secure_cookies,
                 dashboard_origins: args.dashboard_origin.clone(),
@@ -128,6 +130,8 @@ impl Daemon {
         });
         let (app, stop) = (self.app.clone(), self.stop.subscribe());
         self.tasks.spawn(until_stopped(stop, async move { app.webhooks.run().await }));
+        let (app, stop) = (self.app.clone(), self.stop.subscribe());
+        self.tasks.spawn(until_stopped(stop, async move { app.remotes.run().await }));
         self.every(ARTIFACTS_ROUND, |app| async move {
             app.artifacts.expire(app.projects.registry()).await;
             app.artifacts.sweep(app.projects.registry()).await.map(drop).context("sweep artifacts")

@@ -99,7 +99,7 @@ pub fn examine(folder: &DataFolder) -> Vec<Finding> {
     found.extend([lock, room(path)]);
     found.extend(keys(folder));
     found.push(if is_free { journal(folder) } else { ok("journal: not read, the daemon is writing it") });
-    for name in repositories(folder) {
+    for name in folder.repositories() {
         found.extend(repository(folder, &name));
     }
     found
@@ -234,20 +234,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
-}
-
-/// The repositories on the disk, the platform's first.
-fn repositories(folder: &DataFolder) -> Vec<RepoName> {
-    let entries = fs::read_dir(folder.repos().join("projects")).into_iter().flatten().flatten();
-    let mut names: Vec<RepoName> = entries
-        .filter_map(|entry| {
-            entry.file_name().to_str()?.strip_suffix(".git")?.parse().ok().map(RepoName::Project)
-        })
-        .chain([RepoName::Platform])
-        .filter(|name| folder.repo(name).is_dir())
-        .collect();
-    names.sort();
-    names
 }
 
 fn repository(folder: &DataFolder, name: &RepoName) -> Vec<Finding> {

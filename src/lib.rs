@@ -9,12 +9,15 @@
 //! - [`worker`] is the agent program, which talks to the daemon only by HTTP
 //! - [`cli`] is the program as a client, which talks to a server only by HTTP
 //! - [`config`] is every setting   - [`clock`] is the time   - [`id`] is names and ids   - [`schema`] describes types to others
+//! - [`remote`] is a branch elsewhere that a project's state is pushed to, and that is merged back
+//! - [`backup`] saves the platform as bundles, and restores it
 //! - [`mod@bench`], [`demo`], [`doctor`] are what the command line offers besides
 
 pub mod admin;
 pub mod agent;
 pub mod app;
 pub mod artifact;
+pub mod backup;
 pub mod bench;
 pub mod chat;
 pub mod cli;
@@ -36,6 +39,7 @@ pub mod key_file;
 pub mod log;
 pub mod mask;
 pub mod project;
+pub mod remote;
 pub mod schedule;
 pub mod schema;
 pub mod secret;

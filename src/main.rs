@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use mrx::config::{AgentArgs, Cli, Command, DoctorArgs, LogArgs, ServeArgs};
+use mrx::backup::save::Besides;
+use mrx::clock::Clock;
+use mrx::config::{AgentArgs, BackupArgs, Cli, Command, DoctorArgs, LogArgs, RestoreArgs, ServeArgs};
 use mrx::daemon::{Daemon, stop_signal};
 use mrx::doctor::{self, Level};
 use mrx::git::hook;
@@ -13,7 +15,7 @@ use mrx::identity::token::OPERATOR_TOKEN;
 use mrx::state::history::{Filter, History};
 use mrx::state::layout::{DataFolder, RepoName};
 use mrx::worker::{self, AgentOptions, AgentToken, Stop};
-use mrx::{admin, bench, cli, demo};
+use mrx::{admin, backup, bench, cli, demo};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tracing_subscriber::EnvFilter;
 
@@ -49,6 +51,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args).await,
         Command::Log(args) => log(&args),
         Command::Doctor(args) => doctor(&args),
+        Command::Backup(args) => save(&args),
+        Command::Restore(args) => restore(&args),
         Command::Bench(args) => bench::run(&args).await,
         Command::Hook(_) => return hook_of_git(),
     };
@@ -143,5 +147,39 @@ fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
     if found.iter().any(|finding| finding.level == Level::Fail) {
         std::process::exit(1);
     }
+    Ok(())
+}
+
+/// Saves what is new, and says what that was.
+fn save(args: &BackupArgs) -> anyhow::Result<()> {
+    let besides = Besides { artifacts: args.artifacts, keys: args.keys };
+    let saved = backup::save::save(&DataFolder::new(&args.data), &args.to, besides, &Clock::system())?;
+    let backup::save::Report { repositories, bundles, bytes, artifacts, keys } = saved;
+    println!(
+        "{} holds {repositories} repositories; {bundles} new bundles of {bytes} bytes",
+        args.to.display()
+    );
+    if args.artifacts {
+        println!("{artifacts} new files of artifacts");
+    }
+    match args.keys {
+        true => println!("{keys} new files of keys: whoever has this backup reads every secret"),
+        false => println!("the daemon's keys are not in it: without them no secret can be opened (--keys)"),
+    }
+    Ok(())
+}
+
+/// Makes a data folder, and says what it lacks.
+fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
+    let made = backup::restore::restore(&args.from, &args.data, args.keys.as_deref())?;
+    let data = args.data.display();
+    println!(
+        "{data} holds {} repositories, checked by git: {}",
+        made.repositories.len(),
+        made.repositories.join(", ")
+    );
+    println!("{} files of artifacts, {} files of keys", made.artifacts, made.keys);
+    made.missing.iter().for_each(|sentence| println!("{sentence}"));
+    println!("start it with: mrx serve --data {data}");
     Ok(())
 }

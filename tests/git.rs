@@ -134,3 +134,39 @@ async fn wants_that_are_no_protocol_or_no_gzip_end_without_harm() {
         git(&std::env::temp_dir(), &["ls-remote", &url(&world, &operator(&world), "mrx-hello.git")]).await.ok
     );
 }
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the key is made by ssh itself, as people make theirs")]
+async fn signed_commits_are_verified_by_git_with_what_the_daemon_publishes() {
+    let mut world = World::start().await;
+    assert_eq!(world.stranger().get("/allowed-signers").await.refused(404), "notSigned");
+    let (key, allowed) = (world.folder().join("signing"), world.folder().join("allowed"));
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "MrX", "-f"])
+        .arg(&key)
+        .status()
+        .expect("this test needs ssh-keygen: apt-get install openssh-client");
+    assert!(made.success());
+    let before = world.queue("build").await;
+    world.published(HELLO).await;
+    world.reopen_with_signer(&key).await;
+    let after = world.queue("build").await;
+    world.published(HELLO).await;
+    std::fs::write(&allowed, world.stranger().get("/allowed-signers").await.text()).unwrap();
+    let repository = world.repository(HELLO).path().to_owned();
+    let setting = format!("gpg.ssh.allowedSignersFile={}", allowed.display());
+    let shown = git(&repository, &["-c", &setting, "log", "-2", "--format=%G? %GS %s", "state"]).await.text;
+    assert_eq!(
+        shown,
+        format!("G daemon@mrx.invalid job {after}: pending build\nN  job {before}: pending build\n")
+    );
+    let verified = git(&repository, &["-c", &setting, "verify-commit", "state"]).await;
+    assert!(
+        verified.ok && verified.text.contains("Good \"git\" signature for daemon@mrx.invalid"),
+        "{}",
+        verified.text
+    );
+    assert!(git(&repository, &["fsck", "--strict"]).await.ok);
+    world.restart().await;
+    assert_eq!(world.state(&after).await, "pending", "signed commits are read back as others are");
+}

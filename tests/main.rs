@@ -37,6 +37,7 @@ mod program;
 mod project;
 mod push;
 mod quarantine;
+mod remote;
 mod retention;
 mod revert;
 mod schedule;

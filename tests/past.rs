@@ -243,7 +243,7 @@ async fn an_agent_gets_no_values_of_the_past() {
 const PAGE: &str = "a page, whose query is its own";
 
 /// Paths that are read and have no past, and why.
-const WITHOUT_PAST: [(&str, &str); 29] = [
+const WITHOUT_PAST: [(&str, &str); 30] = [
     ("/", PAGE),
     ("/ui", PAGE),
     ("/ui/", PAGE),
@@ -256,6 +256,7 @@ const WITHOUT_PAST: [(&str, &str); 29] = [
     ("/events", "a stream; after= begins it in the past"),
     ("/projects/{id}/chats/{chatId}/stream", "a stream"),
     ("/auth/me", "who calls now"),
+    ("/allowed-signers", "how the daemon is set up"),
     ("/auth/options", "how the daemon is set up"),
     ("/keys", "credentials are those of now"),
     ("/admin/users", "who may do what is asked of now"),
@@ -268,6 +269,7 @@ const WITHOUT_PAST: [(&str, &str); 29] = [
     ("/projects/{id}/artifacts/{artifactId}/content", "bytes are no state; an entry's never change"),
     ("/projects/{id}/files", "code, which has ref="),
     ("/projects/{id}/webhooks/{webhookId}/deliveries", "calls that were made, beside the state"),
+    ("/projects/{id}/remote", "how a host elsewhere was found just now"),
     ("/projects/{id}/history", "the past itself"),
     ("/projects/{id}/commits/{oid}", "the past itself"),
     ("/projects/{id}/diff", "the past itself"),

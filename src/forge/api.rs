@@ -74,6 +74,9 @@ pub async fn github(State(app): State<App>, headers: HeaderMap, request: Request
     if !app.deliveries.take(delivery) {
         return Ok(answer(StatusCode::OK, "known"));
     }
+    if let Some((repository, branch, commit)) = webhook::moved_branch(event, &payload) {
+        app.remotes.hint(&repository, &branch, &commit);
+    }
     let hint = webhook::hint(event, &payload);
     let taken = take(&app, hint, delivery).await;
     if taken.is_err() {

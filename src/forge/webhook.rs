@@ -121,6 +121,12 @@ pub fn hint(event: &str, payload: &Value) -> Hint {
     }
 }
 
+/// Which branch of which repository, by its full name, a push has moved, and to which commit: what remotes go by.
+pub fn moved_branch(event: &str, payload: &Value) -> Option<(String, String, String)> {
+    let Hint::Pushed { branch, commit, .. } = hint(event, payload) else { return None };
+    Some((payload.pointer("/repository/full_name")?.as_str()?.to_owned(), branch, commit))
+}
+
 fn pushed(payload: &Value) -> Option<Hint> {
     let branch =
         payload.get("ref")?.as_str()?.strip_prefix("refs/heads/").filter(|branch| is_branch(branch))?;
@@ -195,6 +201,21 @@ mod tests {
         ] {
             assert_eq!(push(reference, after), Hint::Nothing, "{reference} {after}");
         }
+    }
+
+    #[test]
+    fn a_push_names_the_repository_that_a_remote_may_be() {
+        let commit = "a".repeat(40);
+        let push = |name: Value| {
+            let payload = json!({ "ref": "refs/heads/mrx/state", "after": commit, "repository": { "id": 7, "full_name": name } });
+            moved_branch("push", &payload)
+        };
+        assert_eq!(
+            push(json!("acme/state")),
+            Some(("acme/state".to_owned(), "mrx/state".to_owned(), commit.clone()))
+        );
+        assert_eq!(push(json!(7)), None);
+        assert_eq!(moved_branch("ping", &json!({})), None);
     }
 
     #[test]

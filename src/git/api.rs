@@ -31,6 +31,20 @@ pub struct ServiceQuery {
     service: Option<String>,
 }
 
+/// `GET /allowed-signers`: the key that the daemon's commits are signed with, as git's `gpg.ssh.allowedSignersFile` has it.
+#[utoipa::path(get, path = "/allowed-signers",
+    responses(
+        (status = 200, description = "A line for the key", body = String, content_type = "text/plain"),
+        (status = 404, description = "notSigned: the daemon signs no commits"),
+    ))]
+pub async fn allowed_signers(State(app): State<App>) -> ApiResult<String> {
+    let signer = app.state.signer().ok_or_else(|| {
+        let message = "the daemon's commits are not signed; mrx serve --sign-with names a key for that";
+        ApiError::new(StatusCode::NOT_FOUND, "notSigned", message)
+    })?;
+    Ok(signer.allowed_signers())
+}
+
 /// `GET /git/{repo}/info/refs`: what a clone, fetch or push of a project's state begins with.
 #[utoipa::path(get, path = "/git/{repo}/info/refs", params(("repo" = RepoPath, Path), ServiceQuery),
     responses(

@@ -25,6 +25,8 @@ const COMPLAINT_BYTES_MAX: u64 = 2000;
 /// Between two looks whether it has ended: at first short, for programs of milliseconds.
 const PAUSE_FIRST: Duration = Duration::from_micros(300);
 const PAUSE_LAST: Duration = Duration::from_millis(20);
+/// The largest file that a git with limits may write, in blocks of 512 bytes (1024 in some shells): 512 MiB.
+const FILE_BLOCKS_MAX: u32 = 1 << 20;
 /// The priority of work that nobody waits for.
 const BACKGROUND_NICE: i32 = 10;
 
@@ -110,7 +112,8 @@ impl Program {
     /// The same, where it and each of its children may have this much memory of their own, and map so much in all.
     pub fn git_within(repo: &Path, own_kib: u32, mapped_kib: u32) -> Self {
         let limits = [own_kib.to_string(), mapped_kib.to_string()];
-        let shell = ["-c", "ulimit -d \"$0\" && ulimit -v \"$1\" && shift && exec git \"$@\""];
+        let script = "ulimit -d \"$0\" && ulimit -v \"$1\" && shift && exec git \"$@\"";
+        let shell = ["-c".to_owned(), format!("ulimit -f {FILE_BLOCKS_MAX} && {script}")];
         let settings = GIT_SETTINGS.iter().flat_map(|setting| ["-c", setting]);
         let limited = Self::other("sh", repo).args(shell).args(limits).args(settings);
         Self { environment: &GIT_ENVIRONMENT, ..limited }

@@ -12,8 +12,8 @@ use super::refusal::Refusal;
 use crate::chat;
 use crate::entity::{self, Facts, Name, Refusal as Kept};
 use crate::id::{JobId, LeaseId, ScheduleName};
+use crate::identity::Right;
 use crate::identity::principal::AgentCaller;
-use crate::identity::{Principal, Right};
 use crate::job::{self, Job};
 use crate::project::Project;
 use crate::schedule::Schedule;
@@ -25,18 +25,39 @@ use crate::state::layout::place::Place;
 use crate::state::repo::View;
 use crate::state::yaml;
 
+/// Who wants a push to be taken.
+pub enum By<'a> {
+    /// An agent, and the lease of the job that it claims by this push, if it does.
+    Agent {
+        /// Which.
+        caller: &'a AgentCaller,
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Somebody else: a person, or a remote that people work in.
+    Other(Actor),
+}
+
+impl By<'_> {
+    /// As the author of a change.
+    pub fn actor(&self) -> Actor {
+        match self {
+            By::Agent { caller, .. } => Actor { kind: "agent", name: caller.agent.agent_id.as_str().into() },
+            By::Other(actor) => actor.clone(),
+        }
+    }
+}
+
 /// What a decision about a push goes by.
 pub struct Judge<'a> {
     /// Who pushes.
-    pub by: &'a Principal,
+    pub by: By<'a>,
     /// What they may do in the project.
     pub right: Right,
     /// The project.
     pub project: &'a Project,
     /// Its name, the time and the tip.
     pub facts: Facts<'a>,
-    /// The lease of the job that an agent claims by this push, if it does.
-    pub lease: LeaseId,
 }
 
 /// What a path holds after the push; nothing if it is removed.
@@ -103,9 +124,9 @@ impl Judge<'_> {
         let path = files.keys().next().map_or("", String::as_str);
         let actor = self.by.actor();
         let refused = |why: String| Refusal::file(path, why);
-        match (self.by, name) {
-            (Principal::Agent(caller), Name::Job(id)) => self.job_of_agent(view, id, files, caller),
-            (Principal::Agent(_), _) => Err(refused("agents change the files of jobs alone".to_owned())
+        match (&self.by, name) {
+            (By::Agent { caller, lease }, Name::Job(id)) => self.job_of_agent(view, id, files, caller, lease),
+            (By::Agent { .. }, _) => Err(refused("agents change the files of jobs alone".to_owned())
                 .remedy("all else is for people, or for the HTTP API")),
             _ if self.right < Right::Write => {
                 Err(refused("you may read this project, and not write to it".to_owned()))
@@ -139,11 +160,12 @@ impl Judge<'_> {
         id: &JobId,
         files: &Files,
         caller: &AgentCaller,
+        lease: &LeaseId,
     ) -> Result<Vec<Change>, Refusal> {
         let wanted = self.wanted_job(files)?;
         let asked = job::push::Asked { id, job: wanted.as_ref(), project: self.project, now: self.facts.now };
         let path = files.keys().next().map_or("", String::as_str);
-        job::push::by_agent(view, &asked, caller, self.lease.clone()).map_err(|why| Refusal::file(path, why))
+        job::push::by_agent(view, &asked, caller, lease.clone()).map_err(|why| Refusal::file(path, why))
     }
 
     /// The one file of a job that is left; its place may be that of before or after its end.

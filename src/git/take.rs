@@ -1,6 +1,6 @@
 //! Takes over into the state what was committed elsewhere: as it is, followed by what the daemon makes of it.
 
-use super::judge::Judge;
+use super::judge::{By, Judge};
 use super::pushed::{FileChange, PushedCommit, not_forward};
 use super::refusal::Refusal;
 use crate::app::App;
@@ -66,7 +66,11 @@ fn judged(
         .ok_or_else(|| Refusal::push("you may not read this project any more"))?;
     let now = app.clock.now();
     let facts = Facts { project, now, tip, allow_private_webhooks: app.webhooks.allow_private() };
-    let judge = Judge { by, right, project: &known, facts, lease: app.jobs.new_lease(now) };
+    let by = match by {
+        Principal::Agent(caller) => By::Agent { caller, lease: app.jobs.new_lease(now) },
+        Principal::Operator | Principal::Person(_) => By::Other(by.actor()),
+    };
+    let judge = Judge { by, right, project: &known, facts };
     let changes = judge.judge(view, &pushed)?;
     let lines = changes.iter().map(|change| change.subject.clone()).collect();
     let own = changes.into_iter().map(Step::Own);

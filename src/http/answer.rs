@@ -4,12 +4,14 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::error::ApiResult;
+use super::error::{ApiError, ApiResult};
 use crate::app::App;
 use crate::job::Job;
 use crate::job::lease::LEASE_PERIOD;
+use crate::remote::RemoteError;
 use crate::state::layout::RepoName;
 use crate::state::store::Done;
 
@@ -22,6 +24,8 @@ pub enum Ack {
     Durable,
     /// And plain git shows it.
     Published,
+    /// And the project's remote has it.
+    Pushed,
 }
 
 /// The query of every write.
@@ -29,7 +33,9 @@ pub enum Ack {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct AckQuery {
-    /// What the answer waits for: `durable` survives a crash, `published` is shown by plain git too.
+    /// What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+    /// remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+    /// change is made all the same, as its `details.commit` says.
     #[serde(default)]
     pub ack: Ack,
 }
@@ -43,8 +49,15 @@ pub async fn written<T, B: Serialize>(
     done: &Done<T>,
     body: B,
 ) -> ApiResult<Response> {
-    if ack == Ack::Published {
+    if ack != Ack::Durable {
         app.state.published(repo, done.lsn).await?;
+    }
+    if ack == Ack::Pushed {
+        let pushed = match repo.project() {
+            Some(project) => app.remotes.ask(project).await,
+            None => Err(RemoteError::Platform),
+        };
+        pushed.map_err(|error| ApiError::from(error).with_details(json!({ "commit": done.commit })))?;
     }
     Ok(with_commit((status, Json(body)).into_response(), done))
 }

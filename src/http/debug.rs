@@ -104,6 +104,8 @@ pub struct DebugState {
     jobs_held: usize,
     claims_waiting: usize,
     webhooks_enabled: usize,
+    /// Remotes that do not have their project's state, or cannot be read; `GET /projects/{id}/remote` says why.
+    remotes_failing: usize,
     /// Changes that are durable and not yet in their repository.
     journal_records: u64,
     journal_segments: u64,
@@ -150,6 +152,7 @@ pub async fn state(State(app): State<App>) -> ApiResult<Json<DebugState>> {
         jobs_held: app.jobs.leases().count(),
         claims_waiting,
         webhooks_enabled: app.webhooks.enabled(),
+        remotes_failing: app.remotes.failing(),
         journal_records: backlog.records,
         journal_segments: backlog.segments,
         journal_bytes: backlog.bytes,

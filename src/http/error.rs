@@ -24,6 +24,7 @@ use crate::job::lifecycle::MoveError;
 use crate::log::LogError;
 use crate::project::ProjectError;
 use crate::project::sync::SyncError;
+use crate::remote::RemoteError;
 use crate::schedule::ScheduleError;
 use crate::secret::SecretError;
 use crate::secret::token::TokenRefusal;
@@ -383,6 +384,20 @@ impl From<ArtifactError> for ApiError {
             ArtifactError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
             ArtifactError::Job(error) => error.into(),
             ArtifactError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<RemoteError> for ApiError {
+    fn from(error: RemoteError) -> Self {
+        let message = error.to_string();
+        match error {
+            RemoteError::None(_) | RemoteError::Platform => {
+                Self::new(StatusCode::CONFLICT, "noRemote", message)
+            }
+            RemoteError::Late => Self::new(StatusCode::GATEWAY_TIMEOUT, "remoteLate", message),
+            RemoteError::Engine(error) => error.into(),
+            _ => Self::new(StatusCode::BAD_GATEWAY, "remoteFailed", message),
         }
     }
 }

@@ -28,8 +28,8 @@ use crate::job::types::RequestKey;
 use crate::state::commit::Event;
 use crate::state::oid::Oid;
 use crate::{
-    agent, artifact, chat, code, entity, forge, git, history, identity, job, log, project, schedule, secret,
-    ui, webhook,
+    agent, artifact, chat, code, entity, forge, git, history, identity, job, log, project, remote, schedule,
+    secret, ui, webhook,
 };
 
 #[derive(OpenApi)]
@@ -94,6 +94,8 @@ use crate::{
         artifact::api::upload,
         artifact::api::get,
         artifact::api::remove,
+        remote::api::get,
+        remote::api::sync,
         webhook::api::list,
         webhook::api::create,
         webhook::api::get,
@@ -119,6 +121,7 @@ use crate::{
         history::api::get,
         history::api::diff,
         entity::api::put_back,
+        git::api::allowed_signers,
         git::api::refs,
         git::api::upload_pack,
         git::api::receive_pack,

@@ -16,8 +16,8 @@ use super::{client_address, debug, events, health, openapi, past, request_id};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
 use crate::{
-    agent, artifact, chat, code, entity, forge, git, history, job, log, project, schedule, secret, ui,
-    webhook,
+    agent, artifact, chat, code, entity, forge, git, history, job, log, project, remote, schedule, secret,
+    ui, webhook,
 };
 
 /// Bodies are at most this large, but for uploads of artifacts.
@@ -87,6 +87,8 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,  "/projects/{id}/restore",                   Manage, post(project::api::restore)),
         route(Method::POST,  "/projects/{id}/forks",                     Developer, post(project::api::fork)),
         route(Method::POST,  "/projects/{id}/sync",                      Write,  post(project::api::sync)),
+        route(Method::GET,   "/projects/{id}/remote",                    Read,   get(remote::api::get)),
+        route(Method::POST,  "/projects/{id}/remote/sync",               Write,  post(remote::api::sync)),
         route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::list_api::list)).at(),
         route(Method::GET,   "/projects/{id}/schedules",                 Read,   get(schedule::api::list)).at(),
         route(Method::POST,  "/projects/{id}/schedules",                 Write,  post(schedule::api::create)),
@@ -137,6 +139,7 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,   "/projects/{id}/commits/{oid}",             Read,   get(history::api::get)),
         route(Method::POST,  "/projects/{id}/revert",                    Manage, post(entity::api::put_back)),
         route(Method::GET,   "/projects/{id}/diff",                      Read,   get(history::api::diff)),
+        route(Method::GET,   "/allowed-signers",                         Anyone, get(git::api::allowed_signers)),
         route(Method::GET,   "/git/{repo}/info/refs",                    Read,   get(git::api::refs)),
         route(Method::POST,  "/git/{repo}/git-upload-pack",              Read,   post(git::api::upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
         route(Method::POST,  "/git/{repo}/git-receive-pack",             Deliver, post(git::api::receive_pack).layer(DefaultBodyLimit::disable())),

@@ -24,6 +24,7 @@ use crate::http::input::{Asked, Body, Named, version};
 use crate::http::past::{self, At, Cursor};
 use crate::id::{ProjectId, UserName};
 use crate::identity::{IdentityError, Member, Right};
+use crate::remote::address::BadAddress;
 use crate::state::layout::RepoName;
 use crate::state::moment::BadMoment;
 use crate::state::store::Done;
@@ -204,6 +205,7 @@ pub async fn create(
         (status = 200, description = "The project", body = Project, headers(("ETag" = String, description = "Its version"))),
         (status = 409, description = "projectTrashed: it is in the trash"),
         (status = 412, description = "projectChanged: the version of If-Match is not the project's"),
+        (status = 422, description = "remoteAddress: the remote is none that is called"),
     ))]
 pub async fn edit(
     State(app): State<App>,
@@ -214,6 +216,12 @@ pub async fn edit(
     Body(edit): Body<ProjectEdit>,
 ) -> ApiResult<Response> {
     edit.check().map_err(|bad| ApiError::bad_request(bad.to_string()))?;
+    if let Some(remote) = edit.remote() {
+        let bad = |bad: BadAddress| {
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "remoteAddress", bad.to_string())
+        };
+        app.remotes.check(remote).map_err(bad)?;
+    }
     let only_if = version(&headers, header::IF_MATCH);
     let done = app.projects.edit(&id, &edit, only_if, principal.actor()).await?;
     answered(&app, query, StatusCode::OK, &done).await

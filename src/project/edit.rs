@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::types::{Project, Retention};
 use crate::forge::github::shape::is_branch;
 use crate::http::input::present;
+use crate::remote::Remote;
 
 /// A title is a line.
 const TITLE_CHARS_MAX: usize = 100;
@@ -42,6 +43,10 @@ pub struct ProjectEdit {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Retention>)]
     retention: Option<Option<Retention>>,
+    /// A branch elsewhere that its state is pushed to, and that is merged back; null is none.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Remote>)]
+    remote: Option<Option<Remote>>,
 }
 
 /// Why a change is refused.
@@ -105,10 +110,16 @@ impl ProjectEdit {
                 return Err(BadEdit::BadRetention { field, found, most });
             }
         }
-        match self.default_branch.iter().flatten().find(|branch| !is_branch(branch)) {
+        let branches = self.remote.iter().flatten().map(|remote| &remote.branch);
+        match self.default_branch.iter().flatten().chain(branches).find(|branch| !is_branch(branch)) {
             Some(bad) => Err(BadEdit::BadBranch(bad.chars().take(80).collect())),
             None => Ok(()),
         }
+    }
+
+    /// The remote that it would have.
+    pub fn remote(&self) -> Option<&Remote> {
+        self.remote.as_ref()?.as_ref()
     }
 
     /// The project as it is then.
@@ -130,6 +141,9 @@ impl ProjectEdit {
         }
         if let Some(retention) = self.retention {
             next.retention = retention.filter(|rules| !rules.keeps_all());
+        }
+        if let Some(remote) = &self.remote {
+            next.remote = remote.clone();
         }
         next
     }

@@ -136,6 +136,8 @@ fn entry(source: &Project, id: ProjectId, of: ForkOf, owner: Option<Member>, now
         // The forge's number of the repository is the source's: a hint about it is not about the fork.
         forge: ForgeEntry { repository_id: None, ..source.forge.clone() },
         fork_of: Some(of),
+        // A rehearsal must not be pushed to where the state is.
+        remote: None,
         created_at: now,
         updated_at: now,
         ..source.clone()

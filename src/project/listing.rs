@@ -88,6 +88,7 @@ pub fn take_in(
             repo: code.url.clone(),
             default_branch: code.default_branch.clone(),
             retention: None,
+            remote: None,
             forge,
             state: ProjectState::Active,
             missing_since: None,

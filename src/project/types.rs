@@ -9,6 +9,7 @@ use crate::clock::Time;
 use crate::forge::ForgeKind;
 use crate::id::ProjectId;
 use crate::identity::Member;
+use crate::remote::Remote;
 use crate::state::edit::Entity;
 use crate::state::oid::Oid;
 
@@ -41,6 +42,9 @@ pub struct Project {
     /// Which artifacts it keeps; all for ever if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// Where its state is pushed to; nowhere if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
     /// What the forge says.
     #[serde(default)]
     pub forge: ForgeEntry,

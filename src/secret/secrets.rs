@@ -268,6 +268,17 @@ impl Secrets {
         tokio::task::spawn_blocking(open).await.map_err(|_| EngineError::Unknown)?
     }
 
+    /// The value of one secret, for the daemon's own use; `None` if there is no such secret.
+    pub async fn value(&self, scope: &Scope, name: &SecretName) -> Result<Option<SecretText>, SecretError> {
+        let (sealed, keys) = (self.sealed(scope).await?, self.keys.clone());
+        let Some(sealed) = sealed.into_iter().find(|sealed| sealed.secret.name == *name) else {
+            return Ok(None);
+        };
+        let scope = scope.clone();
+        let opened = tokio::task::spawn_blocking(move || open_one(&scope, &keys, sealed)).await;
+        Ok(Some(opened.map_err(|_| EngineError::Unknown)??.value))
+    }
+
     pub(super) fn check_scope(&self, scope: &Scope) -> Result<(), SecretError> {
         match scope {
             Scope::Project(id) if self.registry.find(id).is_none() => {

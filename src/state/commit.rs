@@ -8,6 +8,9 @@ use super::oid::Oid;
 use crate::clock::Time;
 use crate::id::ProjectId;
 
+/// By what the daemon's commits are known as its own.
+pub(super) const DAEMON_EMAIL: &str = "daemon@mrx.invalid";
+
 /// A commit in the making.
 pub(super) struct CommitText<'a> {
     pub(super) tree: Oid,

@@ -16,6 +16,8 @@ pub const STATE_REF: &str = "refs/heads/state";
 pub const LOGS_REF_PREFIX: &str = "refs/heads/logs/";
 /// Where a ref that somebody moved behind the daemon's back is kept.
 pub const REJECTED_REF_PREFIX: &str = "refs/rejected/";
+/// What a backup of a repository of state holds.
+pub const KEPT_REFS: [&str; 4] = [STATE_REF, LOGS_REF_PREFIX, REJECTED_REF_PREFIX, "refs/archive/"];
 
 /// The folder of open jobs.
 pub const OPEN_JOBS: &str = "jobs/open";
@@ -59,6 +61,11 @@ pub const REMOVED_PROJECTS: &str = "removed";
 pub const PROJECT_FILE: &str = "project.yaml";
 /// What the forge has told of a project's code, in the project's repository.
 pub const CODE_FILE: &str = "code.yaml";
+
+/// How far the project's remote has been brought in, in the project's repository.
+pub const REMOTE_FILE: &str = "remote.yaml";
+/// The folder of what remotes brought and could not be merged, in the project's repository.
+pub const CONFLICTS: &str = "conflicts";
 
 /// A repository of state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -156,6 +163,11 @@ impl DataFolder {
         self.0.join("pushes")
     }
 
+    /// A scratch repository for the traffic with a project's remote.
+    pub fn remote(&self, project: &ProjectId) -> PathBuf {
+        self.0.join("remotes").join(format!("{project}.git"))
+    }
+
     /// The folder of all state repositories.
     pub fn repos(&self) -> PathBuf {
         self.0.join("repos")
@@ -169,6 +181,20 @@ impl DataFolder {
     /// A bare repository.
     pub fn repo(&self, name: &RepoName) -> PathBuf {
         self.repos().join(format!("{}.git", name.key()))
+    }
+
+    /// The repositories on the disk, the platform's first.
+    pub fn repositories(&self) -> Vec<RepoName> {
+        let entries = std::fs::read_dir(self.repos().join("projects")).into_iter().flatten().flatten();
+        let mut names: Vec<RepoName> = entries
+            .filter_map(|entry| {
+                entry.file_name().to_str()?.strip_suffix(".git")?.parse().ok().map(RepoName::Project)
+            })
+            .chain([RepoName::Platform])
+            .filter(|name| self.repo(name).is_dir())
+            .collect();
+        names.sort();
+        names
     }
 }
 
@@ -290,6 +316,11 @@ pub fn throttle(name: &str) -> String {
 /// `claim-secrets/7/f/a/….yaml`, by the hash.
 pub fn claim_secret(hash: &str) -> String {
     format!("{CLAIM_SECRETS}/{}.yaml", fanned(hash))
+}
+
+/// `conflicts/2026-11-20-1795341600000-0123456789.yaml`: what of a remote's commit could not be merged at this time.
+pub fn conflict(at: Time, theirs: &str) -> String {
+    format!("{CONFLICTS}/{}-{:013}-{}.yaml", at.day(), at.millis(), &theirs[..10.min(theirs.len())])
 }
 
 /// `projects/mrx-weather.yaml`.

@@ -24,6 +24,7 @@ pub mod refs;
 mod repack;
 pub mod repo;
 mod requests;
+pub mod sign;
 pub mod snapshot;
 pub mod store;
 pub mod template;

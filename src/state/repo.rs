@@ -23,6 +23,7 @@ use super::oid::{Kind, Oid};
 use super::pack::{Draft, OidMap, Pack};
 use super::publish::{Beginning, PUBLISH_INTERVAL, Unpublished};
 use super::requests::Requests;
+use super::sign::Signer;
 use super::tree::{self, EditError, Entry, LoadError, Tree, TreeSource};
 use crate::clock::Time;
 use encode::{Written, commit_text, load_paths, write_edits};
@@ -162,6 +163,7 @@ pub enum CommitError {
 pub(super) struct Sink<'a> {
     pub(super) journal: &'a dyn Journal,
     pub(super) unpublished: &'a Unpublished,
+    pub(super) signer: Option<&'a Signer>,
 }
 
 /// Commits that are in the journal's hands.
@@ -243,7 +245,7 @@ impl Repo {
         let (start, first_object) = (inner.draft.len(), inner.draft.objects());
         let old = inner.branches[ref_name].tip;
         let mut written = Written::default();
-        if let Err(error) = inner.encode(&self.objects, steps, now, &mut written) {
+        if let Err(error) = inner.encode(&self.objects, steps, now, to.signer, &mut written) {
             inner.take_back(steps, written, start, first_object);
             return Err(error);
         }
@@ -418,6 +420,7 @@ impl Inner {
         objects: &Objects,
         steps: &[Step],
         now: Time,
+        signer: Option<&Signer>,
         written: &mut Written,
     ) -> Result<(), CommitError> {
         let Self { branches, draft, fresh_blobs, loaded_bytes, pack_number, .. } = self;
@@ -427,7 +430,7 @@ impl Inner {
             let before = load_paths(branch, step.edits(), objects, *pack_number, loaded_bytes)?;
             let tree = write_edits(branch, step.edits(), draft, fresh_blobs, *pack_number);
             written.before.push(before);
-            let (commit, text) = commit_text(step, tree, parent, now)?;
+            let (commit, text) = commit_text(step, tree, parent, now, signer)?;
             draft.put(Kind::Commit, commit, &text);
             written.commits.push(commit);
             parent = commit;

@@ -30,6 +30,7 @@ use super::oid::Oid;
 use super::publish::{Agenda, Publisher, Unpublished};
 use super::recover::{self, Recovered};
 use super::repo::{Appended, Decision, Progress, Repo, Sink, View};
+use super::sign::Signer;
 pub use error::{EngineError, OpenError};
 pub use stray::Stray;
 
@@ -59,6 +60,8 @@ pub struct Options {
     pub journal_segment_bytes: u64,
     /// The projections of each repository.
     pub kinds: Kinds,
+    /// What the daemon's commits are signed with, if they are.
+    pub signer: Option<Arc<Signer>>,
     /// Called once, with a message for a person, when a write or fsync failed and nothing may be acknowledged any
     /// more. The daemon ends the process.
     pub on_failure: Arc<dyn Fn(&str) + Send + Sync>,
@@ -89,6 +92,7 @@ struct Engine {
     agenda: Arc<Agenda>,
     unpublished: Arc<Unpublished>,
     events: Arc<Events>,
+    signer: Option<Arc<Signer>>,
     handles: Handles,
     halt: Arc<Halt>,
     in_flight: Semaphore,
@@ -151,6 +155,7 @@ impl State {
             agenda,
             unpublished,
             events: Arc::default(),
+            signer: options.signer,
             handles: Handles::default(),
             halt,
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
@@ -228,6 +233,11 @@ impl State {
     /// What has happened and happens.
     pub fn events(&self) -> &Events {
         &self.0.events
+    }
+
+    /// What the daemon's commits are signed with, if they are.
+    pub fn signer(&self) -> Option<&Signer> {
+        self.0.signer.as_deref()
     }
 
     /// The data folder.
@@ -407,7 +417,8 @@ impl Engine {
         }
         let (durable, wait) = oneshot::channel();
         let now = self.clock.now();
-        let sink = Sink { journal: &*self.journal, unpublished: &self.unpublished };
+        let sink =
+            Sink { journal: &*self.journal, unpublished: &self.unpublished, signer: self.signer.as_deref() };
         let tell = |commits: &[Oid]| self.on_durable(repo, &steps, commits, now, durable);
         let appended = repo.commit(&mut inner, &steps, now, &sink, tell);
         drop(inner);

@@ -15,9 +15,11 @@ pub const FILES: &[(&str, &str)] = &[
     (".mrx/schema/chat-messages.json", include_str!("../../state-template/.mrx/schema/chat-messages.json")),
     (".mrx/schema/chat-prompt.json", include_str!("../../state-template/.mrx/schema/chat-prompt.json")),
     (".mrx/schema/code.json", include_str!("../../state-template/.mrx/schema/code.json")),
+    (".mrx/schema/conflict.json", include_str!("../../state-template/.mrx/schema/conflict.json")),
     (".mrx/schema/job.json", include_str!("../../state-template/.mrx/schema/job.json")),
     (".mrx/schema/project.json", include_str!("../../state-template/.mrx/schema/project.json")),
     (".mrx/schema/recipients.json", include_str!("../../state-template/.mrx/schema/recipients.json")),
+    (".mrx/schema/remote.json", include_str!("../../state-template/.mrx/schema/remote.json")),
     (".mrx/schema/schedule.json", include_str!("../../state-template/.mrx/schema/schedule.json")),
     (".mrx/schema/secret.json", include_str!("../../state-template/.mrx/schema/secret.json")),
 ];

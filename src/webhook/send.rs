@@ -81,7 +81,7 @@ async fn call(message: Message<'_>, allow_private: bool, now: Time) -> Result<(u
 }
 
 /// The addresses of the host, all of them public.
-async fn resolve(url: &Url, allow_private: bool) -> Result<Vec<SocketAddr>, String> {
+pub async fn resolve(url: &Url, allow_private: bool) -> Result<Vec<SocketAddr>, String> {
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or(443);
     let addresses: Vec<SocketAddr> = match target::literal(host) {

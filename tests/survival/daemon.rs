@@ -183,6 +183,16 @@ pub struct Api {
 pub type Answer = Option<(StatusCode, Value)>;
 
 impl Api {
+    /// The client itself.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The operator's token.
+    pub fn token(&self) -> &str {
+        &self.admin
+    }
+
     pub fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.admin)
     }

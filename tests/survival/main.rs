@@ -2,6 +2,7 @@
 //!
 //! - [`crash`] kills a daemon under load   - [`history_check`] checks what agents saw across kills
 //! - [`fault`] fails each call to the disk, and cuts the power   - [`damage`] harms what lies on the disk
+//! - [`backup`] destroys the data folder and brings it back
 //! - [`redeem`] kills a daemon while one-time secrets are redeemed
 //! - [`full_disk`] fills it   - [`daemon`], [`disk`] and [`world`] are what they work with
 //!
@@ -15,6 +16,7 @@
     reason = "these tests start daemons and git, and move refs behind a daemon's back"
 )]
 
+mod backup;
 mod crash;
 mod daemon;
 mod damage;

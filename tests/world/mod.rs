@@ -24,7 +24,9 @@ use mrx::http::cors::Origin;
 use mrx::http::{routes, server};
 use mrx::identity::accounts::{Policy, Registration};
 use mrx::identity::token::OPERATOR_TOKEN;
+use mrx::remote::RemoteOptions;
 use mrx::state::layout::DataFolder;
+use mrx::state::sign::Signer;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -61,7 +63,9 @@ pub struct World {
     is_limited: bool,
     issuers: Option<PathBuf>,
     origins: Vec<Origin>,
+    credential_hosts: Vec<String>,
     proxies: Vec<std::net::IpAddr>,
+    signer: Option<std::sync::Arc<Signer>>,
 }
 
 /// A running daemon.
@@ -108,7 +112,9 @@ impl World {
             is_limited: false,
             issuers: None,
             origins: Vec::new(),
+            credential_hosts: Vec::new(),
             proxies: Vec::new(),
+            signer: None,
         }
     }
 
@@ -120,12 +126,19 @@ impl World {
         let listener = server::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = watch::channel(false);
+        let (remotes, mut until_then) = (app.remotes.clone(), stopped.clone());
         let mut tasks = JoinSet::new();
         let (hooks, mut until) = (app.webhooks.clone(), stopped.clone());
         tasks.spawn(async move {
             tokio::select! {
                 () = hooks.run() => {}
                 _ = until.wait_for(|stop| *stop) => {}
+            }
+        });
+        tasks.spawn(async move {
+            tokio::select! {
+                () = remotes.run() => {}
+                _ = until_then.wait_for(|stop| *stop) => {}
             }
         });
         tasks.spawn(server::serve(listener, routes::router(app.clone()), stopped));
@@ -140,6 +153,11 @@ impl World {
                 forge: Some(self.forge()),
                 webhook_secret: self.webhook_secret.clone(),
                 allow_private_webhooks: true,
+                remotes: RemoteOptions {
+                    allow_local: true,
+                    credential_hosts: self.credential_hosts.clone(),
+                    ..RemoteOptions::default()
+                },
                 journal_segment_bytes: SEGMENT_BYTES,
                 http: HttpOptions {
                     is_unlimited: !self.is_limited,
@@ -149,6 +167,7 @@ impl World {
                 },
                 issuers: self.issuers.clone(),
                 policy: Policy { registration: self.registration, ..Policy::default() },
+                signer: self.signer.clone(),
                 program: PathBuf::from(env!("CARGO_BIN_EXE_mrx")),
                 on_failure: std::sync::Arc::new(|message| panic!("{message}")),
                 ..AppOptions::new(self.data())
@@ -206,6 +225,18 @@ impl World {
     /// Starts it again with pages of another origin invited.
     pub async fn reopen_with_origin(&mut self, origin: &str) {
         self.origins = vec![origin.parse().unwrap()];
+        self.restart().await;
+    }
+
+    /// Starts it again with its commits signed.
+    pub async fn reopen_with_signer(&mut self, key: &std::path::Path) {
+        self.signer = Some(std::sync::Arc::new(Signer::read(key).unwrap()));
+        self.restart().await;
+    }
+
+    /// Starts it again with a host that gets projects' credentials.
+    pub async fn reopen_with_credential_host(&mut self, host: &str) {
+        self.credential_hosts = vec![host.to_owned()];
         self.restart().await;
     }
 

@@ -407,6 +407,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/allowed-signers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * `GET /allowed-signers`: the key that the daemon's commits are signed with, as git's `gpg.ssh.allowedSignersFile` has it.
+         * @description Who may call: anyone.
+         */
+        get: operations["getAllowedSigners"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/login": {
         parameters: {
             query?: never;
@@ -1365,6 +1385,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/projects/{id}/remote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * `GET /projects/{id}/remote`: how the project's remote is.
+         * @description Who may call: people who may read the project, and its agents.
+         */
+        get: operations["getProjectsIdRemote"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/projects/{id}/remote/sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * `POST /projects/{id}/remote/sync`: looks at the remote as soon as its host bears it, brings in what is new there, and pushes.
+         * @description Who may call: people who may write to the project.
+         */
+        post: operations["postProjectsIdRemoteSync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/projects/{id}/restore": {
         parameters: {
             query?: never;
@@ -1705,7 +1765,7 @@ export interface components {
          * @description `?ack=`: what an answer waits for.
          * @enum {string}
          */
-        Ack: "durable" | "published";
+        Ack: "durable" | "published" | "pushed";
         /** @description The body of `POST /admin/agents`. */
         AddAgentBody: {
             /** @description Its name. */
@@ -2090,6 +2150,8 @@ export interface components {
             /** @description Packs of the repositories that were written to since the start. */
             packs: number;
             projects: number;
+            /** @description Remotes that do not have their project's state, or cannot be read; `GET /projects/{id}/remote` says why. */
+            remotesFailing: number;
             repositoriesOpen: number;
             /** Format: double */
             residentMebibytes: number;
@@ -2715,6 +2777,7 @@ export interface components {
             missingSince?: components["schemas"]["Time"] | null;
             /** @description Its name: the one its repository had when it was first seen. */
             projectId: components["schemas"]["ProjectId"];
+            remote?: components["schemas"]["Remote"] | null;
             /** @description Where its code is: a path, or `github.com/acme/mrx-weather`. */
             repo: string;
             retention?: components["schemas"]["Retention"] | null;
@@ -2737,6 +2800,7 @@ export interface components {
             defaultBranch?: string | null;
             /** @description What it is about, at most 2000 characters; null is what the forge says. */
             description?: string | null;
+            remote?: components["schemas"]["Remote"] | null;
             retention?: components["schemas"]["Retention"] | null;
             /** @description What people call it, at most 100 characters. */
             title?: string | null;
@@ -2830,6 +2894,36 @@ export interface components {
          * @enum {string}
          */
         Registration: "off" | "invite" | "open";
+        /** @description Where a project's state is pushed to. */
+        Remote: {
+            /** @description The branch: `mrx/state` if absent. */
+            branch?: string;
+            /** @description A repository: `https://github.com/acme/weather-state.git`, without a user name or password. */
+            url: string;
+        };
+        /** @description Why a remote is not as it should be. */
+        RemoteProblem: {
+            /** @description `emptyRemote`, `unrelated`, `unreachable`, `refused`, `tooMuch`, `credential` or `failed`. */
+            code: string;
+            /** @description What happened, and what to do. */
+            message: string;
+            /** @description Since when. */
+            since: components["schemas"]["Time"];
+        };
+        /** @description How a project's remote is. */
+        RemoteStatus: {
+            /** @description The branch. */
+            branch: string;
+            /** @description Whether the state has commits that the remote does not have yet. */
+            isBehind: boolean;
+            mergedAt?: components["schemas"]["Time"] | null;
+            problem?: components["schemas"]["RemoteProblem"] | null;
+            pushed?: components["schemas"]["Oid"] | null;
+            pushedAt?: components["schemas"]["Time"] | null;
+            remoteTip?: components["schemas"]["Oid"] | null;
+            /** @description Where the state is pushed to. */
+            url: string;
+        };
         /** @description a repository in a URL: a project's name or `platform`, with `.git` */
         RepoPath: string;
         /** @description An idempotency key: 1 to 128 visible ASCII characters */
@@ -3158,7 +3252,11 @@ export interface operations {
     postAdminAgents: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -3288,7 +3386,11 @@ export interface operations {
     patchAdminAgentsAgentId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -3431,7 +3533,11 @@ export interface operations {
     postAdminAgentsAgentIdRotate: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -3795,7 +3901,11 @@ export interface operations {
     postAdminInvites: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -4117,7 +4227,11 @@ export interface operations {
     putAdminRecipients: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -4247,7 +4361,11 @@ export interface operations {
     postAdminSecrets: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -4519,7 +4637,11 @@ export interface operations {
     deleteAdminSecretsIdName: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -4636,7 +4758,11 @@ export interface operations {
     postAdminSecretsIdNameRotate: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -4869,7 +4995,11 @@ export interface operations {
     postAdminUsers: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -5111,7 +5241,11 @@ export interface operations {
     patchAdminUsersName: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -5617,6 +5751,72 @@ export interface operations {
             };
             /** @description notJson: the body must be sent as what it is */
             415: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooManyRequests, loginThrottled: ask again after Retry-After */
+            429: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description internal: the daemon could not do this; its log says why */
+            500: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description diskFull, stopping, starting: ask again after Retry-After */
+            503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getAllowedSigners: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A line for the key */
+            200: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description notSigned: the daemon signs no commits */
+            404: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;
@@ -7171,7 +7371,11 @@ export interface operations {
     postJobsClaim: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -7303,7 +7507,11 @@ export interface operations {
     postJobsCreate: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -7574,7 +7782,11 @@ export interface operations {
     patchJobsId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header: {
@@ -7894,7 +8106,11 @@ export interface operations {
     postJobsIdCancel: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -8137,7 +8353,11 @@ export interface operations {
     patchJobsIdLogs: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header: {
@@ -8299,7 +8519,11 @@ export interface operations {
     postJobsIdRetry: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -8507,7 +8731,11 @@ export interface operations {
     postKeys: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -8989,7 +9217,11 @@ export interface operations {
     postProjects: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -9260,7 +9492,11 @@ export interface operations {
     deleteProjectsId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -9392,7 +9628,11 @@ export interface operations {
     patchProjectsId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -9503,6 +9743,17 @@ export interface operations {
             };
             /** @description notJson: the body must be sent as what it is */
             415: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description remoteAddress: the remote is none that is called */
+            422: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;
@@ -9951,7 +10202,11 @@ export interface operations {
     deleteProjectsIdArtifactsArtifactId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -10340,7 +10595,11 @@ export interface operations {
     postProjectsIdChats: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -10603,7 +10862,11 @@ export interface operations {
     deleteProjectsIdChatsChatId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -10719,7 +10982,11 @@ export interface operations {
     patchProjectsIdChatsChatId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -10996,7 +11263,11 @@ export interface operations {
     postProjectsIdChatsChatIdMessages: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: {
@@ -11606,7 +11877,11 @@ export interface operations {
     postProjectsIdForks: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -12001,7 +12276,11 @@ export interface operations {
     putProjectsIdMembersUser: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -12145,7 +12424,11 @@ export interface operations {
     deleteProjectsIdMembersUser: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -12378,7 +12661,11 @@ export interface operations {
     putProjectsIdPrompt: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -12633,10 +12920,264 @@ export interface operations {
             };
         };
     };
+    getProjectsIdRemote: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ProjectId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it is */
+            200: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemoteStatus"];
+                };
+            };
+            /** @description badRequest: the request is not as it must be */
+            400: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description unauthorized: there is no valid credential */
+            401: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description forbidden: the caller may not do this; csrf: a change by cookie needs the header Mrx-Csrf */
+            403: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description notFound, projectUnknown, jobUnknown, artifactUnknown, chatUnknown: there is no such thing */
+            404: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description noRemote: the project has none */
+            409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooManyRequests, loginThrottled: ask again after Retry-After */
+            429: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description internal: the daemon could not do this; its log says why */
+            500: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description diskFull, stopping, starting: ask again after Retry-After */
+            503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    postProjectsIdRemoteSync: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ProjectId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it is now */
+            200: {
+                headers: {
+                    /** @description The commit that records the change */
+                    "Mrx-Commit"?: string;
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemoteStatus"];
+                };
+            };
+            /** @description How it is while that goes on */
+            202: {
+                headers: {
+                    /** @description The commit that records the change */
+                    "Mrx-Commit"?: string;
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemoteStatus"];
+                };
+            };
+            /** @description badRequest: the request is not as it must be */
+            400: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description unauthorized: there is no valid credential */
+            401: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description forbidden: the caller may not do this; csrf: a change by cookie needs the header Mrx-Csrf */
+            403: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description notFound, projectUnknown, jobUnknown, artifactUnknown, chatUnknown: there is no such thing */
+            404: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description noRemote: the project has none */
+            409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooManyRequests, loginThrottled: ask again after Retry-After */
+            429: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description internal: the daemon could not do this; its log says why */
+            500: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description remoteFailed: it does not have the state; the message says why, and what to do */
+            502: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description diskFull, stopping, starting: ask again after Retry-After */
+            503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     postProjectsIdRestore: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -13015,7 +13556,11 @@ export interface operations {
     postProjectsIdSchedules: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -13387,7 +13932,11 @@ export interface operations {
     patchProjectsIdSchedulesName: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -13784,7 +14333,11 @@ export interface operations {
     postProjectsIdWebhooks: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -14054,7 +14607,11 @@ export interface operations {
     deleteProjectsIdWebhooksWebhookId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;
@@ -14172,7 +14729,11 @@ export interface operations {
     patchProjectsIdWebhooksWebhookId: {
         parameters: {
             query?: {
-                /** @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too. */
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
+                 *     change is made all the same, as its `details.commit` says.
+                 */
                 ack?: components["schemas"]["Ack"];
             };
             header?: never;

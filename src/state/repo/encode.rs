@@ -8,6 +8,7 @@ use crate::state::commit::CommitText;
 use crate::state::edit::{Edit, Foreign, Step};
 use crate::state::oid::{Kind, Oid};
 use crate::state::pack::{Draft, OidMap};
+use crate::state::sign::Signer;
 use crate::state::tree::{self, EditError, TreeSource};
 
 /// What was encoded of some steps: the commit of each, and what its paths held before.
@@ -55,10 +56,15 @@ pub(super) fn commit_text(
     tree: Oid,
     parent: Oid,
     now: Time,
+    signer: Option<&Signer>,
 ) -> Result<(Oid, Bytes), CommitError> {
     match step {
         Step::Own(change) => {
             let text = CommitText { tree, parent, change, now }.encode();
+            let text = match signer {
+                Some(signer) => signer.signed(&text),
+                None => text,
+            };
             Ok((Oid::of(Kind::Commit, &text), text.into()))
         }
         Step::Foreign(Foreign { commit, text, .. }) => {

@@ -47,7 +47,7 @@ fn a_change_that_the_journal_has_no_room_for_leaves_no_trace() {
     let now = Time::from_millis(0);
     let repo = Repo::load(RepoName::Platform, objects, Projections::default(), now, Lsn(0)).unwrap();
     let (journal, unpublished) = (Filling::default(), Unpublished::default());
-    let to = Sink { journal: &journal, unpublished: &unpublished };
+    let to = Sink { journal: &journal, unpublished: &unpublished, signer: None };
     let commit = |file| {
         repo.commit(&mut repo.inner.lock(), &[Step::Own(change(file))], now, &to, |_| Box::new(|_| {}))
     };
@@ -116,7 +116,7 @@ fn commits_from_elsewhere_and_what_follows_them_are_one_record() {
     let other = tempfile::tempdir().unwrap();
     let git = git2::Repository::init_bare(other.path()).unwrap();
     let (journal, unpublished) = (Filling::default(), Unpublished::default());
-    let to = Sink { journal: &journal, unpublished: &unpublished };
+    let to = Sink { journal: &journal, unpublished: &unpublished, signer: None };
     let first = foreign(1, tree_of(&git, &[1]), Oid::ZERO);
     let Step::Foreign(Foreign { commit, .. }) = &first else { unreachable!() };
     let second = foreign(2, tree_of(&git, &[1, 2]), *commit);
@@ -141,7 +141,7 @@ fn a_commit_from_elsewhere_that_holds_more_than_its_files_leaves_no_trace() {
     let repo = repo_at(folder.path());
     let git = git2::Repository::open_bare(folder.path()).unwrap();
     let (journal, unpublished) = (Filling::default(), Unpublished::default());
-    let to = Sink { journal: &journal, unpublished: &unpublished };
+    let to = Sink { journal: &journal, unpublished: &unpublished, signer: None };
     let commit = |steps: &[Step]| {
         repo.commit(&mut repo.inner.lock(), steps, Time::from_millis(0), &to, |_| Box::new(|_| {}))
     };

@@ -56,6 +56,7 @@ fn options(folder: &Path, disk: &Losing, clock: &Clock) -> Options {
         clock: clock.clone(),
         journal_segment_bytes: 1 << 20,
         kinds: Arc::new(|_| Projections::default()),
+        signer: None,
         on_failure: Arc::new(|_| {}),
     }
 }

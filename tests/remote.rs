@@ -1,0 +1,365 @@
+//! Remotes: a project's state on a branch elsewhere, and what people change there.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::world::{Answer, Call, HELLO, World, git};
+
+mod host;
+
+use host::{Host, Server};
+
+const BRANCH: &str = "refs/heads/mrx/state";
+/// What a host wants between two runs.
+const PAUSE: Duration = Duration::from_secs(10);
+const TOKEN: &str = "ghp_canary0123456789abcdef";
+
+async fn set(world: &World, url: &str) {
+    let remote = json!({ "remote": { "url": url } });
+    let project = world.admin().patch(&format!("/projects/{HELLO}")).json(&remote).await.expect(200);
+    assert_eq!(project["remote"], json!({ "url": url, "branch": "mrx/state" }));
+}
+
+/// Lets the time pass that a host wants between two pushes, and asks for a run; gives the answer.
+async fn sync(world: &World) -> (u16, Value) {
+    let answer = answered(world, world.admin().post(&format!("/projects/{HELLO}/remote/sync"))).await;
+    (answer.status, answer.json())
+}
+
+/// An answer that waits for a run, which may come after one that is under way.
+async fn answered(world: &World, call: Call) -> Answer {
+    world.clock.pass(PAUSE);
+    let mut answer = std::pin::pin!(call.into_future());
+    loop {
+        tokio::select! {
+            answer = &mut answer => return answer,
+            () = tokio::time::sleep(Duration::from_millis(300)) => world.clock.pass(PAUSE),
+        }
+    }
+}
+
+#[track_caller]
+fn good((status, body): (u16, Value)) -> Value {
+    assert_eq!(status, 200, "{body}");
+    assert_eq!((&body["problem"], &body["isBehind"]), (&Value::Null, &json!(false)), "{body}");
+    body
+}
+
+async fn status(world: &World) -> Value {
+    world.admin().get(&format!("/projects/{HELLO}/remote")).await.expect(200)
+}
+
+async fn chat(world: &World, title: &str) -> String {
+    let chat = world.admin().post(&format!("/projects/{HELLO}/chats")).json(&json!({ "title": title })).await;
+    chat.expect(201)["chatId"].as_str().unwrap().to_owned()
+}
+
+async fn retitle(world: &World, chat: &str, change: Value) {
+    world.admin().patch(&format!("/projects/{HELLO}/chats/{chat}")).json(&change).await.expect(200);
+}
+
+async fn chat_now(world: &World, chat: &str) -> Value {
+    world.admin().get(&format!("/projects/{HELLO}/chats/{chat}")).await.expect(200)
+}
+
+fn chat_file(copy: &Path, chat: &str) -> PathBuf {
+    let end: Vec<String> = chat[chat.len() - 3..].chars().map(String::from).collect();
+    copy.join("chats").join(end.join("/")).join(chat).join("chat.yaml")
+}
+
+fn replace(file: &Path, from: &str, to: &str) {
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{from} is not in {text}");
+    std::fs::write(file, text.replace(from, to)).unwrap();
+}
+
+/// A world whose project has a remote that has its state.
+async fn with_remote() -> (World, Host) {
+    let (world, host) = (World::start().await, Host::begun().await);
+    set(&world, &host.url()).await;
+    good(sync(&world).await);
+    (world, host)
+}
+
+/// The branch there has all that the state leads to, and the same files.
+async fn is_the_same(world: &World, host: &Host) {
+    let tip = world.tip(HELLO).await;
+    host.git(&["merge-base", "--is-ancestor", &tip, BRANCH]).await;
+    let there = host.git(&["rev-parse", &format!("{BRANCH}^{{tree}}")]).await;
+    let here = world.repository(HELLO).find_commit(tip.parse().unwrap()).unwrap().tree_id().to_string();
+    assert_eq!(there, here);
+    host.git(&["fsck", "--strict", "--no-dangling"]).await;
+}
+
+#[tokio::test]
+async fn a_state_is_pushed_as_it_moves_but_never_as_the_first_branch_of_a_remote() {
+    let (world, host) = (World::start().await, Host::empty().await);
+    assert_eq!(world.admin().get(&format!("/projects/{HELLO}/remote")).await.refused(409), "noRemote");
+    set(&world, &host.url()).await;
+    let (code, body) = sync(&world).await;
+    assert_eq!((code, &body["code"]), (502, &json!("remoteFailed")));
+    assert!(body["message"].as_str().unwrap().contains("push a branch of yours there"), "{body}");
+    assert_eq!(status(&world).await["problem"]["code"], "emptyRemote");
+    assert_eq!(host.git(&["for-each-ref"]).await, "");
+
+    host.begin().await;
+    let synced = good(sync(&world).await);
+    assert_eq!(synced["pushed"], world.tip(HELLO).await);
+    assert_eq!(host.git(&["rev-parse", BRANCH]).await, world.tip(HELLO).await);
+    assert_eq!(host.git(&["symbolic-ref", "HEAD"]).await, "refs/heads/main");
+
+    // Nobody asks now: the daemon sees by itself that the state has moved.
+    world.queue("build").await;
+    world.published(HELLO).await;
+    world.clock.pass(PAUSE);
+    for _ in 0..500 {
+        if status(&world).await["isBehind"] == false {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(host.git(&["rev-parse", BRANCH]).await, world.tip(HELLO).await);
+}
+
+#[tokio::test]
+async fn an_answer_can_wait_until_the_remote_has_the_change() {
+    let (world, host) = with_remote().await;
+    let body = json!({ "projectId": HELLO, "jobType": "build" });
+    let answer = answered(&world, world.admin().post("/jobs/create?ack=pushed").json(&body)).await;
+    let job = answer.expect(201)["jobId"].as_str().unwrap().to_owned();
+    assert!(host.git(&["log", "-1", "--format=%s", BRANCH]).await.contains(&job));
+
+    world.admin().patch(&format!("/projects/{HELLO}")).json(&json!({ "remote": null })).await.expect(200);
+    let answer = world.admin().post("/jobs/create?ack=pushed").json(&body).await;
+    let (status, body) = (answer.status, answer.json());
+    assert_eq!((status, &body["code"]), (409, &json!("noRemote")));
+    assert_eq!(body["details"]["commit"], world.tip(HELLO).await, "the change is made, and said so");
+}
+
+#[tokio::test]
+async fn what_is_merged_on_the_host_comes_back_as_edits_field_by_field() {
+    let (world, host) = with_remote().await;
+    let (ours, theirs) = (chat(&world, "Plans").await, chat(&world, "Notes").await);
+    let job = world.queue("build").await;
+    good(sync(&world).await);
+    let copy = host.copy("ada").await;
+    replace(&chat_file(&copy, &ours), "llmMode: custom", "llmMode: openai");
+    replace(&chat_file(&copy, &theirs), "title: Notes", "title: Their notes");
+    let file = job_file(&copy, &job);
+    replace(&file, "state: pending", "state: cancelled");
+    host.merge(&copy, "A pull request").await;
+    let request = host.git(&["rev-parse", BRANCH]).await;
+    // Meanwhile somebody changes another field here.
+    retitle(&world, &ours, json!({ "title": "Our plans" })).await;
+
+    let synced = good(sync(&world).await);
+    assert!(synced["mergedAt"].is_string());
+    let chat = chat_now(&world, &ours).await;
+    assert_eq!((&chat["title"], &chat["llmMode"]), (&json!("Our plans"), &json!("openai")));
+    assert_eq!(chat_now(&world, &theirs).await["title"], "Their notes");
+    assert_eq!(world.state(&job).await, "cancelled", "by the same decision as over HTTP");
+    is_the_same(&world, &host).await;
+    host.git(&["merge-base", "--is-ancestor", &request, BRANCH]).await;
+    let log = world.log_of(HELLO).await;
+    assert!(log.last().unwrap().starts_with("local: remote mrx/state: 3 files merged from"), "{log:?}");
+
+    // A clone of the remote is a backup of the project's state.
+    let restored = host.folder().join("restored");
+    let report = mrx::backup::restore::restore(&host.repo(), &restored, None).unwrap();
+    assert_eq!(report.repositories, [format!("projects/{HELLO}")]);
+    let repo = restored.join(format!("repos/projects/{HELLO}.git"));
+    let tip = git(&repo, &["rev-parse", "refs/heads/state"]).await.text;
+    assert_eq!(tip.trim(), world.tip(HELLO).await);
+
+    // A fork is a rehearsal, and is not pushed anywhere.
+    let fork =
+        world.admin().post(&format!("/projects/{HELLO}/forks")).json(&json!({ "id": "mrx-fork" })).await;
+    assert_eq!(fork.expect(201)["remote"], Value::Null);
+
+    // It is at rest now, and goes on from there.
+    let before = world.tip(HELLO).await;
+    good(sync(&world).await);
+    assert_eq!(world.tip(HELLO).await, before);
+    retitle(&world, &theirs, json!({ "title": "Ours again" })).await;
+    good(sync(&world).await);
+    is_the_same(&world, &host).await;
+    assert_eq!(git(&copy, &["pull", "-q", "--ff-only", "origin", "mrx/state"]).await.text, "");
+    assert!(std::fs::read_to_string(chat_file(&copy, &theirs)).unwrap().contains("Ours again"));
+}
+
+fn job_file(copy: &Path, job: &str) -> PathBuf {
+    let end: Vec<String> = job[job.len() - 3..].chars().map(String::from).collect();
+    copy.join("jobs/open").join(end.join("/")).join(format!("{job}.yaml"))
+}
+
+/// The conflict files of the state, as text.
+async fn conflicts(world: &World) -> Vec<(String, String)> {
+    let repo = world.repository(HELLO);
+    let tip = world.tip(HELLO).await;
+    world.published(HELLO).await;
+    let root = repo.find_commit(tip.parse().unwrap()).unwrap().tree().unwrap();
+    let Some(entry) = root.get_name("conflicts") else { return Vec::new() };
+    let folder = entry.to_object(&repo).unwrap().into_tree().unwrap();
+    let text = |entry: git2::TreeEntry<'_>| {
+        let blob = repo.find_blob(entry.id()).unwrap();
+        (entry.name().unwrap().to_owned(), String::from_utf8(blob.content().to_vec()).unwrap())
+    };
+    folder.iter().map(text).collect()
+}
+
+#[tokio::test]
+async fn what_cannot_be_merged_is_ours_and_theirs_is_kept_until_somebody_has_looked() {
+    let (world, host) = with_remote().await;
+    let both = chat(&world, "Plans").await;
+    good(sync(&world).await);
+    let copy = host.copy("ada").await;
+    replace(&chat_file(&copy, &both), "title: Plans", "title: Their plans");
+    std::fs::write(copy.join("secrets.txt"), "a file of no kind\n").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", copy.join("link")).unwrap();
+    std::fs::write(copy.join("project.yaml"), "projectId: mrx-other\ncreatedAt: 2026-11-20T10:00:00.000Z\n")
+        .unwrap();
+    host.merge(&copy, "Ada's changes").await;
+    retitle(&world, &both, json!({ "title": "Our plans" })).await;
+
+    good(sync(&world).await);
+    assert_eq!(chat_now(&world, &both).await["title"], "Our plans");
+    let files = conflicts(&world).await;
+    assert_eq!(files.len(), 1, "{files:?}");
+    let text = &files[0].1;
+    for part in [
+        "field: title",
+        "ours: Our plans",
+        "theirs: Their plans",
+        "base: Plans",
+        "path: secrets.txt",
+        "path: link",
+        "path: project.yaml",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    is_the_same(&world, &host).await;
+    let events = world.admin().get(&format!("/projects/{HELLO}/history")).await.expect(200);
+    assert!(events.to_string().contains("remote.conflict"), "{events}");
+
+    let schema: Value =
+        serde_json::from_str(include_str!("../state-template/.mrx/schema/conflict.json")).unwrap();
+    let value: Value = serde_yaml::from_str(text).unwrap();
+    assert!(jsonschema::draft202012::new(&schema).unwrap().is_valid(&value), "{text}");
+
+    // The branch has ours and the file; who has looked at it removes it there.
+    assert_eq!(git(&copy, &["pull", "-q", "--ff-only", "origin", "mrx/state"]).await.text, "");
+    assert!(!copy.join("link").exists() && !copy.join("secrets.txt").exists());
+    std::fs::remove_dir_all(copy.join("conflicts")).unwrap();
+    host.merge(&copy, "Looked at").await;
+    good(sync(&world).await);
+    assert!(conflicts(&world).await.is_empty());
+    is_the_same(&world, &host).await;
+}
+
+#[tokio::test]
+async fn what_was_brought_in_and_could_not_be_pushed_is_not_brought_in_again() {
+    let (world, host) = with_remote().await;
+    let one = chat(&world, "First").await;
+    good(sync(&world).await);
+    let copy = host.copy("ada").await;
+    replace(&chat_file(&copy, &one), "title: First", "title: Theirs");
+    host.merge(&copy, "A title").await;
+    let hook = host.repo().join("hooks/pre-receive");
+    std::fs::write(&hook, "#!/bin/sh\necho the branch is protected\nexit 1\n").unwrap();
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let (code, body) = sync(&world).await;
+    assert_eq!(code, 502, "{body}");
+    let problem = status(&world).await["problem"].clone();
+    assert_eq!(problem["code"], "refused");
+    assert!(problem["message"].as_str().unwrap().contains("the branch is protected"), "{problem}");
+    assert_eq!(chat_now(&world, &one).await["title"], "Theirs");
+    // Somebody puts it back here; then the host takes pushes again.
+    retitle(&world, &one, json!({ "title": "First" })).await;
+    std::fs::remove_file(&hook).unwrap();
+    good(sync(&world).await);
+    assert_eq!(chat_now(&world, &one).await["title"], "First");
+    assert!(conflicts(&world).await.is_empty());
+    is_the_same(&world, &host).await;
+}
+
+#[tokio::test]
+async fn a_branch_of_another_history_is_left_alone() {
+    let (world, host) = (World::start().await, Host::begun().await);
+    host.git(&["branch", "mrx/state", "main"]).await;
+    set(&world, &host.url()).await;
+    let (before, there) = (world.tip(HELLO).await, host.git(&["rev-parse", BRANCH]).await);
+    let (code, _) = sync(&world).await;
+    assert_eq!((code, &status(&world).await["problem"]["code"]), (502, &json!("unrelated")));
+    assert_eq!((world.tip(HELLO).await, host.git(&["rev-parse", BRANCH]).await), (before, there));
+}
+
+#[tokio::test]
+async fn a_remote_is_an_address_that_managers_set_and_daemons_call() {
+    let world = World::start().await;
+    for bad in [
+        "https://me:key@example.org/x.git",
+        "ssh://git@example.org/x.git",
+        "ext::sh",
+        "/srv/x.git",
+        "https://example.org",
+    ] {
+        let remote = json!({ "remote": { "url": bad } });
+        let answer = world.admin().patch(&format!("/projects/{HELLO}")).json(&remote).await;
+        assert_eq!(answer.refused(422), "remoteAddress", "{bad}");
+    }
+    for bad in ["-x", "a..b", "a b", "x.lock"] {
+        let remote = json!({ "remote": { "url": "https://example.org/x.git", "branch": bad } });
+        let answer = world.admin().patch(&format!("/projects/{HELLO}")).json(&remote).await;
+        assert_eq!(answer.refused(400), "badRequest", "{bad}");
+    }
+    assert_eq!(world.admin().post(&format!("/projects/{HELLO}/remote/sync")).await.refused(409), "noRemote");
+}
+
+#[tokio::test]
+async fn the_credential_goes_through_a_pipe_to_the_hosts_that_the_operator_named_alone() {
+    let (mut world, host) = (World::start().await, Host::begun().await);
+    let server = Server::of(&host, &base64(&format!("x-access-token:{TOKEN}"))).await;
+    let secret = json!({ "projectId": HELLO, "kind": "github", "value": TOKEN });
+    world.admin().post("/admin/secrets").json(&secret).await.expect(201);
+    set(&world, &format!("http://{}/state.git", server.address)).await;
+    let (code, body) = sync(&world).await;
+    assert_eq!(code, 502, "{body}");
+    assert_eq!(status(&world).await["problem"]["code"], "unreachable");
+    assert!(
+        server.shown.lock().unwrap().iter().all(Option::is_none),
+        "a host that nobody named is shown nothing"
+    );
+
+    let address = server.address.clone();
+    world.reopen_with_credential_host(&address).await;
+    let synced = good(sync(&world).await);
+    assert_eq!(host.git(&["rev-parse", BRANCH]).await, world.tip(HELLO).await);
+    assert!(!synced.to_string().contains(TOKEN));
+    // A change on the host comes by the same way.
+    let copy = host.copy("ada").await;
+    std::fs::create_dir_all(copy.join("schedules")).unwrap();
+    let schedule = "createdAt: 2026-11-01T00:00:00.000Z\ncron: 0 3 * * *\njobType: build\nname: nightly\n";
+    std::fs::write(copy.join("schedules/nightly.yaml"), schedule).unwrap();
+    host.merge(&copy, "A schedule").await;
+    good(sync(&world).await);
+    world.admin().get(&format!("/projects/{HELLO}/schedules/nightly")).await.expect(200);
+    for file in world.files() {
+        let bytes = std::fs::read(&file).unwrap_or_default();
+        let is_there = bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
+        assert!(!is_there, "the credential is in {}", file.display());
+    }
+    // The host is asked for it, and so a wrong one is told, without it.
+    let rotate = json!({ "value": "ghp_another_one" });
+    world.admin().post(&format!("/admin/secrets/{HELLO}/github/rotate")).json(&rotate).await.expect(200);
+    let (code, body) = sync(&world).await;
+    assert_eq!(code, 502, "{body}");
+    assert!(!body.to_string().contains("ghp_another_one"), "{body}");
+    assert!(host.folder().join("ada").is_dir());
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
