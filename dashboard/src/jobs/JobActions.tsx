@@ -112,6 +112,7 @@ function useRebuild(job: Job) {
       const { data } = await client.POST("/jobs/create", {
         body: {
           ...{ projectId: job.projectId, jobType: job.type, payload },
+          ...(job.concurrencyGroup && { concurrencyGroup: job.concurrencyGroup }),
           ...{ labels: job.labels ?? [], priority: job.priority ?? 0, timeoutSeconds: job.timeoutSeconds },
         },
       });

@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { CircleAlert } from "lucide-react";
 import { reading, type Schemas } from "../api/read.ts";
+import { spelled } from "../log/ansi.ts";
 import { LogView } from "../log/LogView.tsx";
 import { Badge, JobStateBadge } from "../ui/Badge.tsx";
 import { CopyButton } from "../ui/Copy.tsx";
@@ -56,8 +57,11 @@ function Standing({ job }: { job: Schemas["Job"] }) {
       {job.labels?.map((label) => (
         <Badge key={label}>{label}</Badge>
       ))}
-      <span className="min-w-0 flex-1 truncate text-muted" title={job.progress ?? undefined}>
-        {job.progress}
+      <span
+        className="min-w-0 flex-1 truncate text-muted"
+        title={job.progress ? spelled(job.progress) : undefined}
+      >
+        {job.progress && spelled(job.progress)}
       </span>
       <span className="flex items-center text-xs text-muted">
         <code className="hidden font-mono sm:inline">{job.jobId}</code>
@@ -73,7 +77,7 @@ function Failed({ project, failure }: { project: string; failure: Schemas["Failu
     <div className="flex items-start gap-2.5 border-b border-line bg-bad-soft px-4 py-2.5">
       <CircleAlert size={16} aria-hidden className="mt-0.5 shrink-0 text-bad" />
       <p className="min-w-0 flex-1 break-words">
-        <span className="font-medium">{failure.message}</span>{" "}
+        <span className="font-medium">{spelled(failure.message)}</span>{" "}
         <code className="font-mono text-xs">{failure.code}</code>
         {failure.code === "needFailed" && jobId && (
           <>

@@ -1,5 +1,6 @@
 // What pages say about jobs, in one place.
 import type { Schemas } from "../api/read.ts";
+import { spelled } from "../log/ansi.ts";
 
 export type Job = Schemas["Job"];
 
@@ -15,5 +16,5 @@ export function refOf({ payload }: Job): string | null {
 
 /** A commit's subject about a job, without the job: the page is about it. */
 export function deed(subject: string): string {
-  return subject.replace(/^job job-\w+: /, "");
+  return spelled(subject.replace(/^job job-\w+: /, ""));
 }

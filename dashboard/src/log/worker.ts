@@ -1,6 +1,6 @@
 // Reads a log beside the page: fetches it piece by piece, knows where its rows begin, follows it, and searches it.
 import { ApiError } from "../api/error.ts";
-import { messages } from "../live/sse.ts";
+import { messages, watched } from "../live/sse.ts";
 import { plain, withoutEscapes } from "./ansi.ts";
 import { Bytes } from "./bytes.ts";
 import type { FromWorker, LogState, Open, ToWorker } from "./protocol.ts";
@@ -17,6 +17,8 @@ const SEARCH_BYTES = 1 << 20;
 /** Waits between attempts double, so that a daemon that restarts is found soon and not stormed. */
 const WAIT_MS_MIN = 500;
 const WAIT_MS_MAX = 15_000;
+/** The daemon sends a line every 15 s; a connection that is silent for longer is dead. */
+const SILENCE_MS_MAX = 40_000;
 const NEWLINE = 0x0a;
 
 /** A stretch of the log: its bytes and its rows. */
@@ -97,7 +99,7 @@ async function open(): Promise<void> {
   if (log.isTailFirst && head.index.end < size - TAIL_BYTES) {
     tail = await stretchFrom(size - TAIL_BYTES);
     tell();
-    if (!isOver) void follow();
+    if (!isOver) follow().catch(failed);
   }
   await readHead();
   isRead = true;
@@ -188,13 +190,15 @@ let isFollowing = false;
 async function follow(): Promise<void> {
   isFollowing = true;
   for (let wait = WAIT_MS_MIN; !isOver; wait = Math.min(wait * 2, WAIT_MS_MAX)) {
+    const cut = new AbortController();
     try {
       const response = await fetch(`${address()}&cursor=${shown().index.end}`, {
         headers: { Accept: "text/event-stream" },
         credentials: "same-origin",
+        signal: cut.signal,
       });
       if (!response.ok || !response.body) throw await ApiError.of(response);
-      for await (const message of messages(response.body)) {
+      for await (const message of messages(watched(response.body, SILENCE_MS_MAX, () => cut.abort()))) {
         wait = WAIT_MS_MIN;
         if (message.event === "log") await hear(JSON.parse(message.data));
         if (message.event === "end") isOver = true;
