@@ -38,11 +38,22 @@ async fn the_admin_sees_each_agent_and_when_it_was_last_heard_of() {
         json!({
             "agentId": "builder-1", "labels": ["linux"], "allowedLabels": null, "projects": null, "hasKey": true,
             "registeredAt": first, "updatedAt": first, "disabledAt": null, "lastHeardAt": now,
+            "holds": [],
         })
     );
     assert_eq!(seen["agents"][1]["lastHeardAt"], first);
     world.restart().await;
     assert_eq!(world.admin().get("/agents").await.expect(200)["agents"][0]["lastHeardAt"], json!(null));
+}
+
+#[tokio::test]
+async fn the_admin_sees_which_jobs_each_agent_holds_now() {
+    let world = World::start().await;
+    world.queue("build").await;
+    let held = world.agent("builder-1").claim().await;
+    let page = world.admin().get("/agents").await.expect(200);
+    let holds = &page["agents"][0]["holds"];
+    assert_eq!(*holds, json!([{ "jobId": held.id, "projectId": HELLO }]));
 }
 
 #[tokio::test]

@@ -36,6 +36,8 @@ async fn an_admin_sees_what_the_engine_holds_and_nobody_else_does() {
         (&state["projects"], &state["jobsPending"], &state["jobsHeld"]),
         (&json!(1), &json!(1), &json!(1))
     );
+    assert_eq!(state["claimsMeasured"], 1);
+    assert!(state["claimMedianMs"].as_f64().unwrap() > 0.0);
     assert!(state["eventsKept"].as_u64().unwrap() >= 3 && state["repositoriesOpen"].as_u64().unwrap() >= 2);
     assert!(state["journalBytes"].as_u64().unwrap() > 0);
     assert!(state["diskBytesFree"].as_u64().unwrap() <= state["diskBytes"].as_u64().unwrap());

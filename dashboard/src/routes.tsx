@@ -98,12 +98,103 @@ const files = createRoute({
   component: lazyRouteComponent(() => import("./code/FilesPage.tsx")),
 });
 
-const tree = root.addChildren([
-  signIn,
-  setup,
-  register,
-  shell.addChildren([home, projects, project, jobs, job, artifacts, files]),
-]);
+const history = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/history",
+  validateSearch: texts("about", "actor"),
+  component: lazyRouteComponent(() => import("./history/HistoryPage.tsx")),
+});
+const commit = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/history/$oid",
+  component: lazyRouteComponent(() => import("./history/CommitPage.tsx")),
+});
+const compare = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/compare",
+  validateSearch: texts("from", "to"),
+  component: lazyRouteComponent(() => import("./history/ComparePage.tsx")),
+});
+const schedules = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/schedules",
+  component: lazyRouteComponent(() => import("./schedules/SchedulesPage.tsx")),
+});
+const webhooks = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/webhooks",
+  component: lazyRouteComponent(() => import("./webhooks/WebhooksPage.tsx")),
+});
+const webhook = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/webhooks/$webhookId",
+  component: lazyRouteComponent(() => import("./webhooks/WebhookPage.tsx")),
+});
+const agents = createRoute({
+  getParentRoute: () => shell,
+  path: "/agents",
+  component: lazyRouteComponent(() => import("./agents/AgentsPage.tsx")),
+});
+const health = createRoute({
+  getParentRoute: () => shell,
+  path: "/health",
+  component: lazyRouteComponent(() => import("./health/HealthPage.tsx")),
+});
+
+const chats = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/chats",
+  validateSearch: texts("q"),
+  component: lazyRouteComponent(() => import("./chats/ChatsPage.tsx")),
+});
+const newChat = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/chats/new",
+  component: lazyRouteComponent(() => import("./chats/NewChatPage.tsx")),
+});
+const chat = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/chats/$chatId",
+  component: lazyRouteComponent(() => import("./chats/ChatPage.tsx")),
+});
+const secrets = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/secrets",
+  component: lazyRouteComponent(() => import("./secrets/SecretsPage.tsx")),
+});
+const settings = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/settings",
+  component: lazyRouteComponent(() => import("./settings/SettingsPage.tsx")),
+});
+const platformSecrets = createRoute({
+  getParentRoute: () => shell,
+  path: "/secrets",
+  component: lazyRouteComponent(() => import("./secrets/PlatformSecretsPage.tsx")),
+});
+const people = createRoute({
+  getParentRoute: () => shell,
+  path: "/people",
+  component: lazyRouteComponent(() => import("./people/PeoplePage.tsx")),
+});
+const keys = createRoute({
+  getParentRoute: () => shell,
+  path: "/keys",
+  component: lazyRouteComponent(() => import("./people/KeysPage.tsx")),
+});
+const trash = createRoute({
+  getParentRoute: () => shell,
+  path: "/trash",
+  component: lazyRouteComponent(() => import("./settings/TrashPage.tsx")),
+});
+
+const work = [jobs, job, artifacts, files] as const;
+const talk = [chats, newChat, chat] as const;
+const rules = [secrets, settings, platformSecrets, people, keys, trash] as const;
+const past = [history, commit, compare] as const;
+const upkeep = [schedules, webhooks, webhook, agents, health] as const;
+const pages = [home, projects, project, ...work, ...talk, ...rules, ...past, ...upkeep] as const;
+const tree = root.addChildren([signIn, setup, register, shell.addChildren(pages)]);
 
 export function makeRouter(queries: QueryClient) {
   return createRouter({

@@ -223,6 +223,11 @@ impl Agents {
         agent.disabled_at.is_none().then(|| agent.clone())
     }
 
+    /// When an agent was last heard of since the start.
+    pub fn heard_at(&self, id: &AgentId) -> Option<Time> {
+        self.known.0.read().heard.get(id).copied()
+    }
+
     /// All agents by name, with when each was last heard of since the daemon started.
     pub fn list(&self) -> Vec<(Arc<Agent>, Option<Time>)> {
         let known = self.known.0.read();

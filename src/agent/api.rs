@@ -1,7 +1,7 @@
 //! The HTTP side of agents.
 
-use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Json;
@@ -20,7 +20,7 @@ use crate::http::answer::{AckQuery, with_etag, written};
 use crate::http::auth::Principal;
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::input::{Asked, Body, Named, present, version};
-use crate::id::{AgentId, Label, ProjectId};
+use crate::id::{AgentId, JobId, Label, ProjectId};
 use crate::identity::claim_secret::{NewClaimSecret, PERIOD_MAX, PERIOD_MIN};
 use crate::state::layout::RepoName;
 
@@ -45,10 +45,25 @@ pub struct AgentView {
     disabled_at: Option<Time>,
     /// Since the daemon started.
     last_heard_at: Option<Time>,
+    /// The jobs that it holds now.
+    holds: Vec<HeldJob>,
+}
+
+/// A job that an agent holds.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldJob {
+    job_id: JobId,
+    project_id: ProjectId,
 }
 
 impl AgentView {
-    fn of(agent: &Agent, last_heard_at: Option<Time>) -> Self {
+    fn of(app: &App, agent: &Agent) -> Self {
+        let held = app.jobs.leases().by_agent().remove(&agent.agent_id).unwrap_or_default();
+        Self::with(agent, app.agents.heard_at(&agent.agent_id), held)
+    }
+
+    fn with(agent: &Agent, last_heard_at: Option<Time>, held: BTreeMap<JobId, ProjectId>) -> Self {
         Self {
             agent_id: agent.agent_id.clone(),
             labels: agent.labels.clone(),
@@ -59,6 +74,7 @@ impl AgentView {
             updated_at: agent.updated_at,
             disabled_at: agent.disabled_at,
             last_heard_at,
+            holds: held.into_iter().map(|(job_id, project_id)| HeldJob { job_id, project_id }).collect(),
         }
     }
 }
@@ -136,7 +152,11 @@ pub struct ClaimSecretView {
 /// `GET /agents`: every agent, and when it was last heard of since the daemon started.
 #[utoipa::path(get, path = "/agents", responses((status = 200, description = "Agents", body = AgentsPage)))]
 pub async fn list(State(app): State<App>) -> Json<AgentsPage> {
-    let agents = app.agents.list().iter().map(|(agent, heard)| AgentView::of(agent, *heard)).collect();
+    let mut held = app.jobs.leases().by_agent();
+    let view = |(agent, heard): &(Arc<Agent>, Option<Time>)| {
+        AgentView::with(agent, *heard, held.remove(&agent.agent_id).unwrap_or_default())
+    };
+    let agents = app.agents.list().iter().map(view).collect();
     Json(AgentsPage { agents, next_cursor: None })
 }
 
@@ -173,7 +193,7 @@ pub async fn add(
     };
     let done = app.agents.add(&body.agent_id, patch, caller.actor()).await?;
     let view =
-        AgentWithKey { agent: AgentView::of(&done.answer.0, None), key: done.answer.1.reveal().to_owned() };
+        AgentWithKey { agent: AgentView::of(&app, &done.answer.0), key: done.answer.1.reveal().to_owned() };
     written(&app, query.ack, &RepoName::Platform, StatusCode::CREATED, &done, view).await
 }
 
@@ -190,7 +210,7 @@ pub async fn change(
     let patch =
         AgentPatch { allowed_labels: body.allowed_labels, projects: body.projects, disabled: body.disabled };
     let done = app.agents.change(&id, patch, caller.actor()).await?;
-    written(&app, query.ack, &RepoName::Platform, StatusCode::OK, &done, AgentView::of(&done.answer, None))
+    written(&app, query.ack, &RepoName::Platform, StatusCode::OK, &done, AgentView::of(&app, &done.answer))
         .await
 }
 
@@ -205,7 +225,7 @@ pub async fn rotate(
 ) -> ApiResult<Response> {
     let done = app.agents.rotate(&id, caller.actor()).await?;
     let view =
-        AgentWithKey { agent: AgentView::of(&done.answer.0, None), key: done.answer.1.reveal().to_owned() };
+        AgentWithKey { agent: AgentView::of(&app, &done.answer.0), key: done.answer.1.reveal().to_owned() };
     written(&app, query.ack, &RepoName::Platform, StatusCode::OK, &done, view).await
 }
 

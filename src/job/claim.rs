@@ -99,8 +99,12 @@ impl Jobs {
             let next = Arc::new(lifecycle::next(&job, event, now)?);
             Ok(Decision::commit(change_of(&Finding::open(job), &next, actor, None), next))
         };
+        let start = tokio::time::Instant::now();
         match self.state.change(&RepoName::Project(project), decide).await {
-            Ok(done) => Ok(Some(done)),
+            Ok(done) => {
+                self.pace.note(start.elapsed());
+                Ok(Some(done))
+            }
             // An agent that claims by a push was quicker; the queue knows that the job is held.
             Err(JobError::Move(MoveError::NotPending(state))) if !state.has_ended() => Ok(None),
             // Also where its project was removed meanwhile.

@@ -9,6 +9,7 @@ use super::lifecycle::{self, Event, Outcome, Report};
 use super::list::{Cursor, Page, Place};
 use super::needs::Unsettled;
 use super::open::{JobMemory, OpenJobs};
+use super::pace::Pace;
 use super::queue::Queue;
 use super::turns::Turns;
 use super::types::{Job, JobState, LogSum};
@@ -35,6 +36,7 @@ pub struct Jobs {
     pub(super) leases: Leases,
     pub(super) turns: Turns,
     pub(super) unsettled: Unsettled,
+    pub(super) pace: Pace,
 }
 
 /// A job, and where it was found.
@@ -77,7 +79,7 @@ impl Jobs {
     pub fn new(state: State, clock: Clock, registry: Registry, memory: JobMemory) -> Self {
         let (ids, turns) = (Arc::new(IdMaker::new()), Turns::default());
         let JobMemory { queue, leases, unsettled } = memory;
-        Self { state, clock, ids, registry, queue, leases, turns, unsettled }
+        Self { state, clock, ids, registry, queue, leases, turns, unsettled, pace: Pace::default() }
     }
 
     /// The names of all projects.
@@ -88,6 +90,11 @@ impl Jobs {
     /// The queue, for its depth.
     pub fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// How long claims take.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// The leases.

@@ -1,6 +1,6 @@
 //! Until when each held job is held. Memory only: after a restart every lease has one full period of grace.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,6 +140,17 @@ impl Leases {
         let held = self.held.lock();
         let over = held.by_job.iter().filter_map(|(job, hold)| why(hold).map(|why| (job, hold, why)));
         over.map(|(job, hold, why)| (job.clone(), hold.project.clone(), hold.lease.clone(), why)).collect()
+    }
+
+    /// Which jobs each agent holds, by their ids.
+    pub fn by_agent(&self) -> HashMap<AgentId, BTreeMap<JobId, ProjectId>> {
+        let mut all: HashMap<AgentId, BTreeMap<JobId, ProjectId>> = HashMap::new();
+        for (job, hold) in &self.held.lock().by_job {
+            if let Some(agent) = &hold.agent {
+                all.entry(agent.clone()).or_default().insert(job.clone(), hold.project.clone());
+            }
+        }
+        all
     }
 
     /// How many jobs are held.

@@ -1,7 +1,7 @@
 //! Jobs: work that is queued, leased to one agent, and recorded.
 //!
 //! - [`types`] says what a job is, and so what its file holds   - [`lifecycle`] decides what an event does to a job
-//! - [`queue`] decides which agent gets which job   - [`claim`] hands it over   - `turns` lets a repeated claim wait for the first   - [`lease`] knows until when a job is held
+//! - [`queue`] decides which agent gets which job   - [`claim`] hands it over   - `turns` lets a repeated claim wait for the first   - [`lease`] knows until when a job is held   - [`pace`] how long claims take
 //! - [`open`] keeps a project's open jobs in memory   - [`jobs`] makes every change of a job, through [`crate::state`]
 //! - [`new`] makes a job   - [`needs`] decides when a job that needs others goes on
 //! - [`also`] is how another subject's change and a job's are one commit
@@ -24,6 +24,7 @@ pub mod list_api;
 pub mod needs;
 pub mod new;
 pub mod open;
+pub mod pace;
 pub mod past;
 pub mod push;
 pub mod queue;

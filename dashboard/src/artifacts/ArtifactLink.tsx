@@ -1,7 +1,7 @@
 // An artifact to be had: its name, which downloads it, and how large it is.
 import { Download } from "lucide-react";
 import type { Schemas } from "../api/read.ts";
-import { bytes } from "../ui/bytes.ts";
+import { size as bytes } from "../ui/bytes.ts";
 
 export function contentOf(project: string, artifactId: string): string {
   return `/projects/${encodeURIComponent(project)}/artifacts/${encodeURIComponent(artifactId)}/content`;

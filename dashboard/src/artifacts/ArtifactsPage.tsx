@@ -8,7 +8,7 @@ import { reading, readingPages, type Schemas } from "../api/read.ts";
 import { useMayWrite } from "../jobs/JobActions.tsx";
 import { hasRight, useIsNow, useSession } from "../session/session.ts";
 import { Button, buttonClass, IconButton } from "../ui/Button.tsx";
-import { bytes } from "../ui/bytes.ts";
+import { size as bytes } from "../ui/bytes.ts";
 import { CopyButton } from "../ui/Copy.tsx";
 import { Confirm } from "../ui/Dialog.tsx";
 import { PageHead } from "../ui/Page.tsx";

@@ -4,7 +4,7 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import { File, FileX, Folder, GitBranch } from "lucide-react";
 import { Fragment, useEffect, useMemo } from "react";
 import { readingPages } from "../api/read.ts";
-import { bytes } from "../ui/bytes.ts";
+import { size as bytes } from "../ui/bytes.ts";
 import { CopyButton } from "../ui/Copy.tsx";
 import { inputClass } from "../ui/Field.tsx";
 import { PageHead } from "../ui/Page.tsx";

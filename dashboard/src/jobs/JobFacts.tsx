@@ -5,7 +5,7 @@ import type { ReactNode } from "react";
 import { reading, readingPages, type Schemas } from "../api/read.ts";
 import { ArtifactLink } from "../artifacts/ArtifactLink.tsx";
 import { Button } from "../ui/Button.tsx";
-import { bytes } from "../ui/bytes.ts";
+import { size as bytes } from "../ui/bytes.ts";
 import { ErrorNote, Skeleton } from "../ui/States.tsx";
 import { span, Time, useNow } from "../ui/Time.tsx";
 import { deed, hasEnded, type Job, refOf } from "./job.ts";

@@ -3,7 +3,7 @@ import type { Query, QueryClient } from "@tanstack/react-query";
 import type { Key } from "../api/read.ts";
 import type { LiveEvent } from "./stream.ts";
 
-/** The paths that events of a subject (the word before the dot) change, besides the project's history. */
+/** The paths that events of a subject (the word before the dot) change, besides the project's history and what differs since. */
 const CHANGED: Record<string, readonly string[]> = {
   project: ["/projects", "/projects/{id}", "/projects/{id}/files", "/projects/{id}/prompt"],
   code: ["/projects", "/projects/{id}", "/projects/{id}/files"],
@@ -11,15 +11,15 @@ const CHANGED: Record<string, readonly string[]> = {
   artifact: ["/projects/{id}/artifacts", "/projects/{id}/artifacts/{artifactId}"],
   chat: ["/projects/{id}/chats", "/projects/{id}/chats/{chatId}", "/projects/{id}/chats/{chatId}/messages"],
   schedule: ["/projects/{id}/schedules", "/projects/{id}/schedules/{name}"],
-  secret: ["/admin/secrets/{id}"],
+  secret: ["/admin/secrets/{id}", "/admin/recipients"],
   webhook: ["/projects/{id}/webhooks", "/projects/{id}/webhooks/{webhookId}"],
   agent: ["/agents"],
-  user: ["/admin/users", "/admin/users/{name}", "/auth/me"],
+  user: ["/admin/users", "/admin/users/{name}", "/admin/invites", "/auth/me"],
   invite: ["/admin/invites"],
   key: ["/keys"],
   recipients: ["/admin/recipients"],
 };
-const HISTORY = "/projects/{id}/history";
+const OF_ALL = ["/projects/{id}/history", "/projects/{id}/diff"];
 /** Lists that somebody has scrolled further than this many pages say that there is something new, and do not load all pages again. */
 const PAGES_READ_ANEW_MAX = 3;
 
@@ -30,7 +30,7 @@ export function isChanged(key: Key, event: LiveEvent): boolean {
   if (at) return false;
   const subject = event.event.split(".")[0] ?? "";
   // A commit that somebody made by hand can be about anything.
-  const isAbout = subject === "commit" || path === HISTORY || (CHANGED[subject] ?? []).includes(path);
+  const isAbout = subject === "commit" || OF_ALL.includes(path) || (CHANGED[subject] ?? []).includes(path);
   return isAbout && isOfProject(path, init, event.projectId ?? null);
 }
 

@@ -3,7 +3,7 @@ import { useLocation, useNavigate } from "@tanstack/react-router";
 import { ArrowDownToLine, Download, ScrollText, WrapText } from "lucide-react";
 import { type ReactNode, useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { Button, IconButton } from "../ui/Button.tsx";
-import { bytes } from "../ui/bytes.ts";
+import { size as bytes } from "../ui/bytes.ts";
 import { Empty, ErrorNote, SkeletonRows } from "../ui/States.tsx";
 import { LogClient } from "./client.ts";
 import { LogRow } from "./LogRow.tsx";

@@ -1,14 +1,18 @@
 // A project at a glance: what is under way, and what happened last.
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
-import { Inbox } from "lucide-react";
+import { GitFork, Inbox } from "lucide-react";
+import { lazy, Suspense } from "react";
 import { reading, readingPages, type Schemas } from "../api/read.ts";
+import { glance } from "../history/things.tsx";
 import { JobRow } from "../jobs/JobRow.tsx";
 import { Button } from "../ui/Button.tsx";
 import { PageHead } from "../ui/Page.tsx";
 import { Empty, ErrorNote, SkeletonRows } from "../ui/States.tsx";
 import { Time } from "../ui/Time.tsx";
 import { repoName } from "./repo.ts";
+
+const JobCharts = lazy(() => import("./JobCharts.tsx"));
 
 /** So many jobs under way are shown; the jobs' page has them all. */
 const QUEUE_MAX = 10;
@@ -29,10 +33,35 @@ export default function OverviewPage() {
       </PageHead>
       <div className="grid min-h-0 flex-1 content-start gap-6 overflow-y-auto p-4 lg:grid-cols-2">
         {project.data?.description && <p className="text-muted lg:col-span-2">{project.data.description}</p>}
+        {project.data?.forkOf && <ForkNote of={project.data.forkOf} />}
+        <Suspense>
+          <JobCharts id={id} />
+        </Suspense>
         <Queue id={id} />
         <Activity id={id} />
       </div>
     </>
+  );
+}
+
+/** Of what it is a fork, and whether it works. */
+function ForkNote({ of }: { of: Schemas["ForkOf"] }) {
+  return (
+    <p className="flex flex-wrap items-center gap-x-1.5 text-muted lg:col-span-2">
+      <GitFork size={15} aria-hidden />A fork of
+      <Link to="/projects/$id" params={{ id: of.project }} className="text-accent hover:underline">
+        {of.project}
+      </Link>
+      at
+      <Link
+        to="/projects/$id/history/$oid"
+        params={{ id: of.project, oid: of.commit }}
+        className="font-mono text-accent hover:underline"
+      >
+        {of.commit.slice(0, 8)}
+      </Link>
+      {!of.run && "· its jobs are not handed out"}
+    </p>
   );
 }
 
@@ -74,15 +103,20 @@ function Activity({ id }: { id: string }) {
   const commits = history.data?.flatMap((page) => page.commits) ?? [];
   return (
     <section aria-labelledby="activity" className="min-w-0">
-      <h2 id="activity" className="mb-2 font-semibold">
-        Activity
-      </h2>
+      <div className="mb-2 flex items-baseline justify-between">
+        <h2 id="activity" className="font-semibold">
+          Activity
+        </h2>
+        <Link to="/projects/$id/history" params={{ id }} className="text-accent hover:underline">
+          All history
+        </Link>
+      </div>
       <div className="overflow-hidden rounded-lg border border-line bg-panel">
         {history.isPending && <SkeletonRows rows={6} />}
         {history.isError && <ErrorNote error={history.error} onRetry={() => void history.refetch()} />}
         <ol>
           {commits.map((commit) => (
-            <CommitLine key={commit.commit} commit={commit} />
+            <CommitLine key={commit.commit} id={id} commit={commit} />
           ))}
         </ol>
         {history.hasNextPage && (
@@ -101,13 +135,18 @@ function Activity({ id }: { id: string }) {
   );
 }
 
-function CommitLine({ commit }: { commit: Schemas["Event"] }) {
+function CommitLine({ id, commit }: { id: string; commit: Schemas["Event"] }) {
   return (
     <li className="flex items-baseline gap-3 border-b border-line px-4 py-2 last:border-b-0">
       <span className="min-w-0 flex-1">
-        <span className="block truncate" title={commit.subject}>
-          {commit.subject}
-        </span>
+        <Link
+          to="/projects/$id/history/$oid"
+          params={{ id, oid: commit.commit }}
+          className="block truncate hover:underline"
+          title={glance(commit.subject)}
+        >
+          {glance(commit.subject)}
+        </Link>
         <span className="block truncate text-xs text-muted">
           {commit.actor} · <code className="font-mono">{commit.commit.slice(0, 8)}</code>
         </span>
