@@ -185,22 +185,13 @@ impl Projects {
             let Some(step) = step.filter(|step| step.event == "project.found") else {
                 return Err(ProjectError::Exists(id.clone()));
             };
-            let project = Arc::new(Project { members: owner.clone().into_iter().collect(), ..step.project });
-            let mut change = registry_change(
-                project.clone(),
-                &format!("made for {}", code.url),
-                "project.found",
-                actor.clone(),
-            );
+            let project = Arc::new(Project { members: owner.into_iter().collect(), ..step.project });
+            let mut change =
+                registry_change(project.clone(), &format!("made for {}", code.url), "project.found", actor);
             change.edits.extend(self.registry.find_removed(&id).map(|_| Edit::remove(layout::removed(&id))));
             Ok(Decision::commit(change, project))
         };
-        let made = self.state.change(&RepoName::Platform, decide).await;
-        match (made, self.found_since(begun, code)) {
-            // A look at the forge was quicker by a moment.
-            (Err(ProjectError::Exists(_)), Some(known)) => self.give(&known, owner, actor).await,
-            (made, _) => made,
-        }
+        self.state.change(&RepoName::Platform, decide).await
     }
 
     /// The project of this repository, if a look at the forge has found it since, and so it is nobody's yet.
