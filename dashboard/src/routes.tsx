@@ -113,6 +113,11 @@ const webhook = createRoute({
   path: "/projects/$id/webhooks/$webhookId",
   component: lazyRouteComponent(() => import("./webhooks/WebhookPage.tsx")),
 });
+const remote = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/remote",
+  component: lazyRouteComponent(() => import("./remote/RemotePage.tsx")),
+});
 const agents = createRoute({
   getParentRoute: () => shell,
   path: "/agents",
@@ -130,7 +135,7 @@ const tree = root.addChildren([
   register,
   shell.addChildren([
     ...[home, projects, project, jobs],
-    ...[history, commit, compare, schedules, webhooks, webhook, agents, health],
+    ...[history, commit, compare, schedules, webhooks, webhook, remote, agents, health],
   ]),
 ]);
 

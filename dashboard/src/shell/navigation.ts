@@ -3,6 +3,7 @@ import {
   Activity,
   Bot,
   CalendarClock,
+  CloudUpload,
   FolderGit2,
   History,
   House,
@@ -19,6 +20,7 @@ export interface Place {
     | "/projects/$id/history"
     | "/projects/$id/schedules"
     | "/projects/$id/webhooks"
+    | "/projects/$id/remote"
     | "/agents"
     | "/health";
   label: string;
@@ -41,4 +43,5 @@ export const PROJECT: readonly Place[] = [
   { to: "/projects/$id/history", label: "History", icon: History, keys: "g h" },
   { to: "/projects/$id/schedules", label: "Schedules", icon: CalendarClock, keys: "g t" },
   { to: "/projects/$id/webhooks", label: "Webhooks", icon: Webhook, keys: "g w" },
+  { to: "/projects/$id/remote", label: "Remote", icon: CloudUpload, keys: "g r" },
 ];
