@@ -2,6 +2,7 @@
 # Node.js with npm; `make test` also Python 3 with venv, and Chromium.
 
 CYCLES ?= 300
+MODELS_VENV := target/models-venv
 
 .PHONY: demo dashboard test test-models test-ui check-ui fuzz-api check bench crash fmt
 
@@ -31,12 +32,11 @@ test:
 	$(MAKE) test-ui
 
 # The dashboard in Chromium, against the real daemon. MRX_PICTURES=1 also writes its pictures under docs/pictures/.
-test-ui: dashboard
+test-ui: dashboard $(MODELS_VENV)/ready
 	cargo build --quiet
-	cd dashboard && npm test --silent
+	cd dashboard && MRX_LITELLM=$(abspath $(MODELS_VENV))/bin/litellm npm test --silent
 
 # Chats with a real server of models, offline: LiteLLM, pinned, in an environment of its own under target/. Needs Python.
-MODELS_VENV := target/models-venv
 test-models: $(MODELS_VENV)/ready
 	MRX_LITELLM=$(abspath $(MODELS_VENV))/bin/litellm cargo test --test models a_chat -- --nocapture
 
@@ -69,14 +69,15 @@ check: check-ui
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 	cargo deny --offline check bans licenses sources
 
-# Ours and PostgreSQL's, in one run on the same disk. Needs PostgreSQL's server programs.
+# Ours and PostgreSQL's, in one run on the same disk, and clones by us and by git's own server. Needs PostgreSQL's server programs and Python.
 bench:
 	cargo build --release --quiet
 	benches/compare
+	benches/clone
 
-# The long run: the daemon is killed under load this many times.
+# The long run: the daemon is killed under load this many times, and for a minute and a half while git pushes.
 crash:
-	MRX_CRASH_CYCLES=$(CYCLES) cargo test --release --test survival crash -- --nocapture
+	MRX_CRASH_CYCLES=$(CYCLES) MRX_PUSH_CRASH_SECONDS=90 cargo test --release --test survival crash -- --nocapture
 
 fmt:
 	cargo fmt

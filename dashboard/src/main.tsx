@@ -15,18 +15,17 @@ const ATTEMPTS_MAX = 3;
 
 const queries: QueryClient = new QueryClient({
   queryCache: new QueryCache({
-    onError(error, query) {
+    onError(error) {
       if (
         !(error instanceof ApiError) ||
         error.status !== 401 ||
         !queries.getQueryData(sessionQuery.queryKey)
       )
         return;
-      // The session has ended: the guard of the pages leads to the sign-in.
-      if (query.queryKey[0] !== sessionQuery.queryKey[0])
-        queries.removeQueries({ queryKey: sessionQuery.queryKey });
-      queries.clear();
-      void router.invalidate();
+      // The session has ended. What was read stays until the page that shows it has gone.
+      const { href, pathname } = router.state.location;
+      if (pathname !== "/sign-in")
+        void router.navigate({ to: "/sign-in", search: { to: href } }).then(() => queries.clear());
     },
   }),
   defaultOptions: {

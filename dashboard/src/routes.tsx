@@ -129,15 +129,59 @@ const health = createRoute({
   component: lazyRouteComponent(() => import("./health/HealthPage.tsx")),
 });
 
-const tree = root.addChildren([
-  signIn,
-  setup,
-  register,
-  shell.addChildren([
-    ...[home, projects, project, jobs],
-    ...[history, commit, compare, schedules, webhooks, webhook, remote, agents, health],
-  ]),
-]);
+const chats = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/chats",
+  validateSearch: texts("q"),
+  component: lazyRouteComponent(() => import("./chats/ChatsPage.tsx")),
+});
+const newChat = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/chats/new",
+  component: lazyRouteComponent(() => import("./chats/NewChatPage.tsx")),
+});
+const chat = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/chats/$chatId",
+  component: lazyRouteComponent(() => import("./chats/ChatPage.tsx")),
+});
+const secrets = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/secrets",
+  component: lazyRouteComponent(() => import("./secrets/SecretsPage.tsx")),
+});
+const settings = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/settings",
+  component: lazyRouteComponent(() => import("./settings/SettingsPage.tsx")),
+});
+const platformSecrets = createRoute({
+  getParentRoute: () => shell,
+  path: "/secrets",
+  component: lazyRouteComponent(() => import("./secrets/PlatformSecretsPage.tsx")),
+});
+const people = createRoute({
+  getParentRoute: () => shell,
+  path: "/people",
+  component: lazyRouteComponent(() => import("./people/PeoplePage.tsx")),
+});
+const keys = createRoute({
+  getParentRoute: () => shell,
+  path: "/keys",
+  component: lazyRouteComponent(() => import("./people/KeysPage.tsx")),
+});
+const trash = createRoute({
+  getParentRoute: () => shell,
+  path: "/trash",
+  component: lazyRouteComponent(() => import("./settings/TrashPage.tsx")),
+});
+
+const talk = [chats, newChat, chat] as const;
+const rules = [secrets, settings, platformSecrets, people, keys, trash] as const;
+const past = [history, commit, compare] as const;
+const upkeep = [schedules, webhooks, webhook, remote, agents, health] as const;
+const pages = [home, projects, project, jobs, ...talk, ...rules, ...past, ...upkeep] as const;
+const tree = root.addChildren([signIn, setup, register, shell.addChildren(pages)]);
 
 export function makeRouter(queries: QueryClient) {
   return createRouter({

@@ -132,6 +132,7 @@ fn bring_in_journal(data: &DataFolder) -> anyhow::Result<()> {
         clock: usual.clock,
         journal_segment_bytes: usual.journal_segment_bytes,
         kinds: Arc::new(|_| Projections::default()),
+        signer: None,
         on_failure: usual.on_failure,
     });
     match opened {

@@ -19,9 +19,11 @@ const session: Middleware = {
 };
 
 const past: Middleware = {
-  onRequest({ request, schemaPath }) {
+  onRequest({ request, schemaPath, params }) {
     const at = asOf();
     if (!at || (request.method === "GET" && !isOfThePast(schemaPath, at))) return request;
+    // The commit is one of a project.
+    if (request.method === "GET" && params.path?.id === "platform") return request;
     if (request.method !== "GET") {
       // Signing in and out is no change to what the page shows.
       if (schemaPath.startsWith("/auth/")) return request;

@@ -7009,6 +7009,17 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description stalled: nothing more came of what is pushed */
+            408: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description fileInvalid: a person has changed the file into something that cannot be read */
             409: {
                 headers: {

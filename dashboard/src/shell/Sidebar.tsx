@@ -41,7 +41,8 @@ function Places({ places, project, onGo }: PlacesProps) {
           <Link
             to={to}
             params={{ id: project ?? "" }}
-            activeOptions={{ exact: true, includeSearch: false }}
+            // The overview's address begins those of the project's other pages.
+            activeOptions={{ exact: to === "/projects" || to === "/projects/$id", includeSearch: false }}
             className="flex h-8 items-center gap-2.5 rounded-md px-2 text-muted hover:bg-hover hover:text-text aria-[current=page]:bg-accent-soft aria-[current=page]:font-medium aria-[current=page]:text-accent"
             onClick={onGo}
           >

@@ -7,8 +7,14 @@ import {
   FolderGit2,
   History,
   House,
+  KeyRound,
   ListChecks,
+  LockKeyhole,
   type LucideIcon,
+  MessagesSquare,
+  Settings,
+  Trash2,
+  Users,
   Webhook,
 } from "lucide-react";
 
@@ -22,7 +28,14 @@ export interface Place {
     | "/projects/$id/webhooks"
     | "/projects/$id/remote"
     | "/agents"
-    | "/health";
+    | "/health"
+    | "/people"
+    | "/secrets"
+    | "/keys"
+    | "/trash"
+    | "/projects/$id/chats"
+    | "/projects/$id/secrets"
+    | "/projects/$id/settings";
   label: string;
   icon: LucideIcon;
   keys: string;
@@ -34,14 +47,21 @@ export const PLATFORM: readonly Place[] = [
   { to: "/projects", label: "Projects", icon: FolderGit2, keys: "g p" },
   { to: "/agents", label: "Agents", icon: Bot, keys: "g m", isAdmin: true },
   { to: "/health", label: "Health", icon: Activity, keys: "g v", isAdmin: true },
+  { to: "/people", label: "People", icon: Users, keys: "g u", isAdmin: true },
+  { to: "/secrets", label: "Default secrets", icon: LockKeyhole, keys: "g d", isAdmin: true },
+  { to: "/keys", label: "API keys", icon: KeyRound, keys: "g y" },
+  { to: "/trash", label: "Trash", icon: Trash2, keys: "g x" },
 ];
 
 /** About one project: the one that is shown, or was last. */
 export const PROJECT: readonly Place[] = [
   { to: "/projects/$id", label: "Overview", icon: House, keys: "g o" },
+  { to: "/projects/$id/chats", label: "Chats", icon: MessagesSquare, keys: "g c" },
   { to: "/projects/$id/jobs", label: "Jobs", icon: ListChecks, keys: "g j" },
   { to: "/projects/$id/history", label: "History", icon: History, keys: "g h" },
-  { to: "/projects/$id/schedules", label: "Schedules", icon: CalendarClock, keys: "g t" },
+  { to: "/projects/$id/schedules", label: "Schedules", icon: CalendarClock, keys: "g e" },
   { to: "/projects/$id/webhooks", label: "Webhooks", icon: Webhook, keys: "g w" },
   { to: "/projects/$id/remote", label: "Remote", icon: CloudUpload, keys: "g r" },
+  { to: "/projects/$id/secrets", label: "Secrets", icon: LockKeyhole, keys: "g k" },
+  { to: "/projects/$id/settings", label: "Settings", icon: Settings, keys: "g t" },
 ];

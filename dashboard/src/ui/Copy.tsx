@@ -25,14 +25,15 @@ export function CopyButton({ text, label = "Copy" }: { text: string; label?: str
   );
 }
 
-export function Command({ text }: { text: string }) {
+/** `what` it is, for who hears the button: the command, if nothing is said. */
+export function Command({ text, what = "the command" }: { text: string; what?: string }) {
   return (
     <div className="flex items-center gap-1 rounded-md border border-line bg-code py-0.5 pr-0.5 pl-3 text-left">
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long command is scrolled by keyboard */}
       <code className="min-w-0 flex-1 overflow-x-auto font-mono text-xs whitespace-pre" tabIndex={0}>
         {text}
       </code>
-      <CopyButton text={text} label="Copy the command" />
+      <CopyButton text={text} label={`Copy ${what}`} />
     </div>
   );
 }

@@ -44,3 +44,22 @@ export function Choice({ label, options, className, ...select }: ChoiceProps) {
     </select>
   );
 }
+
+/** One of a few, with a label that is shown. */
+export function SelectField({ label, options, className, ...select }: ChoiceProps) {
+  const id = useId();
+  return (
+    <div className={clsx("flex flex-col gap-1", className)}>
+      <label htmlFor={id} className="font-medium">
+        {label}
+      </label>
+      <select id={id} className={inputClass} {...select}>
+        {options.map(({ value, text }) => (
+          <option key={value} value={value}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </div>
+  );
+}

@@ -21,10 +21,13 @@ export function clock(at: string): string {
   return clockOnly.format(new Date(at));
 }
 
-/** How long ago, in the words of a glance: `12 s ago`, `3 h ago`, `21 Nov`. */
+/** How long ago, in the words of a glance: `12 s ago`, `3 h ago`, `21 Nov`; of what is to come: `in 6 d`. */
 export function ago(at: Date, now: Date): string {
   const seconds = Math.round((now.getTime() - at.getTime()) / 1000);
-  if (seconds < -5) return exact.format(at);
+  if (seconds <= -7 * DAY) return (at.getFullYear() === now.getFullYear() ? day : dayOfYear).format(at);
+  if (seconds <= -DAY) return `in ${Math.floor(-seconds / DAY)} d`;
+  if (seconds <= -HOUR) return `in ${Math.floor(-seconds / HOUR)} h`;
+  if (seconds < -5) return `in ${Math.max(1, Math.floor(-seconds / MINUTE))} min`;
   if (seconds < 5) return "now";
   if (seconds < MINUTE) return `${seconds} s ago`;
   if (seconds < HOUR) return `${Math.floor(seconds / MINUTE)} min ago`;
