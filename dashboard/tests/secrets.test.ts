@@ -87,6 +87,9 @@ test("a secret is stored, rotated and deleted, and its value appears nowhere", a
     await page.getByRole("button", { name: "Store it" }).click();
     await page.getByText("model of chats").waitFor();
     await isAccessible(page);
+    await page.reload();
+    await page.getByText("model of chats").waitFor();
+    await row.getByText("can be decrypted by the daemon").first().waitFor();
     await picture(page, "secrets");
 
     assert.doesNotMatch(await page.content(), CANARY);

@@ -11,6 +11,8 @@ test("what is changed is saved, and nothing else", async () => {
     await w.api("POST", "/projects", { name: "mrx-hello", description: "A first project" });
     const page = await w.signedIn("anna");
     await page.goto(`${w.url}/ui/projects/mrx-hello/settings`);
+    await page.getByRole("textbox", { name: "Prompt" }).waitFor();
+    await picture(page, "settings");
     await page.getByLabel("Title").fill("Hello");
     await page.getByLabel("Jobs at once").fill("3");
     await page.getByLabel("Keep artifacts for … days").fill("30");
@@ -36,7 +38,6 @@ test("what is changed is saved, and nothing else", async () => {
     const after = (await w.api("GET", "/projects/mrx-hello")) as Record<string, unknown>;
     assert.equal(after.concurrency ?? null, null);
     await isAccessible(page);
-    await picture(page, "settings");
   } finally {
     await w.end();
   }

@@ -67,6 +67,7 @@ pub async fn refs(
     }
     check_service(query.service.as_deref())?;
     let path = state_of(&app, &repo)?;
+    shown_now(&app, &repo).await?;
     advertised(&app, &path, Shown::State, &headers).await
 }
 
@@ -180,6 +181,17 @@ fn pushed_to(app: &App, by: &Principal, repo: &RepoPath) -> ApiResult<ProjectId>
         by.demand(app, Right::Write, project)?;
     }
     Ok(project.clone())
+}
+
+/// Waits until git shows what has been acknowledged, so that whoever made a change finds it in the clone made next.
+async fn shown_now(app: &App, repo: &RepoPath) -> ApiResult<()> {
+    let name = repo.name();
+    // A repository that is not in memory has nothing on its way.
+    if app.state.glance(&name).is_open {
+        let last = app.state.read(&name, |view| view.last()).await?;
+        app.state.published(&name, last).await?;
+    }
+    Ok(())
 }
 
 fn state_of(app: &App, repo: &RepoPath) -> ApiResult<PathBuf> {

@@ -90,7 +90,7 @@ function Chat({ id, chatId }: { id: string; chatId: string }) {
           {query.isPending && <SkeletonMessages />}
           {query.data && messages.length === 0 && sending.length === 0 && (
             <Empty icon={MessagesSquare} title="Nothing was said yet">
-              Ask below; the next agent that is free answers.
+              {mayWrite && "Ask below; the next agent that is free answers."}
             </Empty>
           )}
           <Messages id={id} messages={messages} sending={sending} send={send} drop={drop} />

@@ -12,7 +12,7 @@ export function ChatRail({ id }: { id: string }) {
       aria-label="Chats of the project"
       className="hidden w-64 shrink-0 flex-col border-r border-line bg-panel xl:flex"
     >
-      <div className="flex items-center gap-2 border-b border-line py-2.5 pr-2.5 pl-4">
+      <div className="flex min-h-13.25 items-center gap-2 border-b border-line py-2.5 pr-2.5 pl-4">
         <Link to="/projects/$id/chats" params={{ id }} className="mr-auto font-medium hover:underline">
           All chats
         </Link>
