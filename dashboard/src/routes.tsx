@@ -130,6 +130,11 @@ const webhook = createRoute({
   path: "/projects/$id/webhooks/$webhookId",
   component: lazyRouteComponent(() => import("./webhooks/WebhookPage.tsx")),
 });
+const remote = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/remote",
+  component: lazyRouteComponent(() => import("./remote/RemotePage.tsx")),
+});
 const agents = createRoute({
   getParentRoute: () => shell,
   path: "/agents",
@@ -192,7 +197,7 @@ const work = [jobs, job, artifacts, files] as const;
 const talk = [chats, newChat, chat] as const;
 const rules = [secrets, settings, platformSecrets, people, keys, trash] as const;
 const past = [history, commit, compare] as const;
-const upkeep = [schedules, webhooks, webhook, agents, health] as const;
+const upkeep = [schedules, webhooks, webhook, remote, agents, health] as const;
 const pages = [home, projects, project, ...work, ...talk, ...rules, ...past, ...upkeep] as const;
 const tree = root.addChildren([signIn, setup, register, shell.addChildren(pages)]);
 

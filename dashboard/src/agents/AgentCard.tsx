@@ -60,9 +60,8 @@ export function AgentCard({ agent, mayChange, onDo }: Props) {
           {agent.holds.map(({ jobId, projectId }) => (
             <Link
               key={jobId}
-              to="/projects/$id/jobs"
-              params={{ id: projectId }}
-              search={{ agent: agent.agentId }}
+              to="/projects/$id/jobs/$job"
+              params={{ id: projectId, job: jobId }}
               className="text-accent hover:underline"
             >
               {projectId} <code className="font-mono text-xs">…{jobId.slice(-6)}</code>

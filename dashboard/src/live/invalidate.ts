@@ -13,6 +13,7 @@ const CHANGED: Record<string, readonly string[]> = {
   schedule: ["/projects/{id}/schedules", "/projects/{id}/schedules/{name}"],
   secret: ["/admin/secrets/{id}", "/admin/recipients"],
   webhook: ["/projects/{id}/webhooks", "/projects/{id}/webhooks/{webhookId}"],
+  remote: ["/projects/{id}/remote"],
   agent: ["/agents"],
   user: ["/admin/users", "/admin/users/{name}", "/admin/invites", "/auth/me"],
   invite: ["/admin/invites"],

@@ -101,8 +101,12 @@ function Row({ project, schedule, mayWrite, onDo }: RowProps) {
         <div className="flex gap-2">
           <dt className="w-8 text-muted">Last</dt>
           <dd>
-            {schedule.lastRunAt ? (
-              <Link to="/projects/$id/jobs" params={{ id: project }} className="text-accent hover:underline">
+            {schedule.lastRunAt && schedule.lastJob ? (
+              <Link
+                to="/projects/$id/jobs/$job"
+                params={{ id: project, job: schedule.lastJob }}
+                className="text-accent hover:underline"
+              >
                 <Time at={schedule.lastRunAt} />
               </Link>
             ) : (

@@ -3,6 +3,7 @@ import {
   Activity,
   Bot,
   CalendarClock,
+  CloudUpload,
   FileCode,
   FolderGit2,
   History,
@@ -29,6 +30,7 @@ export interface Place {
     | "/projects/$id/history"
     | "/projects/$id/schedules"
     | "/projects/$id/webhooks"
+    | "/projects/$id/remote"
     | "/agents"
     | "/health"
     | "/people"
@@ -65,6 +67,7 @@ export const PROJECT: readonly Place[] = [
   { to: "/projects/$id/history", label: "History", icon: History, keys: "g h" },
   { to: "/projects/$id/schedules", label: "Schedules", icon: CalendarClock, keys: "g e" },
   { to: "/projects/$id/webhooks", label: "Webhooks", icon: Webhook, keys: "g w" },
+  { to: "/projects/$id/remote", label: "Remote", icon: CloudUpload, keys: "g r" },
   { to: "/projects/$id/secrets", label: "Secrets", icon: LockKeyhole, keys: "g k" },
   { to: "/projects/$id/settings", label: "Settings", icon: Settings, keys: "g t" },
 ];

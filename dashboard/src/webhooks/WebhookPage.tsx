@@ -2,12 +2,11 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { BellRing, KeyRound, Pause, Pencil, Play, RotateCw, Send, Trash2 } from "lucide-react";
-import { useEffect, useRef, useState } from "react";
+import { useState } from "react";
 import { client } from "../api/client.ts";
 import { reading, type Schemas } from "../api/read.ts";
-import { useOnEvent } from "../live/Live.tsx";
+import { useLookAfter } from "../live/after.ts";
 import { useMay } from "../session/manage.ts";
-import { useIsNow } from "../session/session.ts";
 import { Badge, type Tone } from "../ui/Badge.tsx";
 import { Button, IconButton } from "../ui/Button.tsx";
 import { Confirm } from "../ui/Dialog.tsx";
@@ -158,16 +157,8 @@ function Deeds({ id, hook, mayManage }: DeedsProps) {
 }
 
 function Deliveries({ id, webhookId, mayManage }: { id: string; webhookId: string; mayManage: boolean }) {
-  const isNow = useIsNow();
   const deliveries = useQuery(reading(DELIVERIES, { params: { path: { id, webhookId } } }));
-  const timers = useRef<ReturnType<typeof setTimeout>[]>([]);
-  const { refetch } = deliveries;
-  useOnEvent((event) => {
-    if (event.projectId !== id || !isNow) return;
-    for (const timer of timers.current) clearTimeout(timer);
-    timers.current = LOOK_AFTER_MS.map((ms) => setTimeout(() => void refetch(), ms));
-  });
-  useEffect(() => () => timers.current.forEach(clearTimeout), []);
+  useLookAfter(id, LOOK_AFTER_MS, deliveries.refetch);
   if (deliveries.isPending) return <SkeletonRows rows={4} />;
   if (deliveries.isError)
     return <ErrorNote error={deliveries.error} onRetry={() => void deliveries.refetch()} />;
