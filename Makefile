@@ -69,14 +69,15 @@ check: check-ui
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 	cargo deny --offline check bans licenses sources
 
-# Ours and PostgreSQL's, in one run on the same disk. Needs PostgreSQL's server programs.
+# Ours and PostgreSQL's, in one run on the same disk, and clones by us and by git's own server. Needs PostgreSQL's server programs and Python.
 bench:
 	cargo build --release --quiet
 	benches/compare
+	benches/clone
 
-# The long run: the daemon is killed under load this many times.
+# The long run: the daemon is killed under load this many times, and for a minute and a half while git pushes.
 crash:
-	MRX_CRASH_CYCLES=$(CYCLES) cargo test --release --test survival crash -- --nocapture
+	MRX_CRASH_CYCLES=$(CYCLES) MRX_PUSH_CRASH_SECONDS=90 cargo test --release --test survival crash -- --nocapture
 
 fmt:
 	cargo fmt

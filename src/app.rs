@@ -17,7 +17,7 @@ use crate::forge::Forge;
 use crate::forge::local::{LocalForge, LocalForgeError};
 use crate::forge::secret::Secret;
 use crate::forge::webhook::Deliveries;
-use crate::git::receive::Receiving;
+use crate::git::receive::{Patience, Receiving};
 use crate::git::serve::Serving;
 use crate::http::cors::Origin;
 use crate::identity::Identity;
@@ -80,6 +80,8 @@ pub struct AppOptions {
     pub signer: Option<Arc<Signer>>,
     /// The program that git's hooks run: `mrx` itself.
     pub program: PathBuf,
+    /// How long whoever pushes is waited for.
+    pub push_patience: Patience,
     /// Called once when nothing can be acknowledged any more.
     pub on_failure: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -102,6 +104,7 @@ impl AppOptions {
             http: HttpOptions::default(),
             signer: None,
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("mrx")),
+            push_patience: Patience::default(),
             on_failure: Arc::new(end_process),
         }
     }
@@ -278,7 +281,8 @@ impl App {
         projects.create_platform().await?;
         let ready = AtomicBool::new(false);
         let (webhook_secret, deliveries) = (options.webhook_secret, Deliveries::default());
-        let receiving = Receiving::new(state.folder().pushes(), options.program).map_err(AppError::Pushes)?;
+        let receiving = Receiving::new(state.folder().pushes(), options.program, options.push_patience)
+            .map_err(AppError::Pushes)?;
         let subjects = Subjects {
             state,
             clock,

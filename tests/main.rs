@@ -23,6 +23,7 @@ mod git_agent;
 mod github;
 mod github_forge;
 mod history;
+mod hostile_push;
 mod identity;
 mod input;
 mod issuer;

@@ -80,6 +80,23 @@ const jobs = createRoute({
   validateSearch: texts("state", "type", "label", "agent"),
   component: lazyRouteComponent(() => import("./jobs/JobsPage.tsx")),
 });
+const job = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/jobs/$job",
+  validateSearch: texts("attempt"),
+  component: lazyRouteComponent(() => import("./jobs/JobPage.tsx")),
+});
+const artifacts = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/artifacts",
+  component: lazyRouteComponent(() => import("./artifacts/ArtifactsPage.tsx")),
+});
+const files = createRoute({
+  getParentRoute: () => shell,
+  path: "/projects/$id/files",
+  validateSearch: texts("ref", "path", "q"),
+  component: lazyRouteComponent(() => import("./code/FilesPage.tsx")),
+});
 
 const history = createRoute({
   getParentRoute: () => shell,
@@ -171,11 +188,12 @@ const trash = createRoute({
   component: lazyRouteComponent(() => import("./settings/TrashPage.tsx")),
 });
 
+const work = [jobs, job, artifacts, files] as const;
 const talk = [chats, newChat, chat] as const;
 const rules = [secrets, settings, platformSecrets, people, keys, trash] as const;
 const past = [history, commit, compare] as const;
 const upkeep = [schedules, webhooks, webhook, agents, health] as const;
-const pages = [home, projects, project, jobs, ...talk, ...rules, ...past, ...upkeep] as const;
+const pages = [home, projects, project, ...work, ...talk, ...rules, ...past, ...upkeep] as const;
 const tree = root.addChildren([signIn, setup, register, shell.addChildren(pages)]);
 
 export function makeRouter(queries: QueryClient) {

@@ -36,6 +36,8 @@ export interface World {
     name: string,
     options?: { theme?: "light" | "dark"; width?: number; height?: number },
   ): Promise<Page>;
+  /** The folder of the repository of a project's state. */
+  repository(project: string): string;
   stopDaemon(): Promise<void>;
   startDaemon(): Promise<void>;
   end(): Promise<void>;
@@ -154,6 +156,7 @@ export async function world({ isFresh = false, args = [] as string[] } = {}): Pr
       await page.getByRole("heading", { name: "Projects", exact: true }).waitFor();
       return page;
     },
+    repository: (project) => join(data, "repos/projects", `${project}.git`),
     stopDaemon: () => stop(daemon),
     async startDaemon() {
       daemon = await start(data, new URL(daemon.url).host, args, true);

@@ -67,6 +67,7 @@ pub async fn refs(
     }
     check_service(query.service.as_deref())?;
     let path = state_of(&app, &repo)?;
+    shown_now(&app, &repo).await?;
     advertised(&app, &path, Shown::State, &headers).await
 }
 
@@ -91,6 +92,7 @@ pub async fn upload_pack(
     request_body(content = Vec<u8>, content_type = "application/x-git-receive-pack-request"),
     responses(
         (status = 200, description = "What came of it, as git's protocol says it; a refusal too", body = Vec<u8>, content_type = "application/x-git-receive-pack-result"),
+        (status = 408, description = "stalled: nothing more came of what is pushed"),
         (status = 403, description = "pushOff: this repository is read, and not pushed to"),
     ))]
 pub async fn receive_pack(
@@ -162,7 +164,10 @@ fn push_off(message: &str) -> ApiError {
 /// An agent that fetches or pushes is alive, so its leases in this project go on.
 fn heard(app: &App, by: &Principal, repo: &RepoPath) {
     if let (Principal::Agent(caller), RepoPath::Project(project)) = (by, repo) {
-        app.jobs.leases().renew_of(project, &caller.agent.agent_id);
+        match &caller.only {
+            Some((job, lease)) => drop(app.jobs.leases().renew(job, lease)),
+            None => app.jobs.leases().renew_of(project, &caller.agent.agent_id),
+        }
     }
 }
 
@@ -176,6 +181,17 @@ fn pushed_to(app: &App, by: &Principal, repo: &RepoPath) -> ApiResult<ProjectId>
         by.demand(app, Right::Write, project)?;
     }
     Ok(project.clone())
+}
+
+/// Waits until git shows what has been acknowledged, so that whoever made a change finds it in the clone made next.
+async fn shown_now(app: &App, repo: &RepoPath) -> ApiResult<()> {
+    let name = repo.name();
+    // A repository that is not in memory has nothing on its way.
+    if app.state.glance(&name).is_open {
+        let last = app.state.read(&name, |view| view.last()).await?;
+        app.state.published(&name, last).await?;
+    }
+    Ok(())
 }
 
 fn state_of(app: &App, repo: &RepoPath) -> ApiResult<PathBuf> {
@@ -267,7 +283,7 @@ impl From<ReceiveError> for ApiError {
             ReceiveError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "gitBusy", message)
                 .with_header(header::RETRY_AFTER, "5"),
             ReceiveError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "tooLarge", message),
-            ReceiveError::Stalled => Self::new(StatusCode::REQUEST_TIMEOUT, "stalled", message),
+            ReceiveError::Stalled(_) => Self::new(StatusCode::REQUEST_TIMEOUT, "stalled", message),
             ReceiveError::Unreadable(_) | ReceiveError::Git(_) => Self::bad_request(message),
             ReceiveError::Disk(error) => Self::internal(&error),
             ReceiveError::Engine(error) => error.into(),

@@ -54,8 +54,8 @@ pub struct Answer {
 pub fn run() -> io::Result<bool> {
     let mut told = String::new();
     io::stdin().lock().take(QUESTION_BYTES_MAX).read_to_string(&mut told)?;
-    let quarantine = std::env::var_os("GIT_QUARANTINE_PATH")
-        .ok_or_else(|| io::Error::other("git does not say where the pushed objects are"))?;
+    // There is none if nothing but deletions is asked for.
+    let quarantine = std::env::var_os("GIT_QUARANTINE_PATH").unwrap_or_default();
     let question = Question { quarantine: quarantine.into(), moves: moves_of(&told)? };
     let mut socket = std::os::unix::net::UnixStream::connect(SOCKET)?;
     socket.set_read_timeout(Some(ANSWER_WAIT))?;

@@ -4,6 +4,7 @@
 //! whatever of it no decision took up is put back as it was. So a push can do no more than the API could.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -24,6 +25,9 @@ use crate::state::layout::STATE_REF;
 use crate::state::layout::place::Place;
 use crate::state::repo::View;
 use crate::state::yaml;
+
+/// How long the files of a push may take to read: those of honest ones take milliseconds.
+const READING_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Who wants a push to be taken.
 pub enum By<'a> {
@@ -66,9 +70,6 @@ type Files = BTreeMap<String, Option<Bytes>>;
 impl Judge<'_> {
     /// The daemon's commits that follow those that were pushed.
     pub fn judge(&self, view: &mut View<'_>, pushed: &[PushedCommit]) -> Result<Vec<Change>, Refusal> {
-        for commit in pushed {
-            commit.files.iter().try_for_each(|(path, file)| self.read(path, file.new.as_deref()))?;
-        }
         let things = self.things(view, pushed)?;
         if things.is_empty() {
             return Err(Refusal::push("in the end it changes nothing"));
@@ -85,21 +86,6 @@ impl Judge<'_> {
             return Err(Refusal::push("it claims more than one job").remedy("claim one at a time"));
         }
         Ok(changes)
-    }
-
-    /// Whether a file that a commit brings is what its path says. A job that is claimed has no lease yet: the daemon gives it.
-    fn read(&self, path: &str, file: Option<&[u8]>) -> Result<(), Refusal> {
-        let Some(place) = Place::of(path) else {
-            return Err(Refusal::file(path, "no file of a project's state has this path")
-                .remedy("README.md on the branch says which files there are"));
-        };
-        match (file, place) {
-            (None, _) => Ok(()),
-            (Some(file), Place::OpenJob(_) | Place::DoneJob(..)) => {
-                yaml::read::<Job>(path, "job", file).map(drop).map_err(|bad| Refusal::file(path, bad.cause))
-            }
-            (Some(file), _) => entity::check(&self.facts, path, file).map(drop).map_err(kept),
-        }
     }
 
     /// The files that are other than before, by what they are files of.
@@ -246,6 +232,39 @@ impl Judge<'_> {
             _ => "state.repaired",
         };
         Ok(vec![change(format!("{name}: repaired by {}", actor.name), event, actor, edits)])
+    }
+}
+
+/// Whether the files of all commits are what their paths say. It needs no state, and may take a while: it is done before the writer's turn.
+pub fn check_files(facts: &Facts<'_>, pushed: &[PushedCommit]) -> Result<(), Refusal> {
+    let begun = std::time::Instant::now();
+    for commit in pushed {
+        for (path, file) in &commit.files {
+            check_file(facts, path, file.new.as_deref())?;
+            if begun.elapsed() > READING_TIME_MAX {
+                return Err(Refusal::push(format!(
+                    "its files took more than {} s to read",
+                    READING_TIME_MAX.as_secs()
+                ))
+                .remedy("push fewer files at a time"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A job that is claimed has no lease yet: the daemon gives it.
+fn check_file(facts: &Facts<'_>, path: &str, file: Option<&[u8]>) -> Result<(), Refusal> {
+    let Some(place) = Place::of(path) else {
+        return Err(Refusal::file(path, "no file of a project's state has this path")
+            .remedy("README.md on the branch says which files there are"));
+    };
+    match (file, place) {
+        (None, _) => Ok(()),
+        (Some(file), Place::OpenJob(_) | Place::DoneJob(..)) => {
+            yaml::read::<Job>(path, "job", file).map(drop).map_err(|bad| Refusal::file(path, bad.cause))
+        }
+        (Some(file), _) => entity::check(facts, path, file).map(drop).map_err(kept),
     }
 }
 

@@ -17,17 +17,24 @@ const COMMITS_MAX: usize = 200;
 const FILES_MAX: usize = 1000;
 /// Bytes of files that a push may bring, so that it fits into a record of the journal.
 const FILES_BYTES_MAX: usize = 8 << 20;
-/// A commit's text.
-const COMMIT_BYTES_MAX: usize = 64 << 10;
+/// Folders that are looked into for them: each file is in at most eight. Folders without files would never end otherwise.
+const FOLDERS_MAX: usize = 8 * FILES_MAX;
+/// A file with more brackets than this may be nested so deep that reading it takes the square of its length, and has so many bytes at most.
+const BRACKETS_MAX: usize = 512;
+const BRACKETED_BYTES_MAX: usize = 64 << 10;
+/// A commit's text, and in it the first line and the names, which events hold in memory.
+const COMMIT_BYTES_MAX: usize = 16 << 10;
+const SUBJECT_BYTES_MAX: usize = 1000;
+const NAME_BYTES_MAX: usize = 256;
 /// A folder's bytes: far above the widest that the state has.
-const FOLDER_BYTES_MAX: usize = 4 << 20;
+const FOLDER_BYTES_MAX: usize = 1 << 20;
 /// Folders in folders; the deepest file of the state is at eight.
 const DEPTH_MAX: usize = 12;
 /// The mode of a file and of a folder: the only ones there are.
 const FILE: i32 = 0o100_644;
 const FOLDER: i32 = 0o040_000;
-/// What stands behind the `@` of whoever the daemon writes commits for.
-const OWN_DOMAIN: &str = ".mrx.invalid";
+/// The daemon's address ends so, and that of whoever it writes commits for.
+const OWN_DOMAIN: &str = "mrx.invalid";
 
 /// A commit that was pushed.
 #[derive(Debug)]
@@ -56,6 +63,9 @@ pub struct FileChange {
 /// The pushed objects: those in quarantine, and behind them the repository's.
 pub struct Reader {
     repo: git2::Repository,
+    /// The repository without what is pushed: whatever is in it was found good before.
+    known: git2::Repository,
+    folders: usize,
     files: usize,
     bytes: usize,
 }
@@ -65,7 +75,8 @@ impl Reader {
     pub fn of(repo: &Path) -> Result<Self, Refusal> {
         let unread =
             |error: git2::Error| Refusal::push(format!("the objects cannot be read: {}", error.message()));
-        Ok(Self { repo: git2::Repository::open_bare(repo).map_err(unread)?, files: 0, bytes: 0 })
+        let open = || git2::Repository::open_bare(repo).map_err(unread);
+        Ok(Self { repo: open()?, known: open()?, folders: 0, files: 0, bytes: 0 })
     }
 
     /// Over a scratch repository and its quarantine.
@@ -73,10 +84,11 @@ impl Reader {
         let unread = |error: git2::Error| {
             Refusal::push(format!("the pushed objects cannot be read: {}", error.message()))
         };
-        let repo = git2::Repository::open_bare(scratch).map_err(unread)?;
+        let open = || git2::Repository::open_bare(scratch).map_err(unread);
+        let (repo, known) = (open()?, open()?);
         let path = quarantine.to_str().ok_or_else(|| Refusal::push("the data folder's path is no UTF-8"))?;
         repo.odb().and_then(|odb| odb.add_disk_alternate(path)).map_err(unread)?;
-        Ok(Self { repo, files: 0, bytes: 0 })
+        Ok(Self { repo, known, folders: 0, files: 0, bytes: 0 })
     }
 
     /// The commits behind `old` up to `new`, oldest first: a line without merges, as a rebase makes it.
@@ -113,6 +125,7 @@ impl Reader {
         let (subject, author, before, after) = {
             let commit = self.repo.find_commit(id.to_git()).map_err(|error| unread(id, &error))?;
             check_words(id, &commit)?;
+            check_signatures(id, &commit)?;
             let parent = commit.parent(0).map_err(|error| unread(id, &error))?;
             let author = String::from_utf8_lossy(commit.author().name_bytes()).into_owned();
             let subject = commit.message().unwrap_or_default().lines().next().unwrap_or_default().to_owned();
@@ -134,16 +147,13 @@ impl Reader {
         if path.matches('/').count() > DEPTH_MAX {
             return Err(Refusal::file(path, "it is too deep for any file of the state"));
         }
-        let (old, new) = (self.folder(old, path)?, self.folder(new, path)?);
-        let mut names: Vec<&Vec<u8>> = old.keys().chain(new.keys()).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            let (before, after) = (old.get(name).copied(), new.get(name).copied());
-            if before == after {
-                continue;
-            }
-            let name = name_of(path, name)?;
+        self.folders += 1;
+        if self.folders > FOLDERS_MAX {
+            return Err(Refusal::push(format!("it changes more than {FOLDERS_MAX} folders"))
+                .remedy("push fewer files at a time"));
+        }
+        for Difference { name, before, after } in self.differences(old, new, path)? {
+            let name = name_of(path, &name)?;
             let full = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
             if let Some((mode, _)) = after
                 && mode != FILE
@@ -151,10 +161,8 @@ impl Reader {
             {
                 return Err(odd_mode(&full, mode));
             }
-            let folder =
-                |entry: Option<(i32, Oid)>| entry.filter(|(mode, _)| *mode == FOLDER).map(|(_, oid)| oid);
-            let file =
-                |entry: Option<(i32, Oid)>| entry.filter(|(mode, _)| *mode == FILE).map(|(_, oid)| oid);
+            let folder = |entry: Option<Held>| entry.filter(|(mode, _)| *mode == FOLDER).map(|(_, oid)| oid);
+            let file = |entry: Option<Held>| entry.filter(|(mode, _)| *mode == FILE).map(|(_, oid)| oid);
             if folder(before).is_some() || folder(after).is_some() {
                 self.compare(folder(before), folder(after), &full, files)?;
             }
@@ -166,11 +174,37 @@ impl Reader {
         Ok(())
     }
 
+    /// The entries that are not the same in two folders: each is, or has in it, at least one file.
+    fn differences(
+        &self,
+        old: Option<Oid>,
+        new: Option<Oid>,
+        path: &str,
+    ) -> Result<Vec<Difference>, Refusal> {
+        let (old, mut new) = (self.folder(old, path)?, self.folder(new, path)?);
+        let mut found = Vec::new();
+        for (name, before) in old {
+            let after = new.remove(&name);
+            if after != Some(before) {
+                found.push(Difference { name, before: Some(before), after });
+            }
+        }
+        found.extend(new.into_iter().map(|(name, after)| Difference {
+            name,
+            before: None,
+            after: Some(after),
+        }));
+        if found.len() > FILES_MAX {
+            return Err(too_many_files());
+        }
+        found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(found)
+    }
+
     fn file(&mut self, old: Option<Oid>, new: Option<Oid>, path: &str) -> Result<FileChange, Refusal> {
         self.files += 1;
         if self.files > FILES_MAX {
-            return Err(Refusal::push(format!("it changes more than {FILES_MAX} files"))
-                .remedy("push fewer at a time"));
+            return Err(too_many_files());
         }
         let new = match new {
             Some(blob) => {
@@ -187,7 +221,14 @@ impl Reader {
                     return Err(Refusal::push(format!("its files have more than {FILES_BYTES_MAX} bytes"))
                         .remedy("push fewer at a time"));
                 }
-                Some(self.content(blob)?)
+                let bytes = self.content(blob)?;
+                if is_slow_to_read(&bytes) && !self.is_known(blob) {
+                    return Err(Refusal::file(path, format!(
+                        "it has more than {BRACKETS_MAX} brackets and more than {BRACKETED_BYTES_MAX} bytes, and might take long to read"
+                    ))
+                    .remedy("say it over the HTTP API"));
+                }
+                Some(bytes)
             }
             None => None,
         };
@@ -195,7 +236,7 @@ impl Reader {
     }
 
     /// A folder's entries: mode and object of each, by name.
-    fn folder(&self, tree: Option<Oid>, path: &str) -> Result<BTreeMap<Vec<u8>, (i32, Oid)>, Refusal> {
+    fn folder(&self, tree: Option<Oid>, path: &str) -> Result<BTreeMap<Vec<u8>, Held>, Refusal> {
         let Some(tree) = tree else { return Ok(BTreeMap::new()) };
         self.check_size(tree, git2::ObjectType::Tree, FOLDER_BYTES_MAX)?;
         let tree = self.repo.find_tree(tree.to_git()).map_err(|error| unread(tree, &error))?;
@@ -207,6 +248,10 @@ impl Reader {
             }
         }
         Ok(entries)
+    }
+
+    fn is_known(&self, blob: Oid) -> bool {
+        self.known.odb().is_ok_and(|odb| odb.exists(blob.to_git()))
     }
 
     fn size(&self, object: Oid, kind: git2::ObjectType) -> Option<usize> {
@@ -233,6 +278,26 @@ impl Reader {
     }
 }
 
+/// An entry of a folder: its mode and its object.
+type Held = (i32, Oid);
+
+/// A name that two folders do not hold alike.
+struct Difference {
+    name: Vec<u8>,
+    before: Option<Held>,
+    after: Option<Held>,
+}
+
+fn too_many_files() -> Refusal {
+    Refusal::push(format!("it changes more than {FILES_MAX} files")).remedy("push fewer at a time")
+}
+
+/// Whether the YAML of a file may be nested deep in much text: each bracket that is open makes each word dearer.
+fn is_slow_to_read(bytes: &[u8]) -> bool {
+    bytes.len() > BRACKETED_BYTES_MAX
+        && bytes.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() > BRACKETS_MAX
+}
+
 /// What a commit says must be its author's own words: the daemon's signature and trailers are for the daemon.
 fn check_words(id: Oid, commit: &git2::Commit<'_>) -> Result<(), Refusal> {
     let short = &id.to_string()[..10];
@@ -249,9 +314,38 @@ fn check_words(id: Oid, commit: &git2::Commit<'_>) -> Result<(), Refusal> {
         ))
         .remedy("git commit --amend, and leave that line out"));
     }
+    if message.lines().next().is_some_and(|line| line.len() > SUBJECT_BYTES_MAX) {
+        return Err(Refusal::push(format!(
+            "the first line of the message of {short} has more than {SUBJECT_BYTES_MAX} bytes"
+        ))
+        .remedy("git commit --amend, with a shorter first line"));
+    }
+    Ok(())
+}
+
+/// Names that can be shown, and not the daemon's; nor an encoding by which a reader would see other words than were checked.
+fn check_signatures(id: Oid, commit: &git2::Commit<'_>) -> Result<(), Refusal> {
+    let short = &id.to_string()[..10];
+    if commit.header_field_bytes("encoding").is_ok() {
+        return Err(Refusal::push(format!("{short} has an encoding of its own, and state is UTF-8"))
+            .remedy("git -c i18n.commitEncoding=UTF-8 commit --amend"));
+    }
+    // As they stand there: parsed, they have lost what is odd at their ends.
+    let header = std::str::from_utf8(commit.raw_header_bytes());
+    if header.is_ok_and(|header| header.chars().any(|c| c.is_control() && c != '\n')) || header.is_err() {
+        return Err(Refusal::push(format!("the header of {short} is no UTF-8, or holds control characters"))
+            .remedy("git commit --amend --reset-author, with another user.name and user.email"));
+    }
     for (who, signature) in [("author", commit.author()), ("committer", commit.committer())] {
+        if signature.name_bytes().len().max(signature.email_bytes().len()) > NAME_BYTES_MAX {
+            return Err(Refusal::push(format!(
+                "the {who} of {short} has a name or an address of more than {NAME_BYTES_MAX} bytes"
+            ))
+            .remedy("git commit --amend --reset-author, with another user.name and user.email"));
+        }
         let email = String::from_utf8_lossy(signature.email_bytes()).to_ascii_lowercase();
-        if email.ends_with(OWN_DOMAIN) {
+        let domain = email.rsplit('@').next().unwrap_or_default();
+        if domain == OWN_DOMAIN || domain.ends_with(&format!(".{OWN_DOMAIN}")) {
             return Err(Refusal::push(format!("the {who} of {short} is {email}, as only the daemon's are"))
                 .remedy("git commit --amend --reset-author, with a user.email of your own"));
         }

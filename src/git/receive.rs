@@ -36,13 +36,10 @@ const SENDING_MAX: usize = 16;
 const UNPACKING_MAX: usize = 3;
 /// How long a push waits for its turn.
 const TURN_WAIT: Duration = Duration::from_secs(30);
-/// How long nothing may come of what is sent, and how long all of it may take.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-const SENDING_TIME_MAX: Duration = Duration::from_secs(600);
 /// How long unpacking and judging may take.
 const UNPACKING_TIME_MAX: Duration = Duration::from_secs(60);
 /// Memory that git may have of its own to unpack, and what it may map in all: the packs of a large state are among it.
-const OWN_KIB_MAX: u32 = 48 << 10;
+const OWN_KIB_MAX: u32 = 32 << 10;
 const MAPPED_KIB_MAX: u32 = 1 << 20;
 
 /// How git unpacks a push: whole, checked, and with little memory.
@@ -68,6 +65,21 @@ const SETTINGS: [&str; 19] = [
     "transfer.advertiseSID=false",
 ];
 
+/// How long a client is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// While nothing comes.
+    pub silence: Duration,
+    /// Until all has come.
+    pub whole: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { silence: Duration::from_secs(30), whole: Duration::from_secs(600) }
+    }
+}
+
 /// Why a push was not even judged.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiveError {
@@ -78,8 +90,8 @@ pub enum ReceiveError {
     #[error("a push sends at most {SENT_BYTES_MAX} bytes; push fewer commits at a time")]
     TooLarge,
     /// It stopped sending.
-    #[error("nothing came for {} s, or it took longer than {} s in all", SILENCE_MAX.as_secs(), SENDING_TIME_MAX.as_secs())]
-    Stalled,
+    #[error("nothing came for {} s, or it took longer than {} s in all", .0.silence.as_secs_f32(), .0.whole.as_secs_f32())]
+    Stalled(Patience),
     /// What it sends is no gzip, or ends early.
     #[error("what was sent cannot be read: {0}")]
     Unreadable(String),
@@ -105,17 +117,19 @@ struct Inner {
     folder: PathBuf,
     /// What a hook runs.
     program: PathBuf,
+    patience: Patience,
 }
 
 impl Receiving {
     /// With scratch repositories below `folder`, whose leftovers are removed; hooks run `program`.
-    pub fn new(folder: PathBuf, program: PathBuf) -> io::Result<Self> {
-        scratch::remove_leftovers(&folder)?;
+    pub fn new(folder: PathBuf, program: PathBuf, patience: Patience) -> io::Result<Self> {
+        scratch::prepare(&folder)?;
         Ok(Self(Arc::new(Inner {
             sending: Arc::new(Semaphore::new(SENDING_MAX)),
             unpacking: Arc::new(Semaphore::new(UNPACKING_MAX)),
             folder,
             program,
+            patience,
         })))
     }
 
@@ -123,7 +137,7 @@ impl Receiving {
     pub async fn advertise(&self, app: &App, project: &ProjectId) -> Result<Vec<u8>, ReceiveError> {
         let _turn = turn(&self.0.unpacking).await?;
         let (scratch, _) = self.scratch(app, project).await?;
-        let told = run(receive_pack(scratch.path(), &["--http-backend-info-refs"]), Guard::default()).await?;
+        let told = run(receive_pack(scratch.path(), &["--advertise-refs"]), Guard::default()).await?;
         drop(scratch);
         Ok(told)
     }
@@ -138,7 +152,7 @@ impl Receiving {
         is_gzip: bool,
     ) -> Result<Vec<u8>, ReceiveError> {
         let sending = turn(&self.0.sending).await?;
-        let input = spool(sent, is_gzip).await?;
+        let input = self.spool(sent, is_gzip).await?;
         let _turn = turn(&self.0.unpacking).await?;
         drop(sending);
         let (scratch, tip) = self.scratch(app, project).await?;
@@ -152,6 +166,34 @@ impl Receiving {
                 asked = next(&listener) => self.answer(app, by, project, &scratch, tip, asked?).await,
             }
         }
+    }
+
+    /// What is sent, in a file without a name beside the scratch repositories: the system's folder for such files may be memory.
+    async fn spool(&self, sent: Body, is_gzip: bool) -> Result<File, ReceiveError> {
+        let Patience { silence, whole } = self.0.patience;
+        let mut file = tempfile::tempfile_in(&self.0.folder)?;
+        let mut chunks = sent.into_data_stream();
+        let end = tokio::time::Instant::now() + whole;
+        let mut size = 0;
+        loop {
+            let until = end.min(tokio::time::Instant::now() + silence);
+            let chunk = tokio::time::timeout_at(until, chunks.next()).await;
+            let Some(chunk) = chunk.map_err(|_| ReceiveError::Stalled(self.0.patience))? else { break };
+            let chunk = chunk.map_err(|error| ReceiveError::Unreadable(error.to_string()))?;
+            size += chunk.len() as u64;
+            if size > SENT_BYTES_MAX {
+                return Err(ReceiveError::TooLarge);
+            }
+            // A chunk is at most some 64 KiB and goes to the page cache.
+            file.write_all(&chunk)?;
+        }
+        file.rewind()?;
+        if !is_gzip {
+            return Ok(file);
+        }
+        let whole = tempfile::tempfile_in(&self.0.folder)?;
+        let inflated = tokio::task::spawn_blocking(move || inflated(&file, whole)).await;
+        inflated.map_err(io::Error::other)?
     }
 
     /// A scratch repository whose branch stands where the state does, all of it published.
@@ -253,34 +295,7 @@ async fn run(program: Program, guard: Guard) -> Result<Vec<u8>, ReceiveError> {
     })
 }
 
-/// What is sent, in a temporary file.
-async fn spool(sent: Body, is_gzip: bool) -> Result<File, ReceiveError> {
-    let mut file = tempfile::tempfile()?;
-    let mut chunks = sent.into_data_stream();
-    let end = tokio::time::Instant::now() + SENDING_TIME_MAX;
-    let mut size = 0;
-    loop {
-        let until = end.min(tokio::time::Instant::now() + SILENCE_MAX);
-        let chunk = tokio::time::timeout_at(until, chunks.next()).await.map_err(|_| ReceiveError::Stalled)?;
-        let Some(chunk) = chunk else { break };
-        let chunk = chunk.map_err(|error| ReceiveError::Unreadable(error.to_string()))?;
-        size += chunk.len() as u64;
-        if size > SENT_BYTES_MAX {
-            return Err(ReceiveError::TooLarge);
-        }
-        // A chunk is at most some 64 KiB and goes to the page cache.
-        file.write_all(&chunk)?;
-    }
-    file.rewind()?;
-    if !is_gzip {
-        return Ok(file);
-    }
-    let inflated = tokio::task::spawn_blocking(move || inflated(&file)).await;
-    inflated.map_err(io::Error::other)?
-}
-
-fn inflated(sent: &File) -> Result<File, ReceiveError> {
-    let mut file = tempfile::tempfile()?;
+fn inflated(sent: &File, mut file: File) -> Result<File, ReceiveError> {
     let mut reader = flate2::read::GzDecoder::new(sent).take(SENT_BYTES_MAX + 1);
     let size =
         io::copy(&mut reader, &mut file).map_err(|error| ReceiveError::Unreadable(error.to_string()))?;

@@ -12,6 +12,8 @@ use crate::state::oid::Oid;
 
 /// The hook as it stands in `hooks/`, whose every line is for a reader.
 const PRE_RECEIVE: &str = include_str!("../../hooks/pre-receive");
+/// Where it stands, in the folder of all scratch repositories.
+const HOOK: &str = "pre-receive";
 /// Where the daemon listens for the hook, in the scratch repository.
 pub const SOCKET: &str = "hook.sock";
 /// The longest path of a socket that the system takes.
@@ -25,7 +27,6 @@ pub struct Scratch {
 impl Scratch {
     /// Makes one below `folder` that borrows from `repo`, whose branch `state` stands at `tip`. `program` is what the hook runs.
     pub fn new(folder: &Path, repo: &Path, tip: Oid, program: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let scratch = tempfile::Builder::new().prefix("push-").tempdir_in(folder)?;
         let at = |path: &str| scratch.path().join(path);
         for folder in ["objects/info", "objects/pack", "refs/heads", "hooks"] {
@@ -38,9 +39,7 @@ impl Scratch {
         if tip != Oid::ZERO {
             fs::write(at("refs/heads/state"), format!("{tip}\n"))?;
         }
-        let mut hook =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o700).open(at("hooks/pre-receive"))?;
-        hook.write_all(PRE_RECEIVE.as_bytes())?;
+        symlink(fs::canonicalize(folder.join(HOOK))?, at("hooks/pre-receive"))?;
         symlink(program, at("mrx"))?;
         Ok(Self { folder: scratch })
     }
@@ -63,10 +62,14 @@ impl Scratch {
     }
 }
 
-/// Removes what pushes of a killed daemon left.
-pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
+/// Makes the folder of scratch repositories, without what pushes of a killed daemon left, and the hook of all of them. It is written
+/// once: a program that was written a moment ago may be open for writing in a child that just begins, and then does not run.
+pub fn prepare(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut hook = fs::OpenOptions::new().write(true).create_new(true).mode(0o700).open(folder.join(HOOK))?;
+    hook.write_all(PRE_RECEIVE.as_bytes())
 }

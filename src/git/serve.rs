@@ -108,7 +108,7 @@ impl Serving {
         shown: Shown,
         protocol: Option<&str>,
     ) -> Result<impl Stream<Item = io::Result<Bytes>> + use<>, ServeError> {
-        self.start(repo, shown, protocol, &["--http-backend-info-refs"], Stdio::null()).await
+        self.start(repo, shown, protocol, &["--advertise-refs"], Stdio::null()).await
     }
 
     /// A pack of what the client wants: the answer to `POST …/git-upload-pack`. `wants` is the body, inflated here if it is `gzip`ped.

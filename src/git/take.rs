@@ -1,6 +1,6 @@
 //! Takes over into the state what was committed elsewhere: as it is, followed by what the daemon makes of it.
 
-use super::judge::{By, Judge};
+use super::judge::{self, By, Judge};
 use super::pushed::{FileChange, PushedCommit, not_forward};
 use super::refusal::Refusal;
 use crate::app::App;
@@ -44,8 +44,25 @@ pub async fn take(
     tip: Oid,
     commits: Vec<PushedCommit>,
 ) -> Result<Done<Vec<String>>, NotTaken> {
+    let commits = checked(app, project, tip, commits).await?;
     let name = RepoName::Project(project.clone());
     app.state.change(&name, |view| judged(app, by, project, tip, commits, view)).await
+}
+
+/// The commits, if each of their files is what its path says. Nobody waits for this: the writer has no part in it.
+async fn checked(
+    app: &App,
+    project: &ProjectId,
+    tip: Oid,
+    commits: Vec<PushedCommit>,
+) -> Result<Vec<PushedCommit>, NotTaken> {
+    let (project, now, allow_private_webhooks) =
+        (project.clone(), app.clock.now(), app.webhooks.allow_private());
+    let check = move || {
+        let facts = Facts { project: &project, now, tip, allow_private_webhooks };
+        judge::check_files(&facts, &commits).map(|()| commits)
+    };
+    Ok(tokio::task::spawn_blocking(check).await.map_err(|_| EngineError::Unknown)??)
 }
 
 /// The commits as they were pushed, and behind them the daemon's, if the branch still stands where the pusher saw it.
@@ -76,6 +93,8 @@ fn judged(
     let own = changes.into_iter().map(Step::Own);
     Ok(Decision { steps: pushed.into_iter().map(foreign).chain(own).collect(), answer: lines })
 }
+
+/// As a step of the decision.
 fn foreign(pushed: PushedCommit) -> Step {
     let edit = |(path, change): (String, FileChange)| match change.new {
         Some(bytes) => Edit::write(path, bytes),

@@ -75,8 +75,11 @@ pub fn by_agent(
     let (found, wanted) = both(view, asked)?;
     let known = found.job.clone();
     let agent = &caller.agent.agent_id;
-    if caller.only.as_ref().is_some_and(|(only, _)| only != asked.id) {
-        return Err("the token is for another job".to_owned());
+    if let Some((job, lease)) = &caller.only {
+        let holds = known.lease.as_ref().is_some_and(|held| held.id == *lease);
+        if job != asked.id || !holds {
+            return Err("the token is for one lease, and this job is not held by it".to_owned());
+        }
     }
     only_these(&known, wanted, &AGENTS_FIELDS)?;
     if known.state.has_ended() {

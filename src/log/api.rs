@@ -126,13 +126,17 @@ pub async fn append(
 /// `GET /jobs/{id}/logs?cursor=&attempt=`: what is stored from a byte on: as JSON, as it comes (`Accept:
 /// text/event-stream`), or as the bytes themselves (`Accept: application/octet-stream`).
 ///
-/// At most about 1 MiB is given at once; go on at `nextCursor`, or at the header `Log-Cursor` of the bytes. A stream of
-/// events gives `log` with a LogSegment, its id the next cursor, and at the end one `end` with a LogEnd.
+/// At most about 1 MiB is given at once; go on at `nextCursor`, or at the header `Log-Cursor` of the bytes, whose
+/// `Log-Size` is how many are stored, so that a reader can begin near the end. A stream of events gives `log` with a LogSegment, its id the next cursor, and at the end one `end` with a LogEnd.
 #[utoipa::path(get, path = "/jobs/{id}/logs",
     params(("id" = JobId, Path), ReadQuery, ("Last-Event-ID" = Option<u64>, Header, description = "Goes before `cursor`")),
     responses(
         (status = 200, description = "What is stored", content(
-            (LogPage = "application/json"), (LogSegment = "text/event-stream"), (Vec<u8> = "application/octet-stream"))),
+            (LogPage = "application/json"), (LogSegment = "text/event-stream"), (Vec<u8> = "application/octet-stream")),
+            headers(
+                ("Log-Cursor" = Option<u64>, description = "With bytes: where to go on"),
+                ("Log-Size" = Option<u64>, description = "With bytes: how many are stored"),
+            )),
         (status = 404, description = "jobUnknown, attemptUnknown"),
     ))]
 pub async fn read(
@@ -158,7 +162,11 @@ pub async fn read(
     let next = parts.last().map_or(query.cursor, |part| part.offset + part.bytes.len() as u64);
     if accept.contains("application/octet-stream") {
         let bytes: Vec<u8> = parts.iter().flat_map(|part| part.bytes.iter().copied()).collect();
-        return Ok(([("log-cursor", next.to_string())], bytes).into_response());
+        // Asked for behind the read: a log only grows, so it is never less than what was read.
+        let size = app.logs.size(&job, attempt).await?;
+        return Ok(
+            ([("log-cursor", next.to_string()), ("log-size", size.to_string())], bytes).into_response()
+        );
     }
     Ok(Json(page(&job, attempt, query.cursor, next, &parts)).into_response())
 }

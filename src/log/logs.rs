@@ -134,6 +134,16 @@ impl Logs {
         Ok(read.map_err(|_| EngineError::Unknown)??)
     }
 
+    /// How many bytes are stored.
+    pub async fn size(&self, job: &Job, attempt: u32) -> Result<u64, LogError> {
+        self.check_attempt(job, attempt)?;
+        let Some(name) = name_of(job, attempt) else { return Ok(0) };
+        let repo = RepoName::Project(job.project_id.clone());
+        let Some(snapshot) = self.state.snapshot(&repo, &name.branch()).await? else { return Ok(0) };
+        let read = tokio::task::spawn_blocking(move || name.end(&mut Reading(&snapshot))).await;
+        Ok(read.map_err(|_| EngineError::Unknown)??.size)
+    }
+
     /// Refuses an attempt that the job has not had.
     pub fn check_attempt(&self, job: &Job, attempt: u32) -> Result<(), LogError> {
         let is_known = (1..=job.attempt).contains(&attempt);

@@ -207,7 +207,7 @@ impl Api {
 
     /// The key of an agent, which is registered first; `None` if the connection was cut. Of a registration whose answer was
     /// not heard the key is lost, and another one is made.
-    async fn key_of(&self, agent: &str) -> Option<String> {
+    pub async fn key_of(&self, agent: &str) -> Option<String> {
         if let Some(key) = self.agents.keys.lock().unwrap().get(agent) {
             return Some(key.clone());
         }
@@ -219,6 +219,11 @@ impl Api {
         let key = text(&said, "/key");
         self.agents.keys.lock().unwrap().insert(agent.to_owned(), key.clone());
         Some(key)
+    }
+
+    /// The operator's token.
+    pub fn admin_key(&self) -> String {
+        self.admin.clone()
     }
 
     /// The key of the agent that got this lease.

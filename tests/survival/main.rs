@@ -3,6 +3,8 @@
 //! - [`crash`] kills a daemon under load   - [`history_check`] checks what agents saw across kills
 //! - [`fault`] fails each call to the disk, and cuts the power   - [`damage`] harms what lies on the disk
 //! - [`backup`] destroys the data folder and brings it back
+//! - [`push_bombs`] pushes what means much and is small
+//! - [`push_crash`] kills a daemon while git pushes and others call
 //! - [`redeem`] kills a daemon while one-time secrets are redeemed
 //! - [`full_disk`] fills it   - [`daemon`], [`disk`] and [`world`] are what they work with
 //!
@@ -17,6 +19,12 @@
 )]
 
 mod backup;
+#[expect(dead_code, reason = "the stories of hostile pushes use all of it")]
+#[path = "../hostile_push/bombs.rs"]
+mod bombs;
+#[expect(dead_code, reason = "the stories of hostile pushes use all of it")]
+#[path = "../hostile_push/craft.rs"]
+mod craft;
 mod crash;
 mod daemon;
 mod damage;
@@ -24,5 +32,7 @@ mod disk;
 mod fault;
 mod full_disk;
 mod history_check;
+mod push_bombs;
+mod push_crash;
 mod redeem;
 mod world;

@@ -20,6 +20,7 @@ use mrx::forge::Forge;
 use mrx::forge::github::GitHub;
 use mrx::forge::local::LocalForge;
 use mrx::forge::secret::Secret;
+use mrx::git::receive::Patience;
 use mrx::http::cors::Origin;
 use mrx::http::{routes, server};
 use mrx::identity::accounts::{Policy, Registration};
@@ -61,6 +62,7 @@ pub struct World {
     keys: AgentKeys,
     registration: Registration,
     is_limited: bool,
+    push_patience: Patience,
     issuers: Option<PathBuf>,
     origins: Vec<Origin>,
     credential_hosts: Vec<String>,
@@ -110,6 +112,7 @@ impl World {
             keys: AgentKeys::default(),
             registration: Registration::Off,
             is_limited: false,
+            push_patience: Patience::default(),
             issuers: None,
             origins: Vec::new(),
             credential_hosts: Vec::new(),
@@ -167,6 +170,7 @@ impl World {
                 },
                 issuers: self.issuers.clone(),
                 policy: Policy { registration: self.registration, ..Policy::default() },
+                push_patience: self.push_patience,
                 signer: self.signer.clone(),
                 program: PathBuf::from(env!("CARGO_BIN_EXE_mrx")),
                 on_failure: std::sync::Arc::new(|message| panic!("{message}")),
@@ -214,6 +218,13 @@ impl World {
         std::fs::write(&file, text).unwrap();
         self.issuers = Some(file);
         self.restart().await;
+    }
+
+    /// Starts it again as one that waits a fifth of a second for who pushes.
+    pub async fn reopened_with_short_patience(mut self) -> Self {
+        self.push_patience = Patience { silence: Duration::from_millis(200), whole: seconds(10) };
+        self.restart().await;
+        self
     }
 
     /// Starts it again with limits on how often each may call.

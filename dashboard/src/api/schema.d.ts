@@ -838,8 +838,8 @@ export interface paths {
         /**
          * `GET /jobs/{id}/logs?cursor=&attempt=`: what is stored from a byte on: as JSON, as it comes (`Accept:
          *     text/event-stream`), or as the bytes themselves (`Accept: application/octet-stream`).
-         * @description At most about 1 MiB is given at once; go on at `nextCursor`, or at the header `Log-Cursor` of the bytes. A stream of
-         *     events gives `log` with a LogSegment, its id the next cursor, and at the end one `end` with a LogEnd.
+         * @description At most about 1 MiB is given at once; go on at `nextCursor`, or at the header `Log-Cursor` of the bytes, whose
+         *     `Log-Size` is how many are stored, so that a reader can begin near the end. A stream of events gives `log` with a LogSegment, its id the next cursor, and at the end one `end` with a LogEnd.
          *
          *     Who may call: people who may read the project, and its agents.
          */
@@ -7009,6 +7009,17 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description stalled: nothing more came of what is pushed */
+            408: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description fileInvalid: a person has changed the file into something that cannot be read */
             409: {
                 headers: {
@@ -8265,6 +8276,10 @@ export interface operations {
             /** @description What is stored */
             200: {
                 headers: {
+                    /** @description With bytes: where to go on */
+                    "Log-Cursor"?: number | null;
+                    /** @description With bytes: how many are stored */
+                    "Log-Size"?: number | null;
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;
                     [name: string]: unknown;

@@ -1,4 +1,5 @@
 // A job in a list.
+import { Link } from "@tanstack/react-router";
 import type { Schemas } from "../api/read.ts";
 import { Badge, JobStateBadge } from "../ui/Badge.tsx";
 import { span, Time } from "../ui/Time.tsx";
@@ -7,7 +8,11 @@ export const ROW_HEIGHT = 56;
 
 export function JobRow({ job }: { job: Schemas["Job"] }) {
   return (
-    <div className="flex h-full items-center gap-3 border-b border-line px-4">
+    <Link
+      to="/projects/$id/jobs/$job"
+      params={{ id: job.projectId, job: job.jobId }}
+      className="flex h-full items-center gap-3 border-b border-line px-4 hover:bg-hover focus-visible:outline-offset-[-2px]"
+    >
       <span className="w-24 shrink-0">
         <JobStateBadge state={job.state} />
       </span>
@@ -27,6 +32,6 @@ export function JobRow({ job }: { job: Schemas["Job"] }) {
         <Time at={job.updatedAt} className="block" />
         {job.startedAt && job.endedAt && span(Date.parse(job.endedAt) - Date.parse(job.startedAt))}
       </span>
-    </div>
+    </Link>
   );
 }

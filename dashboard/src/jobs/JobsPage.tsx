@@ -1,15 +1,17 @@
 // The jobs of a project: filters that stand in the address, and a list of any length.
 import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { Inbox, RefreshCw } from "lucide-react";
-import { useCallback } from "react";
+import { Inbox, Plus, RefreshCw } from "lucide-react";
+import { useCallback, useState } from "react";
 import { readingPages, type Schemas } from "../api/read.ts";
 import { Button } from "../ui/Button.tsx";
 import { Choice, inputClass } from "../ui/Field.tsx";
 import { PageHead } from "../ui/Page.tsx";
 import { Empty, ErrorNote, SkeletonRows } from "../ui/States.tsx";
 import { VirtualList } from "../ui/VirtualList.tsx";
+import { useMayWrite } from "./JobActions.tsx";
 import { JobRow, ROW_HEIGHT } from "./JobRow.tsx";
+import { NewJob } from "./NewJob.tsx";
 
 const STATES = [
   "pending",
@@ -20,7 +22,7 @@ const STATES = [
   "cancelled",
 ] as const satisfies Schemas["JobState"][];
 const TYPES = ["chat", "patch", "build", "index-rebuild"] as const satisfies Schemas["JobType"][];
-const PAGE = 100;
+const PAGE = 200;
 
 const choices = (all: string, values: readonly string[]) => [
   { value: "", text: all },
@@ -33,6 +35,8 @@ export default function JobsPage() {
   const navigate = useNavigate({ from: "/projects/$id/jobs" });
   const set = (name: "state" | "type" | "label" | "agent", value: string) =>
     void navigate({ search: (now) => ({ ...now, [name]: value || undefined }), replace: true });
+  const [isMaking, setIsMaking] = useState(false);
+  const mayWrite = useMayWrite(id);
   return (
     <>
       <PageHead title="Jobs" of={id}>
@@ -61,12 +65,17 @@ export default function JobsPage() {
           value={agent}
           onChange={(value) => set("agent", value)}
         />
+        <Button look="primary" disabled={!mayWrite} onClick={() => setIsMaking(true)}>
+          <Plus size={15} aria-hidden />
+          New job
+        </Button>
       </PageHead>
       <JobList
         id={id}
         filter={{ state, type, label, agent } as Filter}
         isFiltered={Boolean(state || type || label || agent)}
       />
+      <NewJob id={id} isOpen={isMaking} onClose={() => setIsMaking(false)} />
     </>
   );
 }

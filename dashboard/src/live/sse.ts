@@ -47,3 +47,22 @@ function parse(block: string): SseMessage | null {
   message.data = data.join("\n");
   return data.length > 0 ? message : null;
 }
+
+/** The same stream, which says so when nothing has come for a while: a connection that is dead does not end by itself. */
+export function watched(
+  body: ReadableStream<Uint8Array>,
+  silenceMs: number,
+  onSilence: () => void,
+): ReadableStream<Uint8Array> {
+  let timer = setTimeout(onSilence, silenceMs);
+  return body.pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        clearTimeout(timer);
+        timer = setTimeout(onSilence, silenceMs);
+        controller.enqueue(chunk);
+      },
+      flush: () => clearTimeout(timer),
+    }),
+  );
+}

@@ -3,6 +3,7 @@ import {
   Activity,
   Bot,
   CalendarClock,
+  FileCode,
   FolderGit2,
   History,
   House,
@@ -11,6 +12,7 @@ import {
   LockKeyhole,
   type LucideIcon,
   MessagesSquare,
+  Package,
   Settings,
   Trash2,
   Users,
@@ -22,6 +24,8 @@ export interface Place {
     | "/projects"
     | "/projects/$id"
     | "/projects/$id/jobs"
+    | "/projects/$id/artifacts"
+    | "/projects/$id/files"
     | "/projects/$id/history"
     | "/projects/$id/schedules"
     | "/projects/$id/webhooks"
@@ -56,6 +60,8 @@ export const PROJECT: readonly Place[] = [
   { to: "/projects/$id", label: "Overview", icon: House, keys: "g o" },
   { to: "/projects/$id/chats", label: "Chats", icon: MessagesSquare, keys: "g c" },
   { to: "/projects/$id/jobs", label: "Jobs", icon: ListChecks, keys: "g j" },
+  { to: "/projects/$id/artifacts", label: "Artifacts", icon: Package, keys: "g b" },
+  { to: "/projects/$id/files", label: "Files", icon: FileCode, keys: "g f" },
   { to: "/projects/$id/history", label: "History", icon: History, keys: "g h" },
   { to: "/projects/$id/schedules", label: "Schedules", icon: CalendarClock, keys: "g e" },
   { to: "/projects/$id/webhooks", label: "Webhooks", icon: Webhook, keys: "g w" },

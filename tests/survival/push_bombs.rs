@@ -1,0 +1,140 @@
+//! Packs that are small and mean much, several at once against a real daemon: it stays small, with all that it starts, and
+//! others are served meanwhile.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use git2::Oid;
+
+use super::bombs::{self, MIB};
+use super::craft::{Craft, gzipped};
+use super::daemon::{Api, PROJECTS, Site};
+
+/// The daemon and all that it starts never have more than this together.
+const RESIDENT_BYTES_MAX: u64 = 256 << 20;
+/// What 99 of 100 others wait at most; this is a build for finding mistakes, on a machine with other work.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+/// How often each bomb is sent, all of them at once.
+const ROUNDS: usize = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bombs_that_are_pushed_at_once_take_little_memory_and_hold_up_nobody() {
+    let site = Site::new();
+    let daemon = site.start().await;
+    daemon.api.create(PROJECTS[0], "first").await.unwrap();
+    let bodies = tokio::task::spawn_blocking({
+        let repository = site.repo(PROJECTS[0]);
+        move || bodies(&repository)
+    });
+    let bodies = bodies.await.unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let watching = std::thread::spawn({
+        let (over, process) = (over.clone(), daemon.id());
+        move || most_resident(process, &over)
+    });
+    let others = tokio::spawn(others(daemon.api.clone(), over.clone()));
+    for _ in 0..ROUNDS {
+        let pushes = bodies.iter().map(|(name, body)| push(&daemon.api, name, body.clone()));
+        join_all(pushes).await;
+    }
+    over.store(true, Ordering::Relaxed);
+    let (most, mut waits) = (watching.join().unwrap(), others.await.unwrap());
+    waits.sort_unstable();
+    let p99 = waits[waits.len() * 99 / 100];
+    let (bytes, parts) = most;
+    eprintln!("push bombs: at most {} MiB: {parts:?}; {} other calls, p99 {p99:?}", bytes >> 20, waits.len());
+    assert!(bytes < RESIDENT_BYTES_MAX, "{} MiB: {parts:?}", bytes >> 20);
+    assert!(p99 < WAIT_MAX, "p99 of others {p99:?}");
+}
+
+/// Each with a name; on the tip of the state.
+fn bodies(repository: &std::path::Path) -> Vec<(&'static str, Vec<u8>)> {
+    let craft = Craft::beside(repository);
+    let tip: Oid =
+        git2::Repository::open_bare(repository).unwrap().refname_to_id("refs/heads/state").unwrap();
+    vec![
+        ("200 MiB of zeros", bombs::zeros(&craft, tip, 200 * MIB)),
+        ("a delta that makes 400 MiB", bombs::wide_delta(&craft, tip, 400)),
+        ("a delta that makes 40 MiB", bombs::wide_delta(&craft, tip, 40)),
+        ("a small file whose delta rests on 40 MiB", bombs::huge_in_the_middle(&craft, tip, 40)),
+        ("a small file whose delta rests on 20 MiB", bombs::huge_in_the_middle(&craft, tip, 20)),
+        ("a tree of 100 MiB", bombs::huge_tree(tip)),
+        ("20,000 deltas on one another", bombs::deep_deltas(&craft, tip, 20_000)),
+        ("16 MiB that no zlib makes smaller", bombs::noise(&craft, tip, 15 * MIB)),
+        ("a gigabyte's sort of gzip", gzipped(&vec![0; 100 * MIB])),
+    ]
+}
+
+async fn push(api: &Api, name: &str, body: Vec<u8>) {
+    let path = format!("/git/{}.git/git-receive-pack", PROJECTS[0]);
+    let mut request = api.admin_post(&path).timeout(Duration::from_secs(120)).body(body);
+    if name.ends_with("gzip") {
+        request = request.header("content-encoding", "gzip");
+    }
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    assert!(matches!(status, 200 | 400 | 413 | 503), "{name}: {status}");
+    let said = String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned();
+    assert!(!said.contains("ok refs/heads/state"), "{name} was taken: {said}");
+}
+
+/// Makes jobs and reads them until it is over; tells how long each call took.
+async fn others(api: Api, over: Arc<AtomicBool>) -> Vec<Duration> {
+    let mut waits = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        let (status, job) = api.create(PROJECTS[0], &format!("other-{}", waits.len())).await.unwrap();
+        assert_eq!(status.as_u16(), 201, "{job}");
+        waits.push(begun.elapsed());
+        let begun = Instant::now();
+        api.job(job["jobId"].as_str().unwrap()).await;
+        waits.push(begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    waits
+}
+
+/// The most that a process and all that come from it held at one time, and who held it.
+fn most_resident(process: u32, over: &AtomicBool) -> (u64, Vec<(String, u64)>) {
+    let mut most = (0, Vec::new());
+    while !over.load(Ordering::Relaxed) {
+        let now = resident(process);
+        let all = now.iter().map(|(_, bytes)| bytes).sum();
+        if all > most.0 {
+            most = (all, now);
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    most
+}
+
+/// Each process of a family by name, and its own pages: those it shares with the files on disk the machine can take back.
+fn resident(root: u32) -> Vec<(String, u64)> {
+    let mut parents = BTreeMap::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
+        let parent = rest.split(' ').nth(1).and_then(|text| text.parse::<u32>().ok());
+        parents.insert(id, parent.unwrap_or_default());
+    }
+    let is_of_family = |id: &u32| {
+        let mut at = *id;
+        while at != root && at > 1 {
+            at = parents.get(&at).copied().unwrap_or_default();
+        }
+        at == root
+    };
+    parents.keys().filter(|id| is_of_family(id)).filter_map(|id| held(*id)).collect()
+}
+
+fn held(process: u32) -> Option<(String, u64)> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let kib: u64 = field("VmRSS:")?.trim_end_matches(" kB").parse().ok()?;
+    Some((field("Name:")?.to_owned(), kib << 10))
+}
