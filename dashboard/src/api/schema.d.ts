@@ -6998,8 +6998,8 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description stalled: nothing more came of what is pushed */
-            408: {
+            /** @description notFound, projectUnknown, jobUnknown, artifactUnknown, chatUnknown: there is no such thing */
+            404: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;
@@ -7009,8 +7009,8 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description notFound, projectUnknown, jobUnknown, artifactUnknown, chatUnknown: there is no such thing */
-            404: {
+            /** @description stalled: nothing more came of what is pushed */
+            408: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;
