@@ -149,23 +149,6 @@ impl Projects {
         if let Some(known) = self.found_since(begun, code) {
             return self.give(&known, owner, actor).await;
         }
-        match self.register_new(kind, code, owner.clone(), actor.clone()).await {
-            // A look at the forge came between.
-            Err(ProjectError::Exists(id)) => match self.found_since(begun, code) {
-                Some(known) => self.give(&known, owner, actor).await,
-                None => Err(ProjectError::Exists(id)),
-            },
-            done => done,
-        }
-    }
-
-    async fn register_new(
-        &self,
-        kind: ForgeKind,
-        code: &Code,
-        owner: Option<Member>,
-        actor: Actor,
-    ) -> Result<Done<Arc<Project>>, ProjectError> {
         let removed: Vec<_> =
             self.registry.removed().into_iter().filter(|removed| !listing::is_of(removed, code)).collect();
         let assigned = listing::assign(kind, &self.registry.all(), &removed, std::slice::from_ref(code));
