@@ -40,6 +40,10 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let story = async {
         let told = tell(&daemon, &folder).await;
         if told.is_ok() && !args.once {
+            if let Some(token) = daemon.app.identity.setup_token() {
+                println!("\nOpen the dashboard and make yourself its first admin, within 15 minutes:\n");
+                println!("  http://{}/ui/setup#{}", daemon.address, token.reveal());
+            }
             println!("\nThe demo stays up: open another terminal and try\n");
             println!("  export TOKEN=$(cat {})", folder.keys().join(OPERATOR_TOKEN).display());
             println!("  curl -H \"Authorization: Bearer $TOKEN\" http://{}/projects", daemon.address);
