@@ -149,23 +149,6 @@ impl Projects {
         if let Some(known) = self.found_since(begun, code) {
             return self.give(&known, owner, actor).await;
         }
-        match self.register_new(kind, code, owner.clone(), actor.clone()).await {
-            // A look at the forge came between.
-            Err(ProjectError::Exists(id)) => match self.found_since(begun, code) {
-                Some(known) => self.give(&known, owner, actor).await,
-                None => Err(ProjectError::Exists(id)),
-            },
-            done => done,
-        }
-    }
-
-    async fn register_new(
-        &self,
-        kind: ForgeKind,
-        code: &Code,
-        owner: Option<Member>,
-        actor: Actor,
-    ) -> Result<Done<Arc<Project>>, ProjectError> {
         let removed: Vec<_> =
             self.registry.removed().into_iter().filter(|removed| !listing::is_of(removed, code)).collect();
         let assigned = listing::assign(kind, &self.registry.all(), &removed, std::slice::from_ref(code));
@@ -185,22 +168,13 @@ impl Projects {
             let Some(step) = step.filter(|step| step.event == "project.found") else {
                 return Err(ProjectError::Exists(id.clone()));
             };
-            let project = Arc::new(Project { members: owner.clone().into_iter().collect(), ..step.project });
-            let mut change = registry_change(
-                project.clone(),
-                &format!("made for {}", code.url),
-                "project.found",
-                actor.clone(),
-            );
+            let project = Arc::new(Project { members: owner.into_iter().collect(), ..step.project });
+            let mut change =
+                registry_change(project.clone(), &format!("made for {}", code.url), "project.found", actor);
             change.edits.extend(self.registry.find_removed(&id).map(|_| Edit::remove(layout::removed(&id))));
             Ok(Decision::commit(change, project))
         };
-        let made = self.state.change(&RepoName::Platform, decide).await;
-        match (made, self.found_since(begun, code)) {
-            // A look at the forge was quicker by a moment.
-            (Err(ProjectError::Exists(_)), Some(known)) => self.give(&known, owner, actor).await,
-            (made, _) => made,
-        }
+        self.state.change(&RepoName::Platform, decide).await
     }
 
     /// The project of this repository, if a look at the forge has found it since, and so it is nobody's yet.
