@@ -57,11 +57,11 @@ async fn the_bytes_of_a_log_come_with_its_size_so_that_a_reader_can_begin_near_i
         let answer = world.admin().get(&path).header("Accept", "application/octet-stream").await;
         (answer.header("log-size").to_owned(), answer.header("log-cursor").to_owned(), answer.body)
     };
-    assert_eq!(read(0).await, ("0".to_owned(), "0".to_owned(), vec![].into()));
+    assert_eq!(read(0).await, ("0".to_owned(), "0".to_owned(), vec![]));
     builder.write_log(&held, 0, b"hello ").await;
     builder.write_log(&held, 6, b"world\n").await;
-    assert_eq!(read(9).await, ("12".to_owned(), "12".to_owned(), b"ld\n".to_vec().into()));
-    assert_eq!(read(99).await, ("12".to_owned(), "99".to_owned(), vec![].into()));
+    assert_eq!(read(9).await, ("12".to_owned(), "12".to_owned(), b"ld\n".to_vec()));
+    assert_eq!(read(99).await, ("12".to_owned(), "99".to_owned(), vec![]));
 }
 
 #[tokio::test]
