@@ -2,7 +2,7 @@
 //! may be put back to what it was.
 //!
 //! - [`name`] is what people call a thing: by its id, or by one of its paths   - [`kinds`] is the table: a line for each kind of file
-//! - [`repair`] decides what becomes of a file that somebody changes as a file: by a push, or to undo
+//! - [`mod@repair`] decides what becomes of a file that somebody changes as a file: by a push, or to undo
 //! - [`files`] finds all files of a thing   - [`revert`] puts one thing back, in one commit   - [`api`] is the HTTP side
 //!
 //! Invariant: nothing here brings back a lease, a token or the value of a secret.

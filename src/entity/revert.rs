@@ -1,4 +1,4 @@
-//! Puts one thing back to what it was at a commit, as a new commit. What its kind makes of it is decided by [`super::repair`].
+//! Puts one thing back to what it was at a commit, as a new commit. What its kind makes of it is decided by [`mod@super::repair`].
 
 use super::files::{Files, files_of};
 use super::{Facts, Name, Refusal, repair};
