@@ -157,6 +157,29 @@ async fn what_an_agent_may_not_ask_for_is_refused_with_file_rule_and_remedy() {
 }
 
 #[tokio::test]
+async fn what_somebody_may_not_write_does_not_get_into_history_by_being_taken_back_in_the_next_commit() {
+    let world = World::start().await;
+    let job = world.queue("build").await;
+    let path = chat_file(&new_chat(&world, json!({ "title": "Plan" })).await);
+    let tip = world.tip(HELLO).await;
+    let agent = Clone::of(&world, HELLO, &world.key_of_agent("builder-1").await).await;
+    agent.edit(&path, &[("title: Plan", "title: Forged")]);
+    agent.commit("What the chat never said").await;
+    agent.edit(&path, &[("title: Forged", "title: Plan")]);
+    agent.edit(
+        &open_job(&job),
+        &[("state: pending", "state: claimed"), ("claimedBy: null", "claimedBy: builder-1")],
+    );
+    let pushed = agent.push("I take it").await;
+    assert!(
+        !pushed.ok && pushed.text.contains(&format!("{path}: it is changed and changed back")),
+        "{}",
+        pushed.text
+    );
+    assert_eq!((world.tip(HELLO).await, world.state(&job).await), (tip, "pending".to_owned()));
+}
+
+#[tokio::test]
 async fn people_edit_what_the_api_would_let_them_edit() {
     let world = World::start().await;
     let ada = member(&world, "ada", "write").await;

@@ -97,6 +97,12 @@ impl Judge<'_> {
         let mut things: BTreeMap<Name, Files> = BTreeMap::new();
         for (path, new) in last {
             if present(view, &path)? == new {
+                // Nothing is asked for in the end, so nothing would judge what stands in between, and history would keep it.
+                if pushed.len() > 1 && !self.manages() {
+                    return Err(Refusal::file(&path, "it is changed and changed back").remedy(
+                        "squash the commits, so that it is not touched: git rebase -i origin/state",
+                    ));
+                }
                 continue;
             }
             if let Some(place) = Place::of(&path) {
