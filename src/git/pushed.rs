@@ -398,9 +398,8 @@ fn unread(object: Oid, error: &git2::Error) -> Refusal {
 
 /// The push stands on the end of an epoch that is over.
 fn of_ended_epoch(end: Oid) -> Refusal {
-    Refusal::push("it stands on commits from before the branch began a new epoch").remedy(format!(
-        "put yours onto the new one: git fetch, then git rebase --onto origin/state {end}"
-    ))
+    Refusal::push("it stands on commits from before the branch began a new epoch")
+        .remedy(format!("put yours onto the new one: git fetch, then git rebase --onto origin/state {end}"))
 }
 
 /// What is pushed does not stand on the branch's tip.

@@ -72,8 +72,7 @@ pub fn is_past(repo: &Path, commit: Oid, of: Oid) -> bool {
 
 /// Whether a branch at `from` moves to `to` as git moves it, which knows nothing of epochs.
 pub fn is_forward(repo: &Path, from: Oid, to: Oid) -> bool {
-    let known =
-        || git2::Repository::open_bare(repo)?.graph_descendant_of(to.to_git(), from.to_git());
+    let known = || git2::Repository::open_bare(repo)?.graph_descendant_of(to.to_git(), from.to_git());
     known().unwrap_or(false)
 }
 

@@ -436,10 +436,9 @@ impl Remotes {
                 speaker.keep(&ends)?;
                 let commit = theirs.map_or(Ok(commit), |theirs| speaker.join(commit, theirs, now))?;
                 match over {
-                    Some(from) => speaker.push_over(from, commit, &branch),
-                    None => speaker.push(commit, &branch),
+                    Some(from) => speaker.push_over(from, commit, &branch, now),
+                    None => speaker.push(commit, &branch).map(|()| commit),
                 }
-                .map(|()| commit)
             });
             match pushed.await? {
                 Ok(tip) => return Ok(Synced { pushed: ours, remote_tip: tip, has_merged }),
@@ -537,7 +536,8 @@ fn look(transport: &Transport, ref_name: &str, ours: Oid) -> Result<(Looked, Hea
     let ended = epoch::ended_before(&Objects::new(transport.repo.clone()), epoch::From::Tip(ours));
     let ended = ended.map_err(EngineError::from)?;
     let ends: Vec<Oid> = ended.iter().map(|archive| archive.tip).collect();
-    let named = ended.iter().map(|archive| (relation::archive_there(ref_name, &archive.ref_name), archive.tip));
+    let named =
+        ended.iter().map(|archive| (relation::archive_there(ref_name, &archive.ref_name), archive.tip));
     let missing: Heads = named.filter(|(name, tip)| kept.get(name) != Some(tip)).collect();
     let is_past = |tip: Oid| changes::is_past(&transport.repo, tip, ours);
     let looked = match relation::next(&heads, ref_name, ours, is_past) {

@@ -111,10 +111,24 @@ impl Transport {
         self.push_all(&[], &[format!("{commit}:{ref_name}")])
     }
 
-    /// Moves the remote's branch from `from`, and from nowhere else, to a commit that does not lead to it: the first of a new epoch.
-    pub fn push_over(&self, from: Oid, commit: Oid, ref_name: &str) -> Result<(), TransportError> {
+    /// Moves the remote's branch from `from`, and from nowhere else, to a commit that does not lead to it, in a new epoch. Where a
+    /// branch is only moved forward it gets a commit that leads to both. Tells where the branch stands.
+    pub fn push_over(
+        &self,
+        from: Oid,
+        commit: Oid,
+        ref_name: &str,
+        now: Time,
+    ) -> Result<Oid, TransportError> {
         let lease = format!("--force-with-lease={ref_name}:{from}");
-        self.push_all(&[&lease], &[format!("{commit}:{ref_name}")])
+        match self.push_all(&[&lease], &[format!("{commit}:{ref_name}")]) {
+            Ok(()) => Ok(commit),
+            Err(TransportError::Git(_)) => {
+                let both = self.join(commit, from, now)?;
+                self.push(both, ref_name).map(|()| both)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes the refs that keep the ends of epochs.

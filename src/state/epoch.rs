@@ -103,9 +103,7 @@ pub fn before<'r>(
 }
 
 /// The files before a commit; `None` before the first. Those before an epoch's first commit are its own.
-pub(super) fn tree_before<'r>(
-    commit: &git2::Commit<'r>,
-) -> Result<Option<git2::Tree<'r>>, git2::Error> {
+pub(super) fn tree_before<'r>(commit: &git2::Commit<'r>) -> Result<Option<git2::Tree<'r>>, git2::Error> {
     match goes_on_from(commit) {
         Some(_) => commit.tree().map(Some),
         None => commit.parent(0).ok().map(|parent| parent.tree()).transpose(),

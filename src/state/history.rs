@@ -17,9 +17,9 @@ use super::objects::Objects;
 use super::oid::Oid;
 use super::store::{EngineError, State};
 use super::tree::{Entry, LoadError};
-use walk::{Past, Place, Walk};
 use crate::git::child::{Program, ProgramError};
 use crate::id::{ArtifactId, ChatId, JobId, WebhookId};
+use walk::{Past, Place, Walk};
 
 /// How many commits a listener may be behind and still be told each; more means that it should read what is now.
 const EVENTS_MAX: usize = 100_000;

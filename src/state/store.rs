@@ -1,7 +1,7 @@
 //! The state as a whole: opens the data folder, finds repositories, and takes changes and reads to them.
 
-mod error;
 mod epochs;
+mod error;
 mod read;
 mod remove;
 mod stray;
@@ -18,8 +18,8 @@ use tokio::sync::{Semaphore, oneshot};
 use super::commit::Event;
 use super::create;
 use super::disk::{self, Disk};
-use super::epoch::{self, Limits};
 use super::edit::{Change, Projections, Step};
+use super::epoch::{self, Limits};
 use super::events::Events;
 use super::halt::Halt;
 use super::journal::file::{FileJournal, JournalOptions};

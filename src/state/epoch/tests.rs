@@ -18,7 +18,7 @@ use crate::state::store::{EngineError, Options, State};
 
 const NAME: RepoName = RepoName::Platform;
 
-/// The machine's disk, on which a ref of this kind does not move while it is armed: the process ends there.
+/// The machine's disk, on which a ref of this kind does not move while it is armed: with 1 the process ends there, with 2 it waits.
 #[derive(Clone)]
 struct Stopping(&'static str, Arc<AtomicU32>);
 
@@ -30,7 +30,11 @@ impl Disk for Stopping {
         RealDisk.create_new(path, mode)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if self.1.load(Ordering::SeqCst) > 0 && to.to_string_lossy().contains(self.0) {
+        let is_it = to.to_string_lossy().contains(self.0);
+        while is_it && self.1.load(Ordering::SeqCst) == 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if is_it && self.1.load(Ordering::SeqCst) == 1 {
             return Err(io::Error::other("the process was killed here"));
         }
         RealDisk.rename(from, to)
@@ -47,6 +51,11 @@ impl Disk for Stopping {
 }
 
 fn open(folder: &Path, disk: Arc<dyn Disk>, clock: &Clock, epochs: Limits) -> State {
+    open_counted(folder, disk, clock, epochs).0
+}
+
+/// And how many records the journal held.
+fn open_counted(folder: &Path, disk: Arc<dyn Disk>, clock: &Clock, epochs: Limits) -> (State, u64) {
     let options = Options {
         folder: DataFolder::new(folder),
         disk,
@@ -57,7 +66,8 @@ fn open(folder: &Path, disk: Arc<dyn Disk>, clock: &Clock, epochs: Limits) -> St
         signer: None,
         on_failure: Arc::new(|_| {}),
     };
-    State::open(options).unwrap().0
+    let (state, recovered) = State::open(options).unwrap();
+    (state, recovered.records)
 }
 
 fn change(file: &str, text: &str) -> Change {
@@ -73,8 +83,7 @@ fn change(file: &str, text: &str) -> Change {
 
 async fn put(state: &State, file: &str, text: &str) -> Oid {
     let change = change(file, text);
-    let decide =
-        |_: &mut View<'_>| -> Result<_, EngineError> { Ok(Decision::commit(change, ())) };
+    let decide = |_: &mut View<'_>| -> Result<_, EngineError> { Ok(Decision::commit(change, ())) };
     state.change(&NAME, decide).await.unwrap().commit
 }
 
@@ -165,7 +174,11 @@ async fn several_epochs_of_one_day_are_one_past_near_and_far() {
         }
         state.end_epoch(&NAME).await.unwrap().unwrap();
         commits.push(state.read(&NAME, |view| view.tip()).await.unwrap());
-        told.push(format!("epoch {}: goes on from {}", epoch + 1, &commits[commits.len() - 2].to_string()[..10]));
+        told.push(format!(
+            "epoch {}: goes on from {}",
+            epoch + 1,
+            &commits[commits.len() - 2].to_string()[..10]
+        ));
     }
     put(&state, "b", "end").await;
     told.push("b is end".to_owned());
@@ -177,7 +190,8 @@ async fn several_epochs_of_one_day_are_one_past_near_and_far() {
     // A page at a time, each of which begins behind a commit of whatever epoch.
     let (mut after, mut paged) = (None, Vec::new());
     loop {
-        let page = state.log(&NAME, Filter { about: Some("a".parse().unwrap()), after, limit: 1 }).await.unwrap();
+        let page =
+            state.log(&NAME, Filter { about: Some("a".parse().unwrap()), after, limit: 1 }).await.unwrap();
         let Some(event) = page.into_iter().next() else { break };
         after = Some(event.commit);
         paged.push(event.subject);
@@ -244,10 +258,43 @@ async fn a_process_that_is_killed_between_archive_and_branch_has_the_new_epoch_w
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cut_amid_changes_that_are_published_together_is_found_when_the_process_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let disk = Stopping("refs/heads/state", Arc::default());
+    let state = open(folder.path(), Arc::new(disk.clone()), &clock, Limits::default());
+    state.create(&NAME, change("a", "1")).await.unwrap();
+    let lsn = state.read(&NAME, |view| view.last()).await.unwrap();
+    state.published(&NAME, lsn).await.unwrap();
+    // The branch waits at 2; what follows stands in one pack behind it.
+    disk.1.store(2, Ordering::SeqCst);
+    put(&state, "a", "2").await;
+    put(&state, "a", "3").await;
+    let archive = "refs/archive/2026-11-21-1";
+    let decide = |view: &mut View<'_>| -> Result<Decision<()>, EngineError> {
+        let mut change = change("a", "");
+        change.edits.clear();
+        change.subject = format!("epoch 2: goes on from {}", view.tip());
+        let cut = crate::state::edit::Cut { change, archive: archive.into() };
+        Ok(Decision { steps: vec![crate::state::edit::Step::Cut(cut)], answer: () })
+    };
+    state.change(&NAME, decide).await.unwrap();
+    put(&state, "a", "4").await;
+    disk.1.store(1, Ordering::SeqCst);
+    state.close();
+    drop(state);
+    let state = open(folder.path(), Arc::new(RealDisk), &clock, Limits::default());
+    assert_eq!(subjects(&state, Some("a")).await, ["a is 4", "a is 3", "a is 2", "a is 1"]);
+    let names: Vec<String> = refs(folder.path()).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, [archive, STATE_REF]);
+    fsck(folder.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn records_from_before_a_cut_that_the_journal_still_holds_do_not_put_the_new_epoch_aside() {
     let folder = tempfile::tempdir().unwrap();
-    let (clock, disk) = (Clock::system(), Stopping("refs/heads/logs/x", Arc::default()));
-    let state = open(folder.path(), Arc::new(disk.clone()), &clock, Limits::default());
+    let clock = Clock::system();
+    let state = open(folder.path(), Arc::new(RealDisk), &clock, Limits::default());
     state.create(&NAME, change("a", "1")).await.unwrap();
     put(&state, "a", "2").await;
     let lsn = state.read(&NAME, |view| view.last()).await.unwrap();
@@ -269,7 +316,8 @@ async fn records_from_before_a_cut_that_the_journal_still_holds_do_not_put_the_n
     for entry in std::fs::read_dir(copy.path()).unwrap().flatten() {
         std::fs::copy(entry.path(), journal.join(entry.file_name())).unwrap();
     }
-    let state = open(folder.path(), Arc::new(RealDisk), &clock, Limits::default());
+    let (state, records) = open_counted(folder.path(), Arc::new(RealDisk), &clock, Limits::default());
+    assert!(records >= 4, "{records}");
     assert_eq!(refs(folder.path()), before);
     assert_eq!(subjects(&state, Some("a")).await, ["a is 3", "a is 2", "a is 1"]);
     fsck(folder.path());
