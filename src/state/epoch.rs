@@ -132,7 +132,7 @@ pub fn archives(repo: &git2::Repository) -> Result<Vec<Archive>, git2::Error> {
             found.push(Archive { ref_name: name.to_owned(), number, tip: tip.into() });
         }
     }
-    found.sort_unstable_by(|one, other| other.number.cmp(&one.number));
+    found.sort_unstable_by_key(|archive| std::cmp::Reverse(archive.number));
     Ok(found)
 }
 
