@@ -218,12 +218,15 @@ pub(super) fn archives_between(
     new: Oid,
 ) -> Result<Vec<(String, Oid)>, git2::Error> {
     let mut found = Vec::new();
-    let mut next = Some(repo.find_commit(new.to_git())?);
-    while let Some(commit) = next.filter(|commit| commit.id() != old.to_git()) {
-        if let (Some(tip), Some(name)) = (goes_on_from(&commit), kept_by(&commit)) {
+    let mut next = (new != old).then(|| repo.find_commit(new.to_git())).transpose()?;
+    while let Some(commit) = next {
+        let from = goes_on_from(&commit);
+        if let (Some(tip), Some(name)) = (from, kept_by(&commit)) {
             found.push((name, tip));
         }
-        next = before(repo, &commit)?;
+        // The commit at `old` itself is not read: nothing of it is asked.
+        let is_last = commit.parent_id(0).ok().map(Oid::from).or(from).is_none_or(|before| before == old);
+        next = if is_last { None } else { before(repo, &commit)? };
     }
     found.reverse();
     Ok(found)
