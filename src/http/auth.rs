@@ -133,7 +133,7 @@ pub async fn guard(
         shown = shown.as_bearer();
     }
     let caller = caller_of(&app, &shown).await;
-    if let Err(wait) = app.limits.take(caller.as_ref(), &address.0.to_string()) {
+    if let Err(wait) = app.limits.take(caller.as_ref(), address.0) {
         return too_many(wait).into_response();
     }
     let place = Place::of(request.uri().path(), params.ok().as_ref());

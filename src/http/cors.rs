@@ -4,9 +4,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -57,11 +56,11 @@ impl fmt::Display for Origin {
 }
 
 /// Lets pages of these origins read answers, and send the cookie; pages of others get what they always got.
-pub async fn invite(State(origins): State<Arc<[Origin]>>, request: Request, next: Next) -> Response {
+pub async fn invite(origins: &[Origin], request: Request, next: Next) -> Response {
     if origins.is_empty() {
         return next.run(request).await;
     }
-    let invited = invited(&origins, request.headers());
+    let invited = invited(origins, request.headers());
     let is_question = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match &invited {

@@ -5,9 +5,7 @@
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::id::random_u64;
@@ -22,10 +20,10 @@ tokio::task_local! {
 /// Counts up from where chance put it: different within a process, and in all likelihood between two.
 static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(random_u64()));
 
-/// Names a request, and its answer.
-pub async fn stamp(request: Request, next: Next) -> Response {
+/// Names a request while it is answered, and its answer.
+pub async fn named(answering: impl Future<Output = Response>) -> Response {
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    let mut response = CURRENT.scope(id, next.run(request)).await;
+    let mut response = CURRENT.scope(id, answering).await;
     if let Ok(value) = HeaderValue::from_str(&text(id)) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

@@ -1,6 +1,7 @@
 //! How often each caller and each address may call: a bucket a caller that fills at a steady rate.
 
 use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ impl RateLimits {
     }
 
     /// Takes one call out of the caller's bucket, or says how long until there is one. The operator has no limit.
-    pub fn take(&self, caller: Option<&Principal>, address: &str) -> Result<(), Duration> {
+    pub fn take(&self, caller: Option<&Principal>, address: IpAddr) -> Result<(), Duration> {
         if !self.0.are_on {
             return Ok(());
         }
@@ -52,7 +53,7 @@ impl RateLimits {
             Some(Principal::Operator) => return Ok(()),
             Some(Principal::Person(person)) => (&self.0.people, key_of(person.user.name.as_str())),
             Some(Principal::Agent(caller)) => (&self.0.agents, key_of(caller.agent.agent_id.as_str())),
-            None => (&self.0.strangers, key_of(address)),
+            None => (&self.0.strangers, key_of(&address)),
         };
         bucket.check_key(&key).map_err(|not_yet| not_yet.wait_time_from(self.0.clock.now()))
     }
@@ -73,7 +74,7 @@ fn bucket(per_second: u32) -> DefaultKeyedRateLimiter<u64> {
 }
 
 /// Keys are hashed, so that a bucket costs the same however long a name is.
-fn key_of(name: &str) -> u64 {
+fn key_of(name: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     name.hash(&mut hasher);
     hasher.finish()
@@ -86,11 +87,12 @@ mod tests {
     #[test]
     fn a_stranger_that_calls_too_often_is_told_how_long_to_wait_and_others_are_not_touched() {
         let limits = RateLimits::new(true);
-        let taken = (0..200).take_while(|_| limits.take(None, "10.0.0.1").is_ok()).count();
+        let [here, there]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap());
+        let taken = (0..200).take_while(|_| limits.take(None, here).is_ok()).count();
         assert!((60..200).contains(&taken), "{taken}");
-        assert!(limits.take(None, "10.0.0.1").unwrap_err() <= Duration::from_secs(1));
-        assert!(limits.take(None, "10.0.0.2").is_ok());
-        assert!((0..10_000).all(|_| limits.take(Some(&Principal::Operator), "10.0.0.1").is_ok()));
-        assert!(RateLimits::new(false).take(None, "10.0.0.1").is_ok());
+        assert!(limits.take(None, here).unwrap_err() <= Duration::from_secs(1));
+        assert!(limits.take(None, there).is_ok());
+        assert!((0..10_000).all(|_| limits.take(Some(&Principal::Operator), here).is_ok()));
+        assert!(RateLimits::new(false).take(None, here).is_ok());
     }
 }

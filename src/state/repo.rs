@@ -294,7 +294,9 @@ impl Repo {
         inner.next_publish = Instant::now() + PUBLISH_INTERVAL;
         let pack_number = inner.pack_number;
         inner.pack_number += 1;
-        inner.sealed_blobs = std::mem::take(&mut inner.fresh_blobs);
+        // The next pack will have about as many: a map that grows is moved a dozen times.
+        let next_blobs = OidMap::with_capacity_and_hasher(inner.fresh_blobs.len(), Default::default());
+        inner.sealed_blobs = std::mem::replace(&mut inner.fresh_blobs, next_blobs);
         let next = inner.spare.take().unwrap_or_default();
         Some(Sealed {
             draft: std::mem::replace(&mut inner.draft, next),

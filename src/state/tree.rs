@@ -106,18 +106,20 @@ impl Found {
 const FOLDER_MODE: &[u8] = b"40000 ";
 const FILE_MODE: &[u8] = b"100644 ";
 
-/// Walks the entries of a git tree: `<mode> <name>\0<20 bytes>`.
+/// Walks the entries of a git tree: `<mode> <name>\0<20 bytes>`, with `40000` for a folder and six digits for all else.
 fn entries(raw: &[u8]) -> impl Iterator<Item = (&[u8], Found)> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let space = at + memchr::memchr(b' ', &raw[at..])?;
-        let zero = space + memchr::memchr(0, &raw[space..])?;
-        let end = zero + 21;
-        let found = Found { start: at, end, is_folder: raw[at] == b'4' };
-        let name = raw.get(space + 1..zero)?;
+        let is_folder = *raw.get(at)? == b'4';
+        let start = at + if is_folder { FOLDER_MODE.len() } else { FILE_MODE.len() };
+        let name = &raw.get(start..)?;
+        // Most folders have names of one character, for which a search costs more than a look.
+        let length = if name.get(1) == Some(&0) { 1 } else { memchr::memchr(0, name)? };
+        let end = start + length + 21;
+        let found = Found { start: at, end, is_folder };
         raw.get(..end)?;
         at = end;
-        Some((name, found))
+        Some((&name[..length], found))
     })
 }
 
