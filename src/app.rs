@@ -43,6 +43,7 @@ use crate::secret::known::KnownSecrets;
 use crate::secret::{self, Scope, Secrets};
 use crate::state::disk::{Disk, RealDisk};
 use crate::state::edit::Projections;
+use crate::state::epoch::Limits;
 use crate::state::layout::{DataFolder, RepoName};
 use crate::state::recover::Recovered;
 use crate::state::sign::Signer;
@@ -70,6 +71,8 @@ pub struct AppOptions {
     pub remotes: RemoteOptions,
     /// The size of a journal segment in bytes.
     pub journal_segment_bytes: u64,
+    /// When the history of a branch goes on without what was before.
+    pub epochs: Limits,
     /// What the operator decides about accounts.
     pub policy: Policy,
     /// The file of other issuers of tokens, if any is believed.
@@ -99,6 +102,7 @@ impl AppOptions {
             allow_private_webhooks: false,
             remotes: RemoteOptions::default(),
             journal_segment_bytes: 32 << 20,
+            epochs: Limits::default(),
             policy: Policy::default(),
             issuers: None,
             http: HttpOptions::default(),
@@ -241,6 +245,7 @@ impl App {
             disk: options.disk,
             clock: clock.clone(),
             journal_segment_bytes: options.journal_segment_bytes,
+            epochs: options.epochs,
             kinds,
             signer: options.signer,
             on_failure: options.on_failure,

@@ -23,6 +23,7 @@ use crate::forge::local::LocalForge;
 use crate::http::cors::Origin;
 use crate::id::{AgentId, Label, SecretName};
 use crate::identity::accounts::{Policy, Registration};
+use crate::state::epoch::Limits;
 use crate::state::layout::DataFolder;
 use crate::state::sign::{Signer, SignerError};
 use crate::worker::{ProgramOptions, SandboxChoice};
@@ -95,6 +96,13 @@ pub struct ServeArgs {
     /// change, an append of 1 MiB to a log.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(2..=1024))]
     pub journal_segment_mib: u16,
+    /// After so many commits the history of a state goes on in a new epoch, and what was before is kept under refs/archive/: 2 or
+    /// more, 0 for never. Longer histories take git longer to walk.
+    #[arg(long, default_value_t = 1_000_000, value_parser = epoch_commits)]
+    pub epoch_commits: u64,
+    /// After so many days likewise: up to 36500, 0 for never.
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u16).range(0..=36_500))]
+    pub epoch_days: u16,
     /// Who may make an account for themselves: nobody, who brings an invitation, or everybody (as a viewer).
     #[arg(long, value_enum, default_value_t, env = "MRX_REGISTRATION")]
     pub registration: Registration,
@@ -141,6 +149,11 @@ impl ServeArgs {
         }
         let args = Only::parse_from(["mrx"]).args;
         Self { data: data.to_owned(), listen, ..args }
+    }
+
+    /// When an epoch ends.
+    pub fn epochs(&self) -> Limits {
+        Limits { commits: self.epoch_commits, days: u64::from(self.epoch_days) }
     }
 
     /// How long logs are kept.
@@ -393,4 +406,12 @@ pub struct BenchArgs {
     /// Prints one JSON object instead of a line for people.
     #[arg(long)]
     pub json: bool,
+}
+
+/// An epoch has a first commit and others.
+fn epoch_commits(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(1) | Err(_) => Err("2 or more, or 0 for never".to_owned()),
+        Ok(commits) => Ok(commits),
+    }
 }

@@ -64,6 +64,7 @@ impl Daemon {
             allow_private_webhooks: args.allow_private_webhooks,
             remotes: args.remotes.options(),
             journal_segment_bytes: args.journal_segment_bytes(),
+            epochs: args.epochs(),
             policy: args.policy(),
             issuers: args.issuers.clone(),
             signer: args.signer().context("read the key that signs commits")?,

@@ -16,6 +16,7 @@ mod concurrency;
 mod cors;
 mod debug;
 mod docs;
+mod epoch;
 mod event;
 mod fork;
 mod git;

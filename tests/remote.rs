@@ -363,3 +363,79 @@ fn base64(text: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(text)
 }
+
+async fn end_epoch(world: &World) -> String {
+    world.clock.pass(PAUSE);
+    let name = mrx::state::layout::RepoName::Project(HELLO.parse().unwrap());
+    let kept = world.app().state.end_epoch(&name).await.unwrap().unwrap();
+    world.clock.pass(PAUSE);
+    kept.replace("refs/archive/", "refs/archive/mrx/state/")
+}
+
+#[tokio::test]
+async fn a_remote_keeps_the_end_of_an_epoch_and_its_branch_goes_over_to_the_next() {
+    let (world, host) = with_remote().await;
+    chat(&world, "before").await;
+    let end = world.tip(HELLO).await;
+    let kept = end_epoch(&world).await;
+    chat(&world, "after").await;
+    let synced = good(sync(&world).await);
+    assert_eq!(synced["remoteTip"], world.tip(HELLO).await);
+    is_the_same(&world, &host).await;
+    assert_eq!(host.git(&["rev-parse", &kept]).await, end);
+    assert_eq!(host.git(&["rev-list", "--count", BRANCH]).await, "2");
+
+    // What people change there on top of the new epoch comes back as ever.
+    let title = chat(&world, "theirs").await;
+    good(sync(&world).await);
+    let copy = host.copy("copy").await;
+    replace(&chat_file(&copy, &title), "title: theirs", "title: changed there");
+    host.merge(&copy, "Change it").await;
+    good(sync(&world).await);
+    assert_eq!(chat_now(&world, &title).await["title"], "changed there");
+    assert_eq!(host.git(&["for-each-ref", "refs/archive"]).await.lines().count(), 1);
+
+    // A mirror of the remote is enough to bring both epochs back.
+    let mirror = host.folder().join("mirror.git");
+    let said = git(host.folder(), &["clone", "-q", "--mirror", "state.git", "mirror.git"]).await;
+    assert!(said.ok, "{}", said.text);
+    let data = mrx::state::layout::DataFolder::new(host.folder().join("restored"));
+    mrx::backup::restore::restore(&mirror, data.path(), None).unwrap();
+    let name = mrx::state::layout::RepoName::Project(HELLO.parse().unwrap());
+    let repo = git2::Repository::open_bare(data.repo(&name)).unwrap();
+    let archives = mrx::state::epoch::archives(&repo).unwrap();
+    assert_eq!((archives.len(), archives[0].tip.to_string(), archives[0].number), (1, end, 1));
+}
+
+#[tokio::test]
+async fn what_a_remote_changed_on_the_epoch_before_is_brought_in() {
+    let (world, host) = with_remote().await;
+    let title = chat(&world, "ours").await;
+    good(sync(&world).await);
+    let copy = host.copy("copy").await;
+    let kept = end_epoch(&world).await;
+    let other = chat(&world, "after").await;
+    replace(&chat_file(&copy, &title), "title: ours", "title: changed there");
+    host.merge(&copy, "Change it").await;
+    for _ in 0..2 {
+        good(sync(&world).await);
+        assert_eq!(chat_now(&world, &title).await["title"], "changed there");
+        assert_eq!(chat_now(&world, &other).await["title"], "after");
+        is_the_same(&world, &host).await;
+        retitle(&world, &other, json!({ "title": "after" })).await;
+    }
+    assert!(!host.git(&["rev-parse", &kept]).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_remote_that_only_moves_forward_gets_a_commit_that_leads_to_both_epochs() {
+    let (world, host) = with_remote().await;
+    host.git(&["config", "receive.denyNonFastForwards", "true"]).await;
+    let kept = end_epoch(&world).await;
+    for title in ["one", "two"] {
+        chat(&world, title).await;
+        good(sync(&world).await);
+        is_the_same(&world, &host).await;
+        host.git(&["merge-base", "--is-ancestor", &kept, BRANCH]).await;
+    }
+}

@@ -16,6 +16,7 @@ use crate::artifact::store::is_sha256;
 use crate::git::child::Program;
 use crate::id::ProjectId;
 use crate::project::types::ProjectFile;
+use crate::remote::relation::archive_here;
 use crate::remote::types::BRANCH_DEFAULT;
 use crate::secret::keys::IDENTITY;
 use crate::state::create;
@@ -183,6 +184,10 @@ fn from_clone(path: &Path, folder: &DataFolder) -> anyhow::Result<Kept> {
         && let Some(tip) = repo.state_of_remote()
     {
         tips.insert(STATE_REF.to_owned(), tip);
+        let ends = tips.iter().filter_map(|(name, tip)| Some((archive_here(BRANCH_DEFAULT, name)?, *tip)));
+        let ends: Vec<_> = ends.collect();
+        tips.extend(ends);
+        tips.retain(|name, _| archive_here(BRANCH_DEFAULT, name).is_none());
     }
     tips.retain(|name, _| {
         KEPT_REFS.iter().any(|kept| name == kept || (kept.ends_with('/') && name.starts_with(kept)))

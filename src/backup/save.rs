@@ -131,6 +131,7 @@ fn bring_in_journal(data: &DataFolder) -> anyhow::Result<()> {
         disk: usual.disk,
         clock: usual.clock,
         journal_segment_bytes: usual.journal_segment_bytes,
+        epochs: usual.epochs,
         kinds: Arc::new(|_| Projections::default()),
         signer: None,
         on_failure: usual.on_failure,

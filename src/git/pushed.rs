@@ -65,6 +65,8 @@ pub struct Reader {
     repo: git2::Repository,
     /// The repository without what is pushed: whatever is in it was found good before.
     known: git2::Repository,
+    /// The ends of the epochs before the one of the branch.
+    ended: Vec<Oid>,
     folders: usize,
     files: usize,
     bytes: usize,
@@ -76,7 +78,7 @@ impl Reader {
         let unread =
             |error: git2::Error| Refusal::push(format!("the objects cannot be read: {}", error.message()));
         let open = || git2::Repository::open_bare(repo).map_err(unread);
-        Ok(Self { repo: open()?, known: open()?, folders: 0, files: 0, bytes: 0 })
+        Ok(Self { repo: open()?, known: open()?, ended: Vec::new(), folders: 0, files: 0, bytes: 0 })
     }
 
     /// Over a scratch repository and its quarantine.
@@ -88,7 +90,12 @@ impl Reader {
         let (repo, known) = (open()?, open()?);
         let path = quarantine.to_str().ok_or_else(|| Refusal::push("the data folder's path is no UTF-8"))?;
         repo.odb().and_then(|odb| odb.add_disk_alternate(path)).map_err(unread)?;
-        Ok(Self { repo, known, folders: 0, files: 0, bytes: 0 })
+        Ok(Self { repo, known, ended: Vec::new(), folders: 0, files: 0, bytes: 0 })
+    }
+
+    /// With the ends of the epochs before the one of the branch, so that whoever stands on one of them is told so.
+    pub fn with_ended(self, ended: Vec<Oid>) -> Self {
+        Self { ended, ..self }
     }
 
     /// The commits behind `old` up to `new`, oldest first: a line without merges, as a rebase makes it.
@@ -96,6 +103,9 @@ impl Reader {
         let mut line = Vec::new();
         let mut at = new;
         while at != old {
+            if self.ended.contains(&at) {
+                return Err(of_ended_epoch(at));
+            }
             if line.len() == COMMITS_MAX {
                 return Err(Refusal::push(format!("it has more than {COMMITS_MAX} commits"))
                     .remedy("push fewer at a time, or squash them"));
@@ -384,6 +394,12 @@ fn odd_mode(path: &str, mode: i32) -> Refusal {
 
 fn unread(object: Oid, error: &git2::Error) -> Refusal {
     Refusal::push(format!("{object} cannot be read: {}", error.message()))
+}
+
+/// The push stands on the end of an epoch that is over.
+fn of_ended_epoch(end: Oid) -> Refusal {
+    Refusal::push("it stands on commits from before the branch began a new epoch")
+        .remedy(format!("put yours onto the new one: git fetch, then git rebase --onto origin/state {end}"))
 }
 
 /// What is pushed does not stand on the branch's tip.

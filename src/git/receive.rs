@@ -244,10 +244,11 @@ impl Receiving {
         question: &Question,
     ) -> Result<Vec<String>, NotTaken> {
         let new = wanted_tip(question, tip)?;
+        let ended = app.state.ended_epochs(&RepoName::Project(project.clone()), tip).await?;
         let (path, quarantine) = (scratch.path().to_owned(), question.quarantine.clone());
         let read = move || -> Result<Vec<PushedCommit>, Refusal> {
             check_quarantine(&path, &quarantine)?;
-            Reader::open(&path, &quarantine)?.commits(tip, new)
+            Reader::open(&path, &quarantine)?.with_ended(ended).commits(tip, new)
         };
         let pushed = tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??;
         let name = RepoName::Project(project.clone());

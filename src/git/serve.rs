@@ -1,6 +1,6 @@
 //! Serves clones and fetches: `git upload-pack` as a child of each request, whose output streams to the client.
 //!
-//! Only the branch `state` and the branches of logs are shown; whatever else a repository holds, such as what was pushed aside,
+//! Only the branch `state`, its ended epochs and the branches of logs are shown; whatever else a repository holds, such as what was pushed aside,
 //! is hidden. A child ends with its request, and at the latest after [`TIME_MAX`].
 
 use std::collections::HashMap;
@@ -34,10 +34,11 @@ pub const WANTS_BYTES_MAX: u64 = 16 << 20;
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// What of a repository is shown, and how much a child may use for packing.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 10] = [
     "transfer.hideRefs=refs/",
     "transfer.hideRefs=!refs/heads/state",
     "transfer.hideRefs=!refs/heads/logs/",
+    "transfer.hideRefs=!refs/archive/",
     "uploadpack.allowFilter=true",
     "uploadpack.keepAlive=5",
     "pack.threads=1",
@@ -60,7 +61,7 @@ const CODE_SETTINGS: [&str; 8] = [
 /// What kind of repository is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// A state repository: `state` and `logs/*`.
+    /// A state repository: `state`, `logs/*`, and what came before the epoch of `state`.
     State,
     /// A project's code: branches and tags.
     Code,

@@ -45,11 +45,12 @@ async fn take_over(app: &App, stray: &Stray) -> Result<Vec<String>, NotTaken> {
         return Err(Refusal::push("the platform's own state is changed over the HTTP API alone").into());
     };
     let (repo, tip, found) = (app.state.folder().repo(&stray.name), stray.tip, stray.found);
-    let read = tokio::task::spawn_blocking(move || read(repo, tip, found)).await;
+    let ended = app.state.ended_epochs(&stray.name, tip).await?;
+    let read = tokio::task::spawn_blocking(move || read(repo, ended, tip, found)).await;
     let commits = read.map_err(|_| EngineError::Unknown)??;
     Ok(take(app, &Principal::Operator, project, tip, commits).await?.answer)
 }
 
-fn read(repo: PathBuf, tip: Oid, found: Oid) -> Result<Vec<PushedCommit>, Refusal> {
-    Reader::of(&repo)?.commits(tip, found)
+fn read(repo: PathBuf, ended: Vec<Oid>, tip: Oid, found: Oid) -> Result<Vec<PushedCommit>, Refusal> {
+    Reader::of(&repo)?.with_ended(ended).commits(tip, found)
 }

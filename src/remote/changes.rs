@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::relation;
 use super::types::RemoteFile;
+use crate::state::epoch;
 use crate::state::layout::REMOTE_FILE;
 use crate::state::oid::Oid;
 use crate::state::yaml::{self, FILE_BYTES_MAX};
@@ -63,25 +64,24 @@ impl From<git2::Error> for Unread {
     }
 }
 
-/// Whether a commit is there and in the past of `of`.
-pub fn is_past(scratch: &Path, commit: Oid, of: Oid) -> bool {
-    let known = || -> Result<bool, git2::Error> {
-        let repo = git2::Repository::open_bare(scratch)?;
-        Ok(repo.find_commit(commit.to_git()).is_ok()
-            && repo.graph_descendant_of(of.to_git(), commit.to_git())?)
-    };
+/// Whether the state's repository has a commit, in the past of `of`.
+pub fn is_past(repo: &Path, commit: Oid, of: Oid) -> bool {
+    let known = || epoch::is_in_past(&git2::Repository::open_bare(repo)?, commit, of);
     known().unwrap_or(false)
 }
 
-/// What the branch at `tip`, whose commits are all in the scratch repository, changed by itself.
-pub fn read(scratch: &Path, ours: Oid, tip: Oid) -> Result<Theirs, Unread> {
+/// Whether a branch at `from` moves to `to` as git moves it, which knows nothing of epochs.
+pub fn is_forward(repo: &Path, from: Oid, to: Oid) -> bool {
+    let known = || git2::Repository::open_bare(repo)?.graph_descendant_of(to.to_git(), from.to_git());
+    known().unwrap_or(false)
+}
+
+/// What the branch at `tip`, whose commits are all in the scratch repository, changed by itself. `ends` are those of the epochs
+/// before `ours`, newest first.
+pub fn read(scratch: &Path, ours: Oid, ends: &[Oid], tip: Oid) -> Result<Theirs, Unread> {
     let repo = git2::Repository::open_bare(scratch)?;
     let (our_tree, their_tree) = (tree(&repo, ours)?, tree(&repo, tip)?);
-    let met: Oid = match repo.merge_base(ours.to_git(), tip.to_git()) {
-        Ok(met) => met.into(),
-        Err(error) if error.code() == git2::ErrorCode::NotFound => return Err(Unread::Unrelated),
-        Err(error) => return Err(error.into()),
-    };
+    let met = met(&repo, ours, ends, tip)?;
     let is_in_theirs = |commit: &Oid| {
         *commit == tip || repo.graph_descendant_of(tip.to_git(), commit.to_git()).unwrap_or(false)
     };
@@ -89,6 +89,18 @@ pub fn read(scratch: &Path, ours: Oid, tip: Oid) -> Result<Theirs, Unread> {
     let base = tree(&repo, relation::base(met, merged, self::merged(&repo, &tree(&repo, met)?)))?;
     let changed = diff(&repo, &base, &their_tree)?;
     Ok(Theirs { tip, is_joined: met == ours && our_tree.id() == their_tree.id(), changed })
+}
+
+/// Where both histories met last.
+fn met(repo: &git2::Repository, ours: Oid, ends: &[Oid], tip: Oid) -> Result<Oid, Unread> {
+    for end in std::iter::once(&ours).chain(ends) {
+        match repo.merge_base(end.to_git(), tip.to_git()) {
+            Ok(met) => return Ok(met.into()),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Unread::Unrelated)
 }
 
 fn tree(repo: &git2::Repository, commit: Oid) -> Result<git2::Tree<'_>, git2::Error> {

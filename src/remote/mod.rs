@@ -8,7 +8,7 @@
 //!
 //! Invariant: the network writes to a scratch repository alone; the project's own gets nothing but the daemon's commits.
 //! Invariant: nothing of either side is lost: what theirs brings is merged, or kept in a file of `conflicts/` and in the history
-//! of the remote's branch, which is only ever moved forward.
+//! of the remote's branch, which is only ever moved forward, but into a new epoch, whose past the remote keeps first.
 
 pub mod address;
 pub mod api;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::state::layout::{ARCHIVE_REF_PREFIX, archive_number};
 use crate::state::oid::Oid;
 
 /// The branches of a remote, by their refs' names.
@@ -29,6 +30,20 @@ pub fn next(heads: &Heads, ref_name: &str, ours: Oid, is_past: impl Fn(Oid) -> b
         Some(theirs) if is_past(*theirs) => Next::Push,
         Some(theirs) => Next::Join(*theirs),
     }
+}
+
+/// What keeps the end of an epoch there, by the branch, of which a remote may have several: `refs/archive/mrx/state/2026-11-21-1`.
+pub fn archive_there(ref_name: &str, archive: &str) -> String {
+    let branch = ref_name.strip_prefix("refs/heads/").unwrap_or(ref_name);
+    let name = archive.strip_prefix(ARCHIVE_REF_PREFIX).unwrap_or(archive);
+    format!("{ARCHIVE_REF_PREFIX}{branch}/{name}")
+}
+
+/// The ref here of one there that keeps the end of an epoch of this branch; `None` for any other.
+pub fn archive_here(branch: &str, there: &str) -> Option<String> {
+    let name = there.strip_prefix(ARCHIVE_REF_PREFIX)?.strip_prefix(branch)?.strip_prefix('/')?;
+    let here = format!("{ARCHIVE_REF_PREFIX}{name}");
+    archive_number(&here).is_some().then_some(here)
 }
 
 /// From which commit on the remote's changes are its own. `met` is where both histories met last; `merged` is how far it was

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::address::{self, BadAddress};
 use super::bring_in::BringIn;
 use super::changes::{self, Theirs, Unread};
-use super::relation::{self, Next};
+use super::relation::{self, Heads, Next};
 use super::transport::{self, Transport, TransportError};
 use super::types::{Remote, RemoteProblem, RemoteStatus};
 use crate::clock::{Clock, Time};
@@ -26,7 +26,9 @@ use crate::id::ProjectId;
 use crate::project::{Project, Registry};
 use crate::secret::{Scope, Secrets};
 use crate::state::edit::Actor;
+use crate::state::epoch;
 use crate::state::layout::RepoName;
+use crate::state::objects::Objects;
 use crate::state::oid::Oid;
 use crate::state::store::{EngineError, State};
 use crate::webhook::{send, target};
@@ -397,6 +399,7 @@ impl Remotes {
         let guard = Guard::default();
         let transport = Arc::new(Transport {
             scratch: at,
+            repo: folder.repo(&name),
             pinned: self.pinned(&url).await?,
             token: self.token(id, &url).await?,
             url,
@@ -406,9 +409,19 @@ impl Remotes {
         for _ in 0..TRIES {
             let mut ours = self.published(&name).await?;
             let (speaker, branch) = (transport.clone(), ref_name.clone());
-            let (commit, theirs) = match blocking(move || look(&speaker, &branch, ours)).await?? {
-                Looked::Same(tip) => return Ok(Synced { pushed: ours, remote_tip: tip, has_merged }),
+            let (looked, ends) = blocking(move || look(&speaker, &branch, ours)).await??;
+            let mut over = None;
+            let (commit, theirs) = match looked {
+                Looked::Same(tip) if ends.is_empty() => {
+                    return Ok(Synced { pushed: ours, remote_tip: tip, has_merged });
+                }
+                // What was before is kept there too, and the branch stands already.
+                Looked::Same(tip) => (tip, None),
                 Looked::Behind => (ours, None),
+                Looked::Before(tip) => {
+                    over = Some(tip);
+                    (ours, None)
+                }
                 Looked::Own(theirs) => {
                     if !theirs.changed.is_empty() {
                         self.bring_in(project, remote, &theirs).await?;
@@ -420,8 +433,12 @@ impl Remotes {
             };
             let (speaker, branch, now) = (transport.clone(), ref_name.clone(), inner.clock.now());
             let pushed = blocking(move || {
+                speaker.keep(&ends)?;
                 let commit = theirs.map_or(Ok(commit), |theirs| speaker.join(commit, theirs, now))?;
-                speaker.push(commit, &branch).map(|()| commit)
+                match over {
+                    Some(from) => speaker.push_over(from, commit, &branch, now),
+                    None => speaker.push(commit, &branch).map(|()| commit),
+                }
             });
             match pushed.await? {
                 Ok(tip) => return Ok(Synced { pushed: ours, remote_tip: tip, has_merged }),
@@ -508,22 +525,35 @@ impl Drop for Guard {
 enum Looked {
     Same(Oid),
     Behind,
+    /// It is behind, in an epoch that is over.
+    Before(Oid),
     Own(Theirs),
 }
 
-fn look(transport: &Transport, ref_name: &str, ours: Oid) -> Result<Looked, RemoteError> {
-    let heads = transport.heads().map_err(RemoteError::Unreachable)?;
-    let is_past = |tip: Oid| changes::is_past(&transport.scratch, tip, ours);
-    match relation::next(&heads, ref_name, ours, is_past) {
-        Next::Empty => Err(RemoteError::Empty),
-        Next::Nothing => Ok(Looked::Same(ours)),
-        Next::Push => Ok(Looked::Behind),
+/// How the remote's branch stands, and the ends of epochs that it does not keep yet.
+fn look(transport: &Transport, ref_name: &str, ours: Oid) -> Result<(Looked, Heads), RemoteError> {
+    let (heads, kept) = transport.refs().map_err(RemoteError::Unreachable)?;
+    let ended = epoch::ended_before(&Objects::new(transport.repo.clone()), epoch::From::Tip(ours));
+    let ended = ended.map_err(EngineError::from)?;
+    let ends: Vec<Oid> = ended.iter().map(|archive| archive.tip).collect();
+    let named =
+        ended.iter().map(|archive| (relation::archive_there(ref_name, &archive.ref_name), archive.tip));
+    let missing: Heads = named.filter(|(name, tip)| kept.get(name) != Some(tip)).collect();
+    let is_past = |tip: Oid| changes::is_past(&transport.repo, tip, ours);
+    let looked = match relation::next(&heads, ref_name, ours, is_past) {
+        Next::Empty => return Err(RemoteError::Empty),
+        Next::Nothing => Looked::Same(ours),
+        Next::Push => match heads.get(ref_name) {
+            Some(tip) if !changes::is_forward(&transport.repo, *tip, ours) => Looked::Before(*tip),
+            _ => Looked::Behind,
+        },
         Next::Join(tip) => {
             transport.fetch(ref_name).map_err(RemoteError::Unreachable)?;
-            let theirs = changes::read(&transport.scratch, ours, tip)?;
-            Ok(if theirs.is_joined { Looked::Same(tip) } else { Looked::Own(theirs) })
+            let theirs = changes::read(&transport.scratch, ours, &ends, tip)?;
+            if theirs.is_joined { Looked::Same(tip) } else { Looked::Own(theirs) }
         }
-    }
+    };
+    Ok((looked, missing))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, EngineError> {

@@ -49,6 +49,8 @@ const SETTINGS: [&str; 10] = [
 pub struct Transport {
     /// The scratch repository.
     pub scratch: PathBuf,
+    /// The state's own, which is only read.
+    pub repo: PathBuf,
     /// The remote.
     pub url: Url,
     /// The address that its name was found to have, as curl takes it: `host:port:address`.
@@ -83,15 +85,17 @@ pub fn scratch(at: &Path, repo: &Path) -> io::Result<()> {
 }
 
 impl Transport {
-    /// The branches that the remote has.
-    pub fn heads(&self) -> Result<Heads, TransportError> {
-        let listed =
-            self.run(&["ls-remote", "--quiet", "--heads", "--", self.url.as_str()], LIST_TIME_MAX)?;
+    /// The branches that the remote has, and the ends of epochs.
+    pub fn refs(&self) -> Result<(Heads, Heads), TransportError> {
+        let wanted = ["refs/heads/*", "refs/archive/*"];
+        let list = [&["ls-remote", "--quiet", "--refs", "--", self.url.as_str()][..], &wanted].concat();
+        let listed = self.run(&list, LIST_TIME_MAX)?;
         let line = |line: &str| {
             let (oid, name) = line.split_once('\t')?;
             Some((name.to_owned(), oid.parse().ok()?))
         };
-        Ok(String::from_utf8_lossy(&listed).lines().filter_map(line).collect())
+        let refs = String::from_utf8_lossy(&listed).lines().filter_map(line).collect::<Heads>();
+        Ok(refs.into_iter().partition(|(name, _)| name.starts_with("refs/heads/")))
     }
 
     /// Takes the commits of a branch into the scratch repository; git checks each object.
@@ -104,8 +108,40 @@ impl Transport {
 
     /// Moves the remote's branch forward to a commit.
     pub fn push(&self, commit: Oid, ref_name: &str) -> Result<(), TransportError> {
-        let what = format!("{commit}:{ref_name}");
-        let arguments = ["push", "--no-verify", "--no-signed", "--", self.url.as_str(), &what];
+        self.push_all(&[], &[format!("{commit}:{ref_name}")])
+    }
+
+    /// Moves the remote's branch from `from`, and from nowhere else, to a commit that does not lead to it, in a new epoch. Where a
+    /// branch is only moved forward it gets a commit that leads to both. Tells where the branch stands.
+    pub fn push_over(
+        &self,
+        from: Oid,
+        commit: Oid,
+        ref_name: &str,
+        now: Time,
+    ) -> Result<Oid, TransportError> {
+        let lease = format!("--force-with-lease={ref_name}:{from}");
+        match self.push_all(&[&lease], &[format!("{commit}:{ref_name}")]) {
+            Ok(()) => Ok(commit),
+            Err(TransportError::Git(_)) => {
+                let both = self.join(commit, from, now)?;
+                self.push(both, ref_name).map(|()| both)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the refs that keep the ends of epochs.
+    pub fn keep(&self, ends: &Heads) -> Result<(), TransportError> {
+        let what: Vec<String> = ends.iter().map(|(name, tip)| format!("{tip}:{name}")).collect();
+        if what.is_empty() { Ok(()) } else { self.push_all(&[], &what) }
+    }
+
+    fn push_all(&self, options: &[&str], what: &[String]) -> Result<(), TransportError> {
+        let mut arguments = vec!["push", "--no-verify", "--no-signed"];
+        arguments.extend(options);
+        arguments.extend(["--", self.url.as_str()]);
+        arguments.extend(what.iter().map(String::as_str));
         self.run(&arguments, MOVE_TIME_MAX).map(drop)
     }
 

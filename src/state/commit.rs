@@ -3,7 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::edit::{Change, Step};
+use super::edit::{Change, Cut, Step};
+use super::epoch;
 use super::oid::Oid;
 use crate::clock::Time;
 use crate::id::ProjectId;
@@ -17,6 +18,8 @@ pub(super) struct CommitText<'a> {
     pub(super) parent: Oid,
     pub(super) change: &'a Change,
     pub(super) now: Time,
+    /// The ref that keeps `parent`, if the commit begins a new epoch and has itself no parent.
+    pub(super) archive: Option<&'a str>,
 }
 
 impl CommitText<'_> {
@@ -24,9 +27,11 @@ impl CommitText<'_> {
     pub(super) fn encode(&self) -> Vec<u8> {
         let change = self.change;
         let mut out = Vec::with_capacity(512);
-        Self::write_place(self.tree, self.parent, &mut out);
+        let parent = if self.archive.is_some() { Oid::ZERO } else { self.parent };
+        Self::write_place(self.tree, parent, &mut out);
         let (name, kind, seconds) = (&change.actor.name, change.actor.kind, self.now.seconds().to_string());
-        let lines: [&str; 16] = [
+        let body = self.archive.map(|archive| epoch::body(self.parent, archive));
+        let lines: [&str; 17] = [
             "\nauthor ",
             name,
             " <",
@@ -39,6 +44,7 @@ impl CommitText<'_> {
             &seconds,
             " +0000\n\n",
             &change.subject,
+            body.as_deref().unwrap_or_default(),
             "\n\nMrx-Event: ",
             change.event,
             "\nMrx-Actor: ",
@@ -50,6 +56,9 @@ impl CommitText<'_> {
         if let Some(request) = &change.request {
             out.extend_from_slice(b"\nMrx-Request: ");
             out.extend_from_slice(request.as_bytes());
+        }
+        if let Some(archive) = self.archive {
+            epoch::write_trailers(self.parent, archive, &mut out);
         }
         out.push(b'\n');
         out
@@ -91,7 +100,7 @@ impl Event {
     /// What a step that was just made says has happened.
     pub(super) fn of(step: &Step, project_id: Option<ProjectId>, commit: Oid, time: Time) -> Self {
         match step {
-            Step::Own(change) => Self {
+            Step::Own(change) | Step::Cut(Cut { change, .. }) => Self {
                 project_id,
                 commit,
                 event: change.event.to_owned(),

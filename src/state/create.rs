@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 
 use super::disk::{self, Disk};
-use super::layout::STATE_REF;
+use super::epoch::Archive;
+use super::layout::{ARCHIVE_REF_PREFIX, STATE_REF};
 use super::oid::Oid;
 
 /// What every repository of state is configured to.
@@ -51,10 +52,16 @@ pub fn repository(disk: &dyn Disk, path: &Path) -> io::Result<()> {
 /// How often the source's objects are listed anew because upkeep replaced a pack meanwhile.
 const LINK_TRIES_MAX: usize = 20;
 
-/// Makes the repository at `to` with the objects of the one at `from`, its branch at `commit`. The objects are the same files
-/// under a second name; both names live on their own.
-pub fn fork(disk: &dyn Disk, from: &Path, to: &Path, commit: Oid) -> io::Result<()> {
-    for folder in ["objects/pack", "refs/heads"] {
+/// Makes the repository at `to` with the objects of the one at `from`, its branch at `commit`, and the epochs before that. The
+/// objects are the same files under a second name; both names live on their own.
+pub(super) fn fork(
+    disk: &dyn Disk,
+    from: &Path,
+    to: &Path,
+    commit: Oid,
+    epochs: &[Archive],
+) -> io::Result<()> {
+    for folder in ["objects/pack", "refs/heads", ARCHIVE_REF_PREFIX] {
         disk::make_folders(disk, &to.join(folder))?;
     }
     // Upkeep names a new pack before it removes those that are in it, so a listing that could be linked whole is whole.
@@ -65,6 +72,10 @@ pub fn fork(disk: &dyn Disk, from: &Path, to: &Path, commit: Oid) -> io::Result<
             return Err(error);
         }
     }
+    for Archive { ref_name, tip, .. } in epochs {
+        write(disk, &to.join(ref_name), &format!("{tip}\n"))?;
+    }
+    disk.sync_folder(&to.join(ARCHIVE_REF_PREFIX))?;
     write(disk, &to.join(STATE_REF), &format!("{commit}\n"))?;
     repository(disk, to)
 }

@@ -217,19 +217,29 @@ pub struct Foreign {
     pub edits: Vec<Edit>,
 }
 
+/// The first commit of a new epoch: it has no parent, and the files of the commit that it goes on from.
+pub struct Cut {
+    /// What it says; it changes no file.
+    pub change: Change,
+    /// The ref that keeps the commit it goes on from, as in `refs/archive/2026-11-21-1`.
+    pub archive: Box<str>,
+}
+
 /// One commit of a decision.
 pub enum Step {
     /// The daemon's.
     Own(Change),
     /// Somebody else's.
     Foreign(Foreign),
+    /// The daemon's, without the history before it.
+    Cut(Cut),
 }
 
 impl Step {
     /// The ref of the branch.
     pub fn branch(&self) -> &str {
         match self {
-            Step::Own(change) => &change.branch,
+            Step::Own(change) | Step::Cut(Cut { change, .. }) => &change.branch,
             Step::Foreign(foreign) => &foreign.branch,
         }
     }
@@ -237,7 +247,7 @@ impl Step {
     /// What it does to files.
     pub fn edits(&self) -> &[Edit] {
         match self {
-            Step::Own(change) => &change.edits,
+            Step::Own(change) | Step::Cut(Cut { change, .. }) => &change.edits,
             Step::Foreign(foreign) => &foreign.edits,
         }
     }

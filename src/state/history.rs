@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::commit::{self, Event};
+use super::epoch::{self, From};
 use super::layout::{self, DataFolder, RepoName, STATE_REF};
 use super::objects::Objects;
 use super::oid::Oid;
@@ -18,6 +19,7 @@ use super::store::{EngineError, State};
 use super::tree::{Entry, LoadError};
 use crate::git::child::{Program, ProgramError};
 use crate::id::{ArtifactId, ChatId, JobId, WebhookId};
+use walk::{Past, Place, Walk};
 
 /// How many commits a listener may be behind and still be told each; more means that it should read what is now.
 const EVENTS_MAX: usize = 100_000;
@@ -167,14 +169,13 @@ impl History {
     pub fn log(&self, filter: &Filter) -> Result<Vec<Event>, HistoryError> {
         let limit = filter.limit.min(LOG_MAX);
         let Some(from) = self.begin(filter.after)? else { return Ok(Vec::new()) };
+        let mut past = Past::from(&self.objects, from, filter.after.is_none());
         let commits = match &filter.about {
-            None => self.walk(&Walk { from, limit, ..Walk::default() })?,
-            Some(About::Path(path)) => {
-                self.walk(&Walk { from, limit, path: Some(path), ..Walk::default() })?
-            }
-            Some(About::Job(job)) => self.walk_job(from, job, limit)?,
+            None => past.walk(&Walk { limit, ..Walk::default() })?,
+            Some(About::Path(path)) => past.walk(&Walk { limit, path: Some(path), ..Walk::default() })?,
+            Some(About::Job(job)) => self.walk_job(&mut past, job, limit)?,
         };
-        commits.into_iter().take(limit).map(|commit| self.event(commit)).collect()
+        commits.into_iter().take(limit).map(|(commit, _)| self.event(commit)).collect()
     }
 
     /// What a commit changed.
@@ -182,7 +183,7 @@ impl History {
         let event = self.event(commit)?;
         let read = |repo: &git2::Repository| {
             let commit = repo.find_commit(commit.to_git())?;
-            let old = commit.parent(0).ok().map(|parent| parent.tree()).transpose()?;
+            let old = epoch::tree_before(&commit)?;
             changes(repo, old.as_ref(), &commit.tree()?)
         };
         let (changes, is_cut) = self.objects.with(read).map_err(|error| self.failed(commit, &error))?;
@@ -202,7 +203,7 @@ impl History {
     pub fn touched(&self, commit: Oid, most: usize) -> Result<(Vec<Touched>, usize), HistoryError> {
         let read = |repo: &git2::Repository| {
             let commit = repo.find_commit(commit.to_git())?;
-            let old = commit.parent(0).ok().map(|parent| parent.tree()).transpose()?;
+            let old = epoch::tree_before(&commit)?;
             let diff = repo.diff_tree_to_tree(old.as_ref(), Some(&commit.tree()?), None)?;
             let touched = diff.deltas().take(most).map(|delta| Touched {
                 path: path_of(&delta),
@@ -244,7 +245,10 @@ impl History {
     /// Where a log begins: the tip, or the parent of the commit it goes on behind.
     fn begin(&self, after: Option<Oid>) -> Result<Option<Oid>, HistoryError> {
         let found = self.objects.with(|repo| match after {
-            Some(after) => Ok(repo.find_commit(after.to_git())?.parent_id(0).ok()),
+            Some(after) => {
+                let after = repo.find_commit(after.to_git())?;
+                Ok(epoch::before(repo, &after)?.map(|before| before.id()))
+            }
             None => match repo.refname_to_id(STATE_REF) {
                 Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
                 tip => tip.map(Some),
@@ -255,27 +259,21 @@ impl History {
     }
 
     /// A job's commits: those of its open file, and between them those of its done file while it was done.
-    fn walk_job(&self, from: Oid, job: &JobId, limit: usize) -> Result<Vec<Oid>, HistoryError> {
+    fn walk_job(&self, past: &mut Past<'_>, job: &JobId, limit: usize) -> Result<Vec<Place>, HistoryError> {
         let (path, since) = (layout::open_job(job), Some(job.made_at().before(CLOCK_SLOP).seconds()));
-        let moves = self.walk(&Walk { from, limit, since, path: Some(&path), ..Walk::default() })?;
-        let mut found: Vec<Oid> = Vec::with_capacity(moves.len());
+        let moves = past.walk(&Walk { limit, since, path: Some(&path), ..Walk::default() })?;
+        let mut found: Vec<Place> = Vec::with_capacity(moves.len());
         let mut newer = None;
-        for commit in moves {
+        for place in moves {
             if found.len() >= limit {
                 break;
             }
-            if let Some(done) = self.done_path(job, commit)? {
-                let stretch = Walk {
-                    from: newer.unwrap_or(from),
-                    until: Some(commit),
-                    limit,
-                    path: Some(&done),
-                    ..Walk::default()
-                };
-                found.extend(self.walk(&stretch)?.into_iter().filter(|commit| Some(*commit) != newer));
+            if let Some(done) = self.done_path(job, place.0)? {
+                let stretch = Walk { from: newer, until: Some(place), limit, since, path: Some(&done) };
+                found.extend(past.walk(&stretch)?.into_iter().filter(|commit| Some(*commit) != newer));
             }
-            found.push(commit);
-            newer = Some(commit);
+            found.push(place);
+            newer = Some(place);
         }
         Ok(found)
     }
@@ -296,21 +294,6 @@ impl History {
         self.objects.with(read).map_err(|error| self.failed(commit, &error))
     }
 
-    /// The commits of one walk, newest first, as git finds them.
-    fn walk(&self, walk: &Walk<'_>) -> Result<Vec<Oid>, HistoryError> {
-        if walk.limit == 0 {
-            return Ok(Vec::new());
-        }
-        let mut arguments = vec!["rev-list".to_owned(), format!("--max-count={}", walk.limit)];
-        arguments.extend(walk.since.map(|seconds| format!("--max-age={seconds}")));
-        arguments.push(walk.from.to_string());
-        arguments.extend(walk.until.map(|commit| format!("^{commit}")));
-        arguments.push("--".to_owned());
-        arguments.extend(walk.path.map(str::to_owned));
-        let output = Program::git(self.objects.path()).args(arguments).run()?;
-        Ok(String::from_utf8_lossy(&output).lines().filter_map(|line| line.parse().ok()).collect())
-    }
-
     fn event(&self, commit: Oid) -> Result<Event, HistoryError> {
         let project = self.name.project().cloned();
         let read =
@@ -324,17 +307,6 @@ impl History {
             _ => self.objects.load_error(format!("commit {commit}"), error).into(),
         }
     }
-}
-
-/// What git is asked to walk.
-#[derive(Default)]
-struct Walk<'a> {
-    from: Oid,
-    until: Option<Oid>,
-    limit: usize,
-    /// Older commits than this second are not walked.
-    since: Option<u64>,
-    path: Option<&'a str>,
 }
 
 /// What differs between two trees, at most as many files and bytes as are shown, and whether there is more.
@@ -395,12 +367,12 @@ fn read_entry(entry: &git2::TreeEntry<'_>) -> Entry {
 }
 
 /// A repository at one commit. Reading blocks.
-pub struct Past {
+pub struct AtCommit {
     history: History,
     commit: Oid,
 }
 
-impl Past {
+impl AtCommit {
     /// The commit.
     pub fn commit(&self) -> Oid {
         self.commit
@@ -438,9 +410,9 @@ impl State {
     }
 
     /// A repository as it was at a commit, to be read at leisure.
-    pub async fn at(&self, name: &RepoName, commit: Oid) -> Result<Past, HistoryError> {
+    pub async fn at(&self, name: &RepoName, commit: Oid) -> Result<AtCommit, HistoryError> {
         let history = self.history(name).await?;
-        blocking(move || history.event(commit).map(|_| Past { history, commit })).await
+        blocking(move || history.event(commit).map(|_| AtCommit { history, commit })).await
     }
 }
 
@@ -495,9 +467,9 @@ fn near_ones(repo: &git2::Repository, tip: Oid, after: Oid) -> Result<Option<Vec
             return Ok(Some(found));
         }
         found.push(next);
-        match repo.find_commit(next)?.parent_id(0) {
-            Ok(parent) => next = parent,
-            Err(_) => break,
+        match epoch::before(repo, &repo.find_commit(next)?)? {
+            Some(before) => next = before.id(),
+            None => break,
         }
     }
     Ok(None)
@@ -505,25 +477,37 @@ fn near_ones(repo: &git2::Repository, tip: Oid, after: Oid) -> Result<Option<Vec
 
 /// The same for one that is far: git has the commit-graph, and walks no further than commits as old as `after`.
 fn far_ones(objects: &Objects, tip: Oid, after: Oid, age: u64) -> Result<Option<Vec<git2::Oid>>, LoadError> {
-    let (count, age) = (EVENTS_MAX + 1, age.saturating_sub(CLOCK_SLOP.as_secs()));
-    let arguments = [
-        "rev-list".to_owned(),
-        "--first-parent".to_owned(),
-        format!("--max-count={count}"),
-        format!("--max-age={age}"),
-    ];
-    let walk = Program::git(objects.path()).args(arguments).args([tip.to_string(), "--".to_owned()]).run();
-    let output = walk.map_err(|error| LoadError {
-        what: format!("the commits behind {after}"),
-        repo: objects.path().display().to_string(),
-        cause: error.cause.to_string(),
-    })?;
-    let text = String::from_utf8_lossy(&output);
-    let place = text.lines().position(|line| line.parse() == Ok(after));
-    Ok(place.map(|place| {
-        text.lines().take(place).filter_map(|line| line.parse::<Oid>().ok()).map(Oid::to_git).collect()
-    }))
+    let age = age.saturating_sub(CLOCK_SLOP.as_secs());
+    let ended = epoch::ended_before(objects, From::Tip(tip))?;
+    let mut found: Vec<git2::Oid> = Vec::new();
+    for end in std::iter::once(tip).chain(ended.iter().map(|archive| archive.tip)) {
+        let arguments = [
+            "rev-list".to_owned(),
+            "--first-parent".to_owned(),
+            format!("--max-count={}", EVENTS_MAX + 1 - found.len()),
+            format!("--max-age={age}"),
+        ];
+        let walk =
+            Program::git(objects.path()).args(arguments).args([end.to_string(), "--".to_owned()]).run();
+        let output = walk.map_err(|error| LoadError {
+            what: format!("the commits behind {after}"),
+            repo: objects.path().display().to_string(),
+            cause: error.cause.to_string(),
+        })?;
+        for commit in String::from_utf8_lossy(&output).lines().filter_map(|line| line.parse::<Oid>().ok()) {
+            if commit == after {
+                return Ok(Some(found));
+            }
+            found.push(commit.to_git());
+        }
+        if found.len() > EVENTS_MAX {
+            break;
+        }
+    }
+    Ok(None)
 }
+
+mod walk;
 
 #[cfg(test)]
 mod tests;

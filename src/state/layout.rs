@@ -16,8 +16,10 @@ pub const STATE_REF: &str = "refs/heads/state";
 pub const LOGS_REF_PREFIX: &str = "refs/heads/logs/";
 /// Where a ref that somebody moved behind the daemon's back is kept.
 pub const REJECTED_REF_PREFIX: &str = "refs/rejected/";
+/// What the refs begin with that keep the epochs before the one of the branch.
+pub const ARCHIVE_REF_PREFIX: &str = "refs/archive/";
 /// What a backup of a repository of state holds.
-pub const KEPT_REFS: [&str; 4] = [STATE_REF, LOGS_REF_PREFIX, REJECTED_REF_PREFIX, "refs/archive/"];
+pub const KEPT_REFS: [&str; 4] = [STATE_REF, LOGS_REF_PREFIX, REJECTED_REF_PREFIX, ARCHIVE_REF_PREFIX];
 
 /// The folder of open jobs.
 pub const OPEN_JOBS: &str = "jobs/open";
@@ -201,6 +203,17 @@ impl DataFolder {
 /// The ref of the log branch of a day, as `2026-11-20`.
 pub fn logs_ref(day: &str) -> String {
     format!("{LOGS_REF_PREFIX}{day}")
+}
+
+/// `refs/archive/2026-11-21-3`: the last commit of the third epoch, which ended on this day.
+pub fn archive_ref(ended: Time, number: u32) -> String {
+    format!("{ARCHIVE_REF_PREFIX}{}-{number}", ended.day())
+}
+
+/// The number of the epoch whose last commit a ref keeps.
+pub fn archive_number(ref_name: &str) -> Option<u32> {
+    let (day, number) = ref_name.strip_prefix(ARCHIVE_REF_PREFIX)?.rsplit_once('-')?;
+    if day.len() == "2026-11-21".len() { number.parse().ok() } else { None }
 }
 
 /// `jobs/open/7/q/3/job-….yaml`.

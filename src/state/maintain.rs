@@ -95,6 +95,8 @@ struct Known {
     objects: u64,
     ungraphed: u64,
     has_garbage: bool,
+    /// Objects published since the start.
+    published: u64,
     changed_at: Option<Time>,
     repacked_at: Option<Time>,
     not_before: Option<Time>,
@@ -180,6 +182,7 @@ impl Upkeep {
         known.loose += objects as u64;
         known.objects += objects as u64;
         known.ungraphed += objects as u64;
+        known.published += objects as u64;
         known.changed_at = Some(self.clock.now());
         let is_much = known.packs > known.fold_above.max(FOLD_ABOVE);
         if is_much && known.fold_not_before.is_none_or(|time| time <= Instant::now()) && plan.ask(&repo.name)
@@ -191,6 +194,18 @@ impl Upkeep {
     /// Notes that a branch was dropped, so the next daily repack has something to free.
     pub(super) fn dropped(&self, name: &RepoName) {
         self.state.lock().known.entry(name.clone()).or_default().has_garbage = true;
+    }
+
+    /// How many objects were published to each repository since the start. A commit is one or more of them.
+    pub(super) fn published_since_start(&self) -> Vec<(RepoName, u64)> {
+        let plan = self.state.lock();
+        let written = plan.known.iter().filter(|(_, known)| known.published > 0);
+        written.map(|(name, known)| (name.clone(), known.published)).collect()
+    }
+
+    /// Ends programs when the state is closed.
+    pub(super) fn halt(&self) -> &Halt {
+        &self.halt
     }
 
     /// Forgets a repository that is to be removed; false while its packs are being folded or repacked.

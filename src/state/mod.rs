@@ -4,6 +4,7 @@ pub mod commit;
 pub mod create;
 pub mod disk;
 pub mod edit;
+pub mod epoch;
 pub mod events;
 mod fold;
 mod halt;

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::epoch::{self, Archive, From};
 use super::objects::Objects;
 use super::oid::Oid;
 use super::tree::LoadError;
@@ -68,50 +69,54 @@ enum Near {
 }
 
 fn near(repo: &git2::Repository, tip: Oid, moment: Moment) -> Result<Near, git2::Error> {
-    let mut next = tip;
+    let mut commit = repo.find_commit(tip.to_git())?;
     for _ in 0..NEAR {
-        let commit = repo.find_commit(next.to_git())?;
         let is_it = match moment {
-            Moment::Commit(wanted) => wanted == next,
+            Moment::Commit(wanted) => wanted.to_git() == commit.id(),
             Moment::Time(time) => u64::try_from(commit.time().seconds()).unwrap_or(0) <= time.seconds(),
         };
         if is_it {
-            return Ok(Near::Found(next));
+            return Ok(Near::Found(commit.id().into()));
         }
-        match (commit.parent_count(), commit.parent_id(0)) {
-            (0, _) => return Ok(Near::Nowhere),
-            (_, parent) => next = parent?.into(),
+        match epoch::before(repo, &commit)? {
+            None => return Ok(Near::Nowhere),
+            Some(before) => commit = before,
         }
     }
     Ok(Near::Further)
 }
 
 fn far(objects: &Objects, tip: Oid, moment: Moment) -> Result<Option<Oid>, LoadError> {
-    let mut arguments = vec!["rev-list".to_owned(), "--max-count=1".to_owned()];
+    let ended = epoch::ended_before(objects, From::Tip(tip))?;
+    let ends: Vec<Oid> = std::iter::once(tip).chain(ended.iter().map(|Archive { tip, .. }| *tip)).collect();
+    let first = |arguments: Vec<String>| -> Result<Option<Oid>, LoadError> {
+        let git = Program::git(objects.path()).args(["rev-list", "--max-count=1"]).args(arguments);
+        let output = git.args(["--"]).run().map_err(|error| LoadError {
+            what: format!("the commit at {moment}"),
+            repo: objects.path().display().to_string(),
+            cause: error.cause.to_string(),
+        })?;
+        Ok(String::from_utf8_lossy(&output).trim().parse().ok())
+    };
     match moment {
-        // What is not reachable from the tip is the rest; an own id that is not among it is the branch's.
+        Moment::Commit(wanted) if objects.find_tree_of(wanted)?.is_none() => Ok(None),
+        // What no end of an epoch leads to is the rest; an own id that is not among it is the branch's.
         Moment::Commit(wanted) => {
-            if objects.find_tree_of(wanted)?.is_none() {
-                return Ok(None);
-            }
-            arguments.extend([wanted.to_string(), format!("^{tip}")]);
+            let known = ends.iter().map(|end| format!("^{end}"));
+            let is_beside = first(std::iter::once(wanted.to_string()).chain(known).collect())?.is_some();
+            Ok((!is_beside).then_some(wanted))
         }
         Moment::Time(time) => {
             let age = format!("--min-age={}", time.seconds());
-            arguments.extend(["--first-parent".to_owned(), age, tip.to_string()]);
+            for end in ends {
+                let found = first(vec!["--first-parent".to_owned(), age.clone(), end.to_string()])?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            Ok(None)
         }
     }
-    arguments.push("--".to_owned());
-    let output = Program::git(objects.path()).args(arguments).run().map_err(|error| LoadError {
-        what: format!("the commit at {moment}"),
-        repo: objects.path().display().to_string(),
-        cause: error.cause.to_string(),
-    })?;
-    let found = String::from_utf8_lossy(&output).trim().parse().ok();
-    Ok(match moment {
-        Moment::Commit(wanted) => found.is_none().then_some(wanted),
-        Moment::Time(_) => found,
-    })
 }
 
 #[cfg(test)]

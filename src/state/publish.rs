@@ -208,20 +208,26 @@ impl Publisher {
 
     fn write(&self, path: &Path, files: &super::pack::Pack, moves: &[RefMove]) -> Result<(), PublishError> {
         write_pack(&*self.disk, path, files)?;
-        moves.iter().try_for_each(|moved| self.move_ref(path, moved)).map_err(PublishError::from)
+        let mut moves = moves.iter();
+        moves
+            .try_for_each(|moved| move_ref(&*self.disk, path, moved, &self.clock))
+            .map_err(PublishError::from)
     }
+}
 
-    /// Moves a ref; one that was moved behind the daemon's back is put aside first, so nothing of either side is lost.
-    fn move_ref(&self, path: &Path, moved: &RefMove) -> Result<(), MoveError> {
-        match refs::swap(&*self.disk, path, &moved.ref_name, moved.old, moved.new) {
-            Err(MoveError::Moved { found, .. }) if found == moved.new => {
-                refs::settle(&*self.disk, path, &moved.ref_name)
-            }
-            Err(MoveError::Moved { found, .. }) => {
-                put_aside(&*self.disk, path, moved, found, &self.clock).map(drop)
-            }
-            result => result,
+/// Moves a ref; one that was moved behind the daemon's back is put aside first, so nothing of either side is lost.
+pub(super) fn move_ref(
+    disk: &dyn Disk,
+    path: &Path,
+    moved: &RefMove,
+    clock: &Clock,
+) -> Result<(), MoveError> {
+    match refs::swap(disk, path, &moved.ref_name, moved.old, moved.new) {
+        Err(MoveError::Moved { found, .. }) if found == moved.new => {
+            refs::settle(disk, path, &moved.ref_name)
         }
+        Err(MoveError::Moved { found, .. }) => put_aside(disk, path, moved, found, clock).map(drop),
+        result => result,
     }
 }
 

@@ -14,6 +14,7 @@ use sha1::{Digest, Sha1};
 
 use super::create;
 use super::disk::{Disk, TEMPORARY_PREFIX};
+use super::epoch;
 use super::journal::Journal;
 use super::journal::file::{OwnedRecord, ReadError, Recovered as Journalled};
 use super::layout::{DataFolder, RepoName, STATE_REF};
@@ -154,7 +155,8 @@ fn bring_in(
     let mut missing = Vec::new();
     for moved in &batch.moves {
         let found = refs::read(&path, &moved.ref_name).map_err(on_disk)?;
-        if stands(&repo, found, moved.new).map_err(in_git)? {
+        // One that was published may lie in an epoch before that of the ref.
+        if epoch::is_in_past(&repo, moved.new, found).map_err(in_git)? {
             refs::settle(disk, &path, &moved.ref_name)?;
         } else {
             missing.push((moved, found));
@@ -173,7 +175,9 @@ fn bring_in(
             PackError::Git(source) => in_git(source),
         })?;
     }
+    repo.odb().and_then(|odb| odb.refresh()).map_err(in_git)?;
     for (moved, found) in missing {
+        keep_epochs(disk, &repo, moved, clock)?;
         if found == moved.old {
             refs::swap(disk, &path, &moved.ref_name, moved.old, moved.new)?;
         } else {
@@ -184,14 +188,20 @@ fn bring_in(
     Ok(true)
 }
 
-/// Whether a ref at `found` already holds `wanted`, or has it in its past.
-fn stands(repo: &git2::Repository, found: Oid, wanted: Oid) -> Result<bool, git2::Error> {
-    if found == wanted {
-        return Ok(true);
+/// Makes the refs of the epochs that ended between two places of a branch, before it stands at the second.
+fn keep_epochs(
+    disk: &dyn Disk,
+    repo: &git2::Repository,
+    moved: &RefMove,
+    clock: &Clock,
+) -> Result<(), RecoverError> {
+    let path = repo.path();
+    let in_git = |source| RecoverError::Git { path: path.to_owned(), source };
+    for (ref_name, tip) in epoch::archives_between(repo, moved.old, moved.new).map_err(in_git)? {
+        let kept = RefMove { ref_name: ref_name.into(), old: Oid::ZERO, new: tip };
+        publish::move_ref(disk, path, &kept, clock)?;
     }
-    let odb = repo.odb()?;
-    let known = found != Oid::ZERO && odb.exists(found.to_git()) && odb.exists(wanted.to_git());
-    Ok(known && repo.graph_descendant_of(found.to_git(), wanted.to_git())?)
+    Ok(())
 }
 
 fn is_packed(repo: &git2::Repository, missing: &[(&RefMove, Oid)]) -> Result<bool, git2::Error> {

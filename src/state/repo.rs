@@ -15,7 +15,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use super::edit::{Change, Edit, Projection, Projections, Step};
+use super::edit::{Change, Cut, Edit, Projection, Projections, Step};
 use super::journal::{Journal, JournalError, Lsn, OnDurable, Record};
 use super::layout::{RepoName, STATE_REF};
 use super::objects::Objects;
@@ -274,6 +274,9 @@ impl Repo {
         };
         inner.branches.get_mut(ref_name).expect("it was loaded above").tip = new;
         inner.record_move(ref_name, old, new);
+        if let [Step::Cut(cut)] = steps {
+            inner.record_archive(cut, old);
+        }
         inner.last = lsn;
         inner.used = now;
         steps.iter().zip(&written.commits).for_each(|(step, commit)| inner.take_in(step, *commit, now));
@@ -430,7 +433,10 @@ impl Inner {
         let mut parent = branch.tip;
         for step in steps {
             let before = load_paths(branch, step.edits(), objects, *pack_number, loaded_bytes)?;
-            let tree = write_edits(branch, step.edits(), draft, fresh_blobs, *pack_number);
+            let tree = match step {
+                Step::Cut(_) => branch.tree.oid(),
+                _ => write_edits(branch, step.edits(), draft, fresh_blobs, *pack_number),
+            };
             written.before.push(before);
             let (commit, text) = commit_text(step, tree, parent, now, signer)?;
             draft.put(Kind::Commit, commit, &text);
@@ -473,6 +479,11 @@ impl Inner {
             Some(moved) => moved.new = new,
             None => self.moves.push(RefMove { ref_name: ref_name.into(), old, new }),
         }
+    }
+
+    /// What an epoch leaves behind is kept before the branch goes on without it: a publisher moves the refs in their order.
+    fn record_archive(&mut self, cut: &Cut, tip: Oid) {
+        self.moves.insert(0, RefMove { ref_name: cut.archive.clone(), old: Oid::ZERO, new: tip });
     }
 
     /// Memory learns of a step, in the same form as at loading. Of a commit from elsewhere it learns by the changes behind it.

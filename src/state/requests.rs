@@ -5,6 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::commit;
+use super::epoch;
 use super::objects::Objects;
 use super::oid::Oid;
 use super::tree::LoadError;
@@ -60,7 +61,7 @@ impl Requests {
                     break;
                 }
                 found.push(event);
-                next = commit.parent(0).ok();
+                next = epoch::before(repo, &commit)?;
             }
             Ok(found)
         });

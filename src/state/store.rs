@@ -1,5 +1,6 @@
 //! The state as a whole: opens the data folder, finds repositories, and takes changes and reads to them.
 
+mod epochs;
 mod error;
 mod read;
 mod remove;
@@ -18,6 +19,7 @@ use super::commit::Event;
 use super::create;
 use super::disk::{self, Disk};
 use super::edit::{Change, Projections, Step};
+use super::epoch::{self, Limits};
 use super::events::Events;
 use super::halt::Halt;
 use super::journal::file::{FileJournal, JournalOptions};
@@ -31,6 +33,7 @@ use super::publish::{Agenda, Publisher, Unpublished};
 use super::recover::{self, Recovered};
 use super::repo::{Appended, Decision, Progress, Repo, Sink, View};
 use super::sign::Signer;
+use epochs::Epochs;
 pub use error::{EngineError, OpenError};
 pub use stray::Stray;
 
@@ -58,6 +61,8 @@ pub struct Options {
     pub clock: Clock,
     /// The size of a journal segment in bytes.
     pub journal_segment_bytes: u64,
+    /// When an epoch ends.
+    pub epochs: Limits,
     /// The projections of each repository.
     pub kinds: Kinds,
     /// What the daemon's commits are signed with, if they are.
@@ -99,6 +104,7 @@ struct Engine {
     publishers: Mutex<Vec<JoinHandle<()>>>,
     upkeep: Arc<Upkeep>,
     folding: Mutex<Option<JoinHandle<()>>>,
+    epochs: Epochs,
     _lock: FolderLock,
 }
 
@@ -162,6 +168,7 @@ impl State {
             publishers: Mutex::new(publishers),
             upkeep,
             folding: Mutex::new(Some(folding)),
+            epochs: Epochs::new(options.epochs),
             _lock: lock,
         };
         Ok((Self(Arc::new(engine)), recovered))
@@ -221,8 +228,12 @@ impl State {
         let last = self.read(source, |view| view.last()).await?;
         self.published(source, last).await?;
         let (disk, from, to) = (self.0.disk.clone(), self.0.folder.repo(source), self.0.folder.repo(name));
-        let made = tokio::task::spawn_blocking(move || create::fork(&*disk, &from, &to, commit)).await;
-        made.map_err(|_| EngineError::Unknown)?.map_err(|error| not_made(name, &error))
+        let make = move || -> Result<io::Result<()>, LoadError> {
+            let epochs = epoch::ended_before(&Objects::new(from.clone()), epoch::From::Any(commit))?;
+            Ok(create::fork(&*disk, &from, &to, commit, &epochs))
+        };
+        let made = tokio::task::spawn_blocking(make).await;
+        made.map_err(|_| EngineError::Unknown)??.map_err(|error| not_made(name, &error))
     }
 
     /// Whether the repository is on the disk.
@@ -272,10 +283,11 @@ impl State {
         self.0.close_unused(name, self.0.clock.now().after(Duration::from_secs(1)));
     }
 
-    /// Keeps every repository's packs few and its history quick to read. Asked for now and then by the daemon.
+    /// Keeps every repository's packs few, its history quick to read, and its epochs short. Asked for now and then by the daemon.
     pub async fn maintain(&self) -> Result<(), EngineError> {
         let upkeep = self.0.upkeep.clone();
-        tokio::task::spawn_blocking(move || upkeep.round()).await.map_err(|_| EngineError::Unknown)
+        tokio::task::spawn_blocking(move || upkeep.round()).await.map_err(|_| EngineError::Unknown)?;
+        self.end_due_epochs().await
     }
 
     /// How many packs each repository has that was looked at since the start.

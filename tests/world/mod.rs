@@ -26,6 +26,7 @@ use mrx::http::{routes, server};
 use mrx::identity::accounts::{Policy, Registration};
 use mrx::identity::token::OPERATOR_TOKEN;
 use mrx::remote::RemoteOptions;
+use mrx::state::epoch::Limits;
 use mrx::state::layout::DataFolder;
 use mrx::state::sign::Signer;
 use serde_json::{Value, json};
@@ -68,6 +69,7 @@ pub struct World {
     credential_hosts: Vec<String>,
     proxies: Vec<std::net::IpAddr>,
     signer: Option<std::sync::Arc<Signer>>,
+    epochs: Limits,
 }
 
 /// A running daemon.
@@ -118,6 +120,7 @@ impl World {
             credential_hosts: Vec::new(),
             proxies: Vec::new(),
             signer: None,
+            epochs: Limits::default(),
         }
     }
 
@@ -172,6 +175,7 @@ impl World {
                 policy: Policy { registration: self.registration, ..Policy::default() },
                 push_patience: self.push_patience,
                 signer: self.signer.clone(),
+                epochs: self.epochs,
                 program: PathBuf::from(env!("CARGO_BIN_EXE_mrx")),
                 on_failure: std::sync::Arc::new(|message| panic!("{message}")),
                 ..AppOptions::new(self.data())
@@ -242,6 +246,12 @@ impl World {
     /// Starts it again with its commits signed.
     pub async fn reopen_with_signer(&mut self, key: &std::path::Path) {
         self.signer = Some(std::sync::Arc::new(Signer::read(key).unwrap()));
+        self.restart().await;
+    }
+
+    /// Starts it again as one whose epochs end so.
+    pub async fn reopen_with_epochs(&mut self, epochs: Limits) {
+        self.epochs = epochs;
         self.restart().await;
     }
 

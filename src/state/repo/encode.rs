@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Branch, CommitError};
 use crate::clock::Time;
 use crate::state::commit::CommitText;
-use crate::state::edit::{Edit, Foreign, Step};
+use crate::state::edit::{Cut, Edit, Foreign, Step};
 use crate::state::oid::{Kind, Oid};
 use crate::state::pack::{Draft, OidMap};
 use crate::state::sign::Signer;
@@ -58,9 +58,13 @@ pub(super) fn commit_text(
     now: Time,
     signer: Option<&Signer>,
 ) -> Result<(Oid, Bytes), CommitError> {
+    let archive = match step {
+        Step::Cut(cut) => Some(cut.archive.as_ref()),
+        _ => None,
+    };
     match step {
-        Step::Own(change) => {
-            let text = CommitText { tree, parent, change, now }.encode();
+        Step::Own(change) | Step::Cut(Cut { change, .. }) => {
+            let text = CommitText { tree, parent, change, now, archive }.encode();
             let text = match signer {
                 Some(signer) => signer.signed(&text),
                 None => text,

@@ -55,6 +55,7 @@ fn options(folder: &Path, disk: &Losing, clock: &Clock) -> Options {
         disk: Arc::new(disk.clone()),
         clock: clock.clone(),
         journal_segment_bytes: 1 << 20,
+        epochs: Limits::default(),
         kinds: Arc::new(|_| Projections::default()),
         signer: None,
         on_failure: Arc::new(|_| {}),
