@@ -60,6 +60,15 @@ pub struct FileChange {
     pub new: Option<Bytes>,
 }
 
+/// What was pushed: commits, oldest first, on one that the branch has.
+#[derive(Debug)]
+pub struct Line {
+    /// The commit that they were made on.
+    pub base: Oid,
+    /// The commits; none if the branch has all of them.
+    pub commits: Vec<PushedCommit>,
+}
+
 /// The pushed objects: those in quarantine, and behind them the repository's.
 pub struct Reader {
     repo: git2::Repository,
@@ -91,11 +100,12 @@ impl Reader {
         Ok(Self { repo, known, folders: 0, files: 0, bytes: 0 })
     }
 
-    /// The commits behind `old` up to `new`, oldest first: a line without merges, as a rebase makes it.
-    pub fn commits(&mut self, old: Oid, new: Oid) -> Result<Vec<PushedCommit>, Refusal> {
+    /// The commits up to `new` that the branch, which stands at `tip`, does not have: a line without merges, as a rebase makes it.
+    /// It must stand on the branch, and not before `seen`, which is where the pusher saw it.
+    pub fn line(&mut self, tip: Oid, seen: Oid, new: Oid) -> Result<Line, Refusal> {
         let mut line = Vec::new();
         let mut at = new;
-        while at != old {
+        while !self.is_past(at, tip) {
             if line.len() == COMMITS_MAX {
                 return Err(Refusal::push(format!("it has more than {COMMITS_MAX} commits"))
                     .remedy("push fewer at a time, or squash them"));
@@ -111,7 +121,19 @@ impl Reader {
                 }
             };
         }
-        line.into_iter().rev().map(|commit| self.read(commit)).collect()
+        if !self.is_past(seen, at) {
+            return Err(not_forward());
+        }
+        let commits = line.into_iter().rev().map(|commit| self.read(commit)).collect::<Result<_, _>>()?;
+        Ok(Line { base: at, commits })
+    }
+
+    /// Whether a commit is `of`, or in its past, which is never in quarantine.
+    fn is_past(&self, commit: Oid, of: Oid) -> bool {
+        let (commit, of) = (commit.to_git(), of.to_git());
+        commit == of
+            || self.known.find_commit(commit).is_ok()
+                && self.known.graph_descendant_of(of, commit).unwrap_or(false)
     }
 
     fn parents(&self, commit: Oid) -> Result<Vec<Oid>, Refusal> {

@@ -41,10 +41,16 @@ pub struct Clone {
 impl Clone {
     /// A clone of the branch `state` of a project, by whoever has this key.
     pub async fn of(world: &World, project: &str, key: &str) -> Self {
+        Self::with(world, project, key, &[]).await
+    }
+
+    /// The same, with options of `git clone`.
+    pub async fn with(world: &World, project: &str, key: &str, options: &[&str]) -> Self {
         world.published(project).await;
         let folder = tempfile::tempdir().unwrap();
         let url = url(world, key, &format!("{project}.git"));
-        let said = git(folder.path(), &["clone", "-q", "-b", "state", &url, "copy"]).await;
+        let arguments = [&["clone", "-q", "-b", "state"], options, &[url.as_str(), "copy"]].concat();
+        let said = git(folder.path(), &arguments).await;
         assert!(said.ok, "{}", said.text);
         let path = folder.path().join("copy");
         let clone = Self { _folder: folder, path };
