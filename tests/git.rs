@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::world::{HELLO, Said, World, git, url};
+use crate::world::{Caller, HELLO, Said, World, git, url};
 
 async fn cloned(
     world: &World,
@@ -169,4 +169,70 @@ async fn signed_commits_are_verified_by_git_with_what_the_daemon_publishes() {
     assert!(git(&repository, &["fsck", "--strict"]).await.ok);
     world.restart().await;
     assert_eq!(world.state(&after).await, "pending", "signed commits are read back as others are");
+}
+
+/// A text of so many bytes that nothing makes shorter than a half.
+fn noise(bytes: usize) -> String {
+    let mut seed = 88_172_645_463_325_252_u64;
+    let mut next = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        format!("{seed:016x}")
+    };
+    (0..bytes / 16).map(|_| next()).collect()
+}
+
+/// A fetch whose client has read its first bytes; more is to come than fits into all that lies between.
+async fn under_way(world: &World, key: &str) -> (reqwest::Response, usize) {
+    let code = format!("/git/code/{HELLO}.git");
+    let tip =
+        git(world.folder(), &["ls-remote", &url(world, key, &format!("code/{HELLO}.git")), "HEAD"]).await;
+    let line = |text: &str| format!("{:04x}{text}", text.len() + 4);
+    let wants = line("command=fetch")
+        + "0001"
+        + &line(&format!("want {}\n", &tip.text[..40]))
+        + &line("done\n")
+        + "0000";
+    let call = Caller::with_token(world, key).post(&format!("{code}/git-upload-pack"));
+    let mut fetch = call.header("Git-Protocol", "version=2").body(wants).open().await;
+    assert_eq!(fetch.status(), 200);
+    let mut read = 0;
+    while read < 100_000 {
+        read += fetch.chunk().await.unwrap().expect("it has begun").len();
+    }
+    (fetch, read)
+}
+
+/// How many bytes come until its end.
+async fn rest(mut fetch: reqwest::Response) -> usize {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = fetch.chunk().await {
+        read += chunk.len();
+    }
+    read
+}
+
+#[tokio::test]
+async fn a_fetch_under_way_ends_when_its_key_is_revoked_or_its_project_goes_into_the_trash() {
+    const LARGE: usize = 40 << 20;
+    let world = World::start().await;
+    world.commit_code(HELLO, "large.txt", &noise(LARGE)).await;
+    let admin = operator(&world);
+    let key = world.key_of_agent("builder-1").await;
+    let (fetch, _) = under_way(&world, &key).await;
+    let off = json!({ "disabled": true });
+    world.admin().patch("/admin/agents/builder-1").json(&off).await.expect(200);
+    tokio::time::sleep(2 * mrx::http::auth::ASK_AGAIN).await;
+    assert!(rest(fetch).await < LARGE / 3, "it ended early");
+
+    let (fetch, _) = under_way(&world, &admin).await;
+    world.admin().delete(&format!("/projects/{HELLO}")).await.expect(200);
+    tokio::time::sleep(2 * mrx::http::auth::ASK_AGAIN).await;
+    assert!(rest(fetch).await < LARGE / 3, "it ended early");
+
+    world.admin().post(&format!("/projects/{HELLO}/restore")).await.expect(200);
+    let (whole, begun) = under_way(&world, &admin).await;
+    tokio::time::sleep(2 * mrx::http::auth::ASK_AGAIN).await;
+    assert!(rest(whole).await + begun > LARGE / 2, "nobody ends it");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{Clone, HELLO, World, git, seconds};
+use crate::world::{Clone, HELLO, World, git, git_of, seconds};
 
 fn operator(world: &World) -> String {
     world.token(mrx::identity::token::OPERATOR_TOKEN)
@@ -415,4 +415,29 @@ async fn a_shallow_clone_and_an_idle_one_push_where_the_branch_has_gone_on_and_w
     let repository = world.repository(HELLO).path().to_owned();
     let checked = git(&repository, &["fsck", "--strict"]).await;
     assert!(checked.ok, "{}", checked.text);
+}
+
+/// Every git that is installed pushes in the same way.
+#[tokio::test]
+async fn each_installed_git_pushes_where_the_branch_goes_on_between_its_fetch_and_its_push() {
+    for program in ["/usr/bin/git", "/usr/local/bin/git"] {
+        if !std::path::Path::new(program).exists() {
+            continue;
+        }
+        let world = World::start().await;
+        let chat = new_chat(&world, json!({ "title": "Plan 0" })).await;
+        let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+        for round in 1..=2 {
+            let said = git_of(program, clone.path(), &["pull", "-q", "--rebase"]).await;
+            assert!(said.ok, "{program}: {}", said.text);
+            others_write(&world).await;
+            clone.edit(&chat_file(&chat), &[(&format!("Plan {}", round - 1), &format!("Plan {round}"))]);
+            clone.commit("Again").await;
+            let said = git_of(program, clone.path(), &["push", "origin", "state"]).await;
+            assert!(said.ok && said.text.contains("made anew"), "{program}: {}", said.text);
+        }
+        let said = git_of(program, clone.path(), &["pull", "-q", "--rebase"]).await;
+        assert!(said.ok, "{program}: {}", said.text);
+        assert_eq!(clone.git(&["rev-parse", "HEAD"]).await.trim(), world.tip(HELLO).await);
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Call, HELLO, World, git};
+use crate::world::{Answer, Call, Caller, HELLO, World, git};
 
 mod host;
 
@@ -132,10 +132,54 @@ async fn an_answer_can_wait_until_the_remote_has_the_change() {
     assert!(host.git(&["log", "-1", "--format=%s", BRANCH]).await.contains(&job));
 
     world.admin().patch(&format!("/projects/{HELLO}")).json(&json!({ "remote": null })).await.expect(200);
-    let answer = world.admin().post("/jobs/create?ack=pushed").json(&body).await;
-    let (status, body) = (answer.status, answer.json());
-    assert_eq!((status, &body["code"]), (409, &json!("noRemote")));
-    assert_eq!(body["details"]["commit"], world.tip(HELLO).await, "the change is made, and said so");
+    assert_eq!(world.admin().post("/jobs/create?ack=pushed").json(&body).await.refused(409), "noRemote");
+}
+
+#[tokio::test]
+async fn who_would_wait_for_a_remote_that_is_not_there_is_refused_before_anything_changes() {
+    let world = World::start().await;
+    let (job, chat) = (world.queue("build").await, chat(&world, "Plans").await);
+    let agent = world.key_of_agent("builder-1").await;
+    let before = (world.tip(HELLO).await, world.tip("platform").await);
+    let project = format!("/projects/{HELLO}");
+    let (chat, member) = (format!("{project}/chats/{chat}"), format!("{project}/members/ada"));
+    let (cancel, trash) = (format!("/jobs/{job}/cancel"), project.clone());
+    let before = (before, world.admin().get(&project).await.expect(200));
+    let new = json!({ "projectId": HELLO, "jobType": "build" });
+    let secret = json!({ "projectId": HELLO, "kind": "github", "value": "ghp_0123456789" });
+    let cases = [
+        ("POST", "/jobs/create", new),
+        ("POST", &cancel, json!({})),
+        ("PATCH", &chat, json!({ "title": "Other" })),
+        ("DELETE", &chat, json!({})),
+        ("POST", "/admin/secrets", secret),
+        ("PATCH", &project, json!({ "description": "Other" })),
+        ("DELETE", &trash, json!({})),
+        ("PUT", &member, json!({ "right": "read" })),
+        ("POST", "/admin/agents", json!({ "agentId": "builder-2" })),
+        (
+            "POST",
+            "/admin/users",
+            json!({ "name": "bob", "role": "viewer", "password": "correct horse battery" }),
+        ),
+    ];
+    for (method, path, body) in cases {
+        let path = format!("{path}?ack=pushed");
+        let admin = world.admin();
+        let call = match method {
+            "POST" => admin.post(&path),
+            "PATCH" => admin.patch(&path),
+            "PUT" => admin.put(&path),
+            _ => admin.delete(&path),
+        };
+        let call = if method == "DELETE" { call } else { call.json(&body) };
+        assert_eq!(call.await.refused(409), "noRemote", "{method} {path}");
+    }
+    let claimed = Caller::with_token(&world, &agent).post("/jobs/claim?ack=pushed").json(&json!({})).await;
+    assert_eq!(claimed.refused(409), "noRemote");
+    let after = (world.tip(HELLO).await, world.tip("platform").await);
+    assert_eq!((after, world.admin().get(&project).await.expect(200)), before);
+    assert_eq!(world.state(&job).await, "pending");
 }
 
 #[tokio::test]

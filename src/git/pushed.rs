@@ -8,6 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::refusal::Refusal;
+use crate::state::edit::Edit;
 use crate::state::oid::Oid;
 use crate::state::yaml::FILE_BYTES_MAX;
 
@@ -58,6 +59,23 @@ pub struct FileChange {
     pub old: Option<Oid>,
     /// What it holds since.
     pub new: Option<Bytes>,
+}
+
+impl PushedCommit {
+    /// What it does to files, as edits.
+    pub fn edits(&self) -> Vec<Edit> {
+        let edit = |(path, change): (&String, &FileChange)| match &change.new {
+            Some(bytes) => Edit::write(path.as_str(), bytes.clone()),
+            None => Edit::remove(path.as_str()),
+        };
+        self.files.iter().map(edit).collect()
+    }
+
+    /// The tree that it says it has.
+    pub fn tree(&self) -> Option<Oid> {
+        let hex = self.text.strip_prefix(b"tree ")?.get(..40)?;
+        std::str::from_utf8(hex).ok()?.parse().ok()
+    }
 }
 
 /// What was pushed: commits, oldest first, on one that the branch has.

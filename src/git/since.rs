@@ -12,10 +12,11 @@ use super::take::NotTaken;
 use crate::entity::Name;
 use crate::entity::files::{Source, files_of};
 use crate::id::ChatId;
+use crate::state::edit::Edit;
 use crate::state::layout::place::Place;
 use crate::state::layout::{self, RepoName};
 use crate::state::oid::Oid;
-use crate::state::repo::View;
+use crate::state::repo::{CommitError, View};
 use crate::state::snapshot::Snapshot;
 use crate::state::store::{EngineError, State};
 use crate::state::tree::LoadError;
@@ -25,8 +26,12 @@ const READING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What a push touches, as it was on the commit that it was made on.
 pub struct Before {
-    things: Vec<(Name, Held)>,
+    /// Why the commits cannot be made anew, if they cannot.
+    odd: Option<Refusal>,
+    things: Things,
 }
+
+type Things = Vec<(Name, Held)>;
 
 /// What a thing's files are.
 enum Held {
@@ -45,7 +50,13 @@ impl Before {
                 touched.entry(Name::of(&place)).or_default().insert(path.clone());
             }
         }
-        state.read_at(name, pushed.base, move |then| read(touched, then)).await
+        let commits: Vec<(Oid, Option<Oid>, Vec<Edit>)> =
+            pushed.commits.iter().map(|commit| (commit.commit, commit.tree(), commit.edits())).collect();
+        let read = move |then: &Snapshot| {
+            let odd = odd_tree(&commits, then)?;
+            Ok(Before { odd, things: read(touched, then)? })
+        };
+        state.read_at(name, pushed.base, read).await
     }
 
     /// Refuses what somebody has touched since.
@@ -64,9 +75,25 @@ impl Before {
         }
         Ok(())
     }
+
+    /// Refuses what cannot be made anew.
+    pub fn can_be_replayed(&self) -> Result<(), Refusal> {
+        self.odd.clone().map_or(Ok(()), Err)
+    }
 }
 
-fn read(touched: BTreeMap<Name, BTreeSet<String>>, mut then: &Snapshot) -> Result<Before, NotTaken> {
+/// A commit has the tree that its files make. Made anew it would lose whatever else is in it, and nobody would be told.
+fn odd_tree(
+    commits: &[(Oid, Option<Oid>, Vec<Edit>)],
+    then: &Snapshot,
+) -> Result<Option<Refusal>, EngineError> {
+    let made = then.trees_after(commits.iter().map(|(_, _, edits)| edits.as_slice()));
+    let made = made.map_err(CommitError::from)?;
+    let odd = commits.iter().zip(made).find(|((_, said, _), made)| *said != Some(*made));
+    Ok(odd.map(|((commit, ..), _)| Refusal::push(EngineError::OtherTree(*commit).to_string())))
+}
+
+fn read(touched: BTreeMap<Name, BTreeSet<String>>, mut then: &Snapshot) -> Result<Things, NotTaken> {
     let begun = Instant::now();
     let mut things = Vec::with_capacity(touched.len());
     for (name, paths) in touched {
@@ -80,7 +107,7 @@ fn read(touched: BTreeMap<Name, BTreeSet<String>>, mut then: &Snapshot) -> Resul
             return Err(Refusal::push(why).remedy("push fewer files at a time").into());
         }
     }
-    Ok(Before { things })
+    Ok(things)
 }
 
 fn chat(id: &ChatId, from: &mut impl Source) -> Result<BTreeMap<String, Oid>, LoadError> {

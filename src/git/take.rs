@@ -1,14 +1,14 @@
 //! Takes over into the state what was committed elsewhere: as it is, followed by what the daemon makes of it.
 
 use super::judge::{self, By, Judge};
-use super::pushed::{FileChange, Line, PushedCommit};
+use super::pushed::{Line, PushedCommit};
 use super::refusal::Refusal;
 use super::since::Before;
 use crate::app::App;
 use crate::entity::Facts;
 use crate::id::ProjectId;
 use crate::identity::Principal;
-use crate::state::edit::{Edit, Foreign, Step};
+use crate::state::edit::{Foreign, Step};
 use crate::state::layout::{RepoName, STATE_REF};
 use crate::state::repo::{Decision, View};
 use crate::state::store::{Done, EngineError};
@@ -96,6 +96,9 @@ fn judged(
     };
     let judge = Judge { by, right, project: &known, facts };
     let changes = judge.judge(view, &pushed.commits)?;
+    if is_replayed {
+        before.can_be_replayed()?;
+    }
     let lines = changes.iter().map(|change| change.subject.clone()).collect();
     let own = changes.into_iter().map(Step::Own);
     let steps = pushed.commits.into_iter().map(|commit| foreign(commit, is_replayed)).chain(own).collect();
@@ -104,10 +107,7 @@ fn judged(
 
 /// As a step of the decision.
 fn foreign(pushed: PushedCommit, is_replayed: bool) -> Step {
-    let edit = |(path, change): (String, FileChange)| match change.new {
-        Some(bytes) => Edit::write(path, bytes),
-        None => Edit::remove(path),
-    };
+    let edits = pushed.edits();
     Step::Foreign(Foreign {
         branch: STATE_REF.into(),
         commit: pushed.commit,
@@ -115,6 +115,6 @@ fn foreign(pushed: PushedCommit, is_replayed: bool) -> Step {
         is_replayed,
         subject: pushed.subject,
         author: pushed.author,
-        edits: pushed.files.into_iter().map(edit).collect(),
+        edits,
     })
 }

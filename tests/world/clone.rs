@@ -11,9 +11,14 @@ pub struct Said {
 }
 
 /// Runs git; the daemon answers meanwhile.
-#[expect(clippy::disallowed_methods, reason = "the story is told by git itself")]
 pub async fn git(folder: &Path, arguments: &[&str]) -> Said {
-    let output = tokio::process::Command::new("git")
+    git_of("git", folder, arguments).await
+}
+
+/// Runs this very git.
+#[expect(clippy::disallowed_methods, reason = "the story is told by git itself")]
+pub async fn git_of(program: &str, folder: &Path, arguments: &[&str]) -> Said {
+    let output = tokio::process::Command::new(program)
         .args(["-c", "credential.helper="])
         .args(arguments)
         .current_dir(folder)
