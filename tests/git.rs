@@ -224,12 +224,14 @@ async fn a_fetch_under_way_ends_when_its_key_is_revoked_or_its_project_goes_into
     let off = json!({ "disabled": true });
     world.admin().patch("/admin/agents/builder-1").json(&off).await.expect(200);
     tokio::time::sleep(2 * mrx::http::auth::ASK_AGAIN).await;
-    assert!(rest(fetch).await < LARGE / 3, "it ended early");
+    let read = rest(fetch).await;
+    assert!(read < LARGE / 3, "it ended early: {read}");
 
     let (fetch, _) = under_way(&world, &admin).await;
     world.admin().delete(&format!("/projects/{HELLO}")).await.expect(200);
     tokio::time::sleep(2 * mrx::http::auth::ASK_AGAIN).await;
-    assert!(rest(fetch).await < LARGE / 3, "it ended early");
+    let read = rest(fetch).await;
+    assert!(read < LARGE / 3, "it ended early: {read}");
 
     world.admin().post(&format!("/projects/{HELLO}/restore")).await.expect(200);
     let (whole, begun) = under_way(&world, &admin).await;
