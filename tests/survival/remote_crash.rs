@@ -1,7 +1,7 @@
 //! A daemon is killed again and again in the middle of bringing in what people changed on a remote: nothing of it is lost or brought in
 //! twice, and both sides end the same.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -92,7 +92,7 @@ async fn begin(api: &Api, folder: &Path, host: &Path) -> String {
 }
 
 /// Somebody changes the chat's title on the remote, wherever its branch is.
-fn change_there(copy: &PathBuf, path: &str, number: u64) {
+fn change_there(copy: &Path, path: &str, number: u64) {
     let begun = Instant::now();
     loop {
         git(copy, &["fetch", "-q", "origin"]);
