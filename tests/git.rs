@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt;
 use serde_json::json;
+use tower::ServiceExt;
 
 use crate::world::{HELLO, Said, World, git, url};
 
@@ -169,4 +173,67 @@ async fn signed_commits_are_verified_by_git_with_what_the_daemon_publishes() {
     assert!(git(&repository, &["fsck", "--strict"]).await.ok);
     world.restart().await;
     assert_eq!(world.state(&after).await, "pending", "signed commits are read back as others are");
+}
+
+/// A text of so many bytes that nothing makes shorter than a half.
+fn noise(bytes: usize) -> String {
+    let mut seed = 88_172_645_463_325_252_u64;
+    let mut next = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        format!("{seed:016x}")
+    };
+    (0..bytes / 16).map(|_| next()).collect()
+}
+
+/// The body of a fetch, of which the first bytes were read: nothing between it and the daemon holds more of it.
+async fn under_way(world: &World, key: &str) -> Body {
+    let code = url(world, key, &format!("code/{HELLO}.git"));
+    let tip = git(world.folder(), &["ls-remote", &code, "HEAD"]).await.text;
+    let line = |text: &str| format!("{:04x}{text}", text.len() + 4);
+    let wants =
+        line("command=fetch") + "0001" + &line(&format!("want {}\n", &tip[..40])) + &line("done\n") + "0000";
+    let request = Request::post(format!("/git/code/{HELLO}.git/git-upload-pack"))
+        .header("Authorization", format!("Bearer {key}"))
+        .header("Git-Protocol", "version=2")
+        .body(Body::from(wants))
+        .unwrap();
+    let answer = mrx::http::routes::router(world.app().clone()).oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let mut fetch = answer.into_body();
+    let first = fetch.frame().await.expect("it has begun").unwrap();
+    assert!(first.into_data().is_ok_and(|bytes| !bytes.is_empty()));
+    fetch
+}
+
+/// How many bytes come until its end.
+async fn rest(fetch: Body) -> usize {
+    fetch.collect().await.unwrap().to_bytes().len()
+}
+
+#[tokio::test]
+async fn a_fetch_under_way_ends_when_its_key_is_revoked_or_its_project_goes_into_the_trash() {
+    const LARGE: usize = 4 << 20;
+    let world = World::start().await;
+    world.commit_code(HELLO, "large.txt", &noise(LARGE)).await;
+    let admin = operator(&world);
+    let key = world.key_of_agent("builder-1").await;
+    let fetch = under_way(&world, &key).await;
+    let off = json!({ "disabled": true });
+    world.admin().patch("/admin/agents/builder-1").json(&off).await.expect(200);
+    tokio::time::sleep(2 * mrx::http::auth::ASK_AGAIN).await;
+    let read = rest(fetch).await;
+    assert!(read < LARGE / 3, "it ended early: {read}");
+
+    let fetch = under_way(&world, &admin).await;
+    world.admin().delete(&format!("/projects/{HELLO}")).await.expect(200);
+    tokio::time::sleep(2 * mrx::http::auth::ASK_AGAIN).await;
+    let read = rest(fetch).await;
+    assert!(read < LARGE / 3, "it ended early: {read}");
+
+    world.admin().post(&format!("/projects/{HELLO}/restore")).await.expect(200);
+    let whole = under_way(&world, &admin).await;
+    tokio::time::sleep(2 * mrx::http::auth::ASK_AGAIN).await;
+    assert!(rest(whole).await > LARGE / 2, "nobody ends it");
 }

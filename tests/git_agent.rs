@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use serde_json::json;
+
 use crate::world::{HELLO, World};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/git-only-agent.sh");
@@ -76,4 +78,45 @@ async fn sixteen_agents_of_git_alone_that_race_share_no_job() {
     winners.sort();
     winners.dedup();
     assert_eq!((winners.len(), idle), (4, 12), "four racers have had a job each, and the others none");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_of_git_alone_get_through_while_others_write_without_a_pause() {
+    let world = World::start().await;
+    world.commit_code(HELLO, "hello.txt", "hello").await;
+    let mut racers = Vec::new();
+    for number in 1..=4 {
+        world.queue("build").await;
+        let name = format!("racer-{number}");
+        let key = world.key_of_agent(&name).await;
+        racers.push((name, key));
+    }
+    let chat = world.admin().post(&format!("/projects/{HELLO}/chats")).json(&json!({ "title": "0" })).await;
+    let chat = format!("/projects/{HELLO}/chats/{}", chat.expect(201)["chatId"].as_str().unwrap());
+    world.published(HELLO).await;
+    let run = racers.iter().map(|(name, key)| work(&world, name, key, "cat hello.txt"));
+    let all_work = futures_util::future::join_all(run);
+    tokio::pin!(all_work);
+    let mut written = 0;
+    let said = loop {
+        let write = async {
+            let title = json!({ "title": format!("{written}") });
+            world.admin().patch(&chat).json(&title).await.expect(200);
+        };
+        tokio::select! {
+            biased;
+            said = &mut all_work => break said,
+            () = write => written += 1,
+        }
+    };
+    assert!(written > 100, "{written} calls in between");
+    for (said, (name, _)) in said.iter().zip(&racers) {
+        assert!(said.contains("ended") && said.contains("with 0"), "{name}: {said}");
+    }
+    // Each got through: nobody waited for a pause of the writing, because there was none.
+    let history = world.log_of(HELLO).await;
+    for (name, _) in &racers {
+        let of = |line: &&String| line.starts_with(&format!("{name}: job "));
+        assert_eq!(history.iter().filter(of).count(), 3, "claimed, running, completed by {name}");
+    }
 }

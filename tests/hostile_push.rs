@@ -11,7 +11,7 @@ use std::future::IntoFuture;
 
 use git2::Oid;
 use mrx::identity::token::OPERATOR_TOKEN;
-use mrx::state::layout;
+use mrx::state::layout::{self, STATE_REF};
 use serde_json::{Value, json};
 
 use self::craft::Craft;
@@ -56,6 +56,8 @@ struct Site {
     /// The newest commit.
     tip: Oid,
     calls: u32,
+    /// Whether the branch goes on before what is pushed arrives.
+    is_late: bool,
 }
 
 impl Site {
@@ -72,7 +74,7 @@ impl Site {
         world.published(HELLO).await;
         let craft = Craft::beside(world.repository(HELLO).path());
         let tip = world.tip(HELLO).await.parse().unwrap();
-        Self { world, craft, keys, job, held, blocked, labelled, chat, tip, calls: 0 }
+        Self { world, craft, keys, job, held, blocked, labelled, chat, tip, calls: 0, is_late: false }
     }
 
     fn job_path(&self) -> String {
@@ -138,8 +140,15 @@ impl Site {
     async fn withstands(&mut self, attacks: &[Attack]) {
         let mut wrong = Vec::new();
         for (name, who, why, how) in attacks {
+            let attack = how(self);
+            if self.is_late {
+                let url = url(&self.world, &self.keys[who], &format!("{HELLO}.git"));
+                git(self.craft.path(), &["fetch", "-q", "--refetch", &url, STATE_REF]).await;
+                self.world.queue("build").await;
+                self.world.published(HELLO).await;
+            }
             let before = self.seen().await;
-            let said = self.send(who, how(self)).await;
+            let said = self.send(who, attack).await;
             if !said.contains(why) || said.starts_with("it was taken") {
                 wrong.push(format!("{name}: not refused by {why:?} but: {said}"));
             }
@@ -244,6 +253,19 @@ async fn wishes_that_their_pusher_may_not_have_are_refused() {
 async fn packs_that_no_git_makes_are_refused() {
     let mut site = Site::new().await;
     site.withstands(packs::PACKS).await;
+    site.takes_a_good_push().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_is_refused_as_well_where_the_branch_has_gone_on() {
+    let mut site = Site::new().await;
+    site.is_late = true;
+    site.withstands(trees::ENTRIES).await;
+    site.withstands(wishes::WISHES).await;
+    // Whoever has fetched both may push what stands on either.
+    let on_the_tip = |(name, ..): &&Attack| !name.contains("older");
+    let histories: Vec<Attack> = trees::HISTORIES.iter().filter(on_the_tip).copied().collect();
+    site.withstands(&histories).await;
     site.takes_a_good_push().await;
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{Clone, HELLO, World, git, seconds};
+use crate::world::{Clone, HELLO, World, git, git_of, seconds};
 
 fn operator(world: &World) -> String {
     world.token(mrx::identity::token::OPERATOR_TOKEN)
@@ -313,4 +313,131 @@ async fn a_branch_that_was_moved_to_what_no_push_may_bring_is_put_back_and_what_
     );
     assert_eq!(git(&repository, &["rev-parse", "state"]).await.text.trim(), tip);
     assert_eq!(world.state(&job).await, "pending");
+}
+
+/// A change of the project by a call, so that the branch goes on.
+async fn others_write(world: &World) {
+    world.queue("build").await;
+    world.published(HELLO).await;
+}
+
+#[tokio::test]
+async fn a_push_whose_branch_has_gone_on_is_taken_where_nobody_touched_what_it_touches() {
+    let world = World::start().await;
+    let chat = new_chat(&world, json!({ "title": "Plan" })).await;
+    let path = chat_file(&chat);
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    clone.git(&["config", "pull.rebase", "true"]).await;
+    others_write(&world).await;
+    clone.edit(&path, &[("title: Plan", "title: A better plan")]);
+    clone.commit("A thought").await;
+    clone.edit(&path, &[("title: A better plan", "title: The best plan")]);
+    let pushed = clone.push("A better title").await;
+    assert!(pushed.ok && pushed.text.contains("made anew on what came meanwhile"), "{}", pushed.text);
+    let shown = world.admin().get(&format!("/projects/{HELLO}/chats/{chat}")).await.expect(200);
+    assert_eq!(shown["title"], "The best plan");
+    world.published(HELLO).await;
+    let log =
+        git(world.repository(HELLO).path(), &["log", "-3", "--format=%an/%cn/%P: %s", "state"]).await.text;
+    let lines: Vec<(&str, &str)> = log.lines().filter_map(|line| line.split_once(": ")).collect();
+    let subjects: Vec<&str> = lines.iter().map(|(_, subject)| *subject).collect();
+    assert_eq!(
+        subjects,
+        [format!("chat {chat}: changed by operator").as_str(), "A better title", "A thought"]
+    );
+    assert!(lines[1].0.starts_with("Ada/MrX/") && lines[1].0.matches(' ').count() == 0, "one parent: {log}");
+
+    // The pusher's own commits give way to those that were made of them.
+    clone.git(&["pull", "-q", "--rebase"]).await;
+    let here = clone.git(&["rev-parse", "HEAD"]).await;
+    assert_eq!(here.trim(), world.tip(HELLO).await);
+    assert!(clone.git(&["status", "-sb"]).await.trim().ends_with("state...origin/state"));
+}
+
+#[tokio::test]
+async fn a_push_whose_thing_somebody_touched_meanwhile_is_refused_and_says_which() {
+    let world = World::start().await;
+    let (chat, other) = (
+        new_chat(&world, json!({ "title": "Plan" })).await,
+        new_chat(&world, json!({ "title": "Notes" })).await,
+    );
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    // Not the file that is pushed, and still the same chat.
+    let message = json!({ "parts": [{ "type": "text", "text": "Make it blue" }] });
+    let path = format!("/projects/{HELLO}/chats/{chat}/messages");
+    world.admin().post(&path).json(&message).await.expect(201);
+    let tip = world.tip(HELLO).await;
+    clone.edit(&chat_file(&other), &[("title: Notes", "title: More notes")]);
+    clone.edit(&chat_file(&chat), &[("title: Plan", "title: A better plan")]);
+    let pushed = clone.push("Titles").await;
+    let wanted = format!("chat {chat} is not as it was on the commit that this was made on (fetch first)");
+    assert!(!pushed.ok && pushed.text.contains(&wanted), "{}", pushed.text);
+    assert!(
+        pushed.text.contains("git pull --rebase, then push again")
+            && pushed.text.contains("nothing was changed")
+    );
+    assert_eq!(world.tip(HELLO).await, tip);
+    clone.git(&["pull", "-q", "--rebase"]).await;
+    let pushed = git(clone.path(), &["push", "origin", "HEAD:state"]).await;
+    assert!(pushed.ok, "{}", pushed.text);
+}
+
+#[tokio::test]
+async fn a_shallow_clone_and_an_idle_one_push_where_the_branch_has_gone_on_and_what_it_has_is_no_news() {
+    let world = World::start().await;
+    let (one, two) = (
+        new_chat(&world, json!({ "title": "One" })).await,
+        new_chat(&world, json!({ "title": "Two" })).await,
+    );
+    let idle = Clone::of(&world, HELLO, &operator(&world)).await;
+    others_write(&world).await;
+    let key = member(&world, "ada", "write").await;
+    let shallow = Clone::with(&world, HELLO, &key, &["--depth", "1"]).await;
+    for round in 1..=2 {
+        others_write(&world).await;
+        for (clone, chat, title) in [(&idle, &one, "One"), (&shallow, &two, "Two")] {
+            clone.git(&["pull", "-q", "--rebase"]).await;
+            others_write(&world).await;
+            let text = clone
+                .read(&chat_file(chat))
+                .replace(&format!("title: {title}"), &format!("title: {title} {round}"));
+            clone.write(&chat_file(chat), &text);
+            let pushed = clone.push("Again").await;
+            assert!(pushed.ok && pushed.text.contains("made anew"), "{title}: {}", pushed.text);
+        }
+    }
+    idle.git(&["pull", "-q", "--rebase"]).await;
+    others_write(&world).await;
+    let tip = world.tip(HELLO).await;
+    let said = git(idle.path(), &["push", "origin", "HEAD:state"]).await;
+    assert!(said.ok && said.text.contains("the branch has all of this already"), "{}", said.text);
+    assert_eq!(world.tip(HELLO).await, tip);
+    let repository = world.repository(HELLO).path().to_owned();
+    let checked = git(&repository, &["fsck", "--strict"]).await;
+    assert!(checked.ok, "{}", checked.text);
+}
+
+/// Every git that is installed pushes in the same way.
+#[tokio::test]
+async fn each_installed_git_pushes_where_the_branch_goes_on_between_its_fetch_and_its_push() {
+    for program in ["/usr/bin/git", "/usr/local/bin/git"] {
+        if !std::path::Path::new(program).exists() {
+            continue;
+        }
+        let world = World::start().await;
+        let chat = new_chat(&world, json!({ "title": "Plan 0" })).await;
+        let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+        for round in 1..=2 {
+            let said = git_of(program, clone.path(), &["pull", "-q", "--rebase"]).await;
+            assert!(said.ok, "{program}: {}", said.text);
+            others_write(&world).await;
+            clone.edit(&chat_file(&chat), &[(&format!("Plan {}", round - 1), &format!("Plan {round}"))]);
+            clone.commit("Again").await;
+            let said = git_of(program, clone.path(), &["push", "origin", "state"]).await;
+            assert!(said.ok && said.text.contains("made anew"), "{program}: {}", said.text);
+        }
+        let said = git_of(program, clone.path(), &["pull", "-q", "--rebase"]).await;
+        assert!(said.ok, "{program}: {}", said.text);
+        assert_eq!(clone.git(&["rev-parse", "HEAD"]).await.trim(), world.tip(HELLO).await);
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Call, HELLO, World, git};
+use crate::world::{Answer, Call, Caller, HELLO, World, git};
 
 mod host;
 
@@ -132,10 +132,54 @@ async fn an_answer_can_wait_until_the_remote_has_the_change() {
     assert!(host.git(&["log", "-1", "--format=%s", BRANCH]).await.contains(&job));
 
     world.admin().patch(&format!("/projects/{HELLO}")).json(&json!({ "remote": null })).await.expect(200);
-    let answer = world.admin().post("/jobs/create?ack=pushed").json(&body).await;
-    let (status, body) = (answer.status, answer.json());
-    assert_eq!((status, &body["code"]), (409, &json!("noRemote")));
-    assert_eq!(body["details"]["commit"], world.tip(HELLO).await, "the change is made, and said so");
+    assert_eq!(world.admin().post("/jobs/create?ack=pushed").json(&body).await.refused(409), "noRemote");
+}
+
+#[tokio::test]
+async fn who_would_wait_for_a_remote_that_is_not_there_is_refused_before_anything_changes() {
+    let world = World::start().await;
+    let (job, chat) = (world.queue("build").await, chat(&world, "Plans").await);
+    let agent = world.key_of_agent("builder-1").await;
+    let before = (world.tip(HELLO).await, world.tip("platform").await);
+    let project = format!("/projects/{HELLO}");
+    let (chat, member) = (format!("{project}/chats/{chat}"), format!("{project}/members/ada"));
+    let (cancel, trash) = (format!("/jobs/{job}/cancel"), project.clone());
+    let before = (before, world.admin().get(&project).await.expect(200));
+    let new = json!({ "projectId": HELLO, "jobType": "build" });
+    let secret = json!({ "projectId": HELLO, "kind": "github", "value": "ghp_0123456789" });
+    let cases = [
+        ("POST", "/jobs/create", new),
+        ("POST", &cancel, json!({})),
+        ("PATCH", &chat, json!({ "title": "Other" })),
+        ("DELETE", &chat, json!({})),
+        ("POST", "/admin/secrets", secret),
+        ("PATCH", &project, json!({ "description": "Other" })),
+        ("DELETE", &trash, json!({})),
+        ("PUT", &member, json!({ "right": "read" })),
+        ("POST", "/admin/agents", json!({ "agentId": "builder-2" })),
+        (
+            "POST",
+            "/admin/users",
+            json!({ "name": "bob", "role": "viewer", "password": "correct horse battery" }),
+        ),
+    ];
+    for (method, path, body) in cases {
+        let path = format!("{path}?ack=pushed");
+        let admin = world.admin();
+        let call = match method {
+            "POST" => admin.post(&path),
+            "PATCH" => admin.patch(&path),
+            "PUT" => admin.put(&path),
+            _ => admin.delete(&path),
+        };
+        let call = if method == "DELETE" { call } else { call.json(&body) };
+        assert_eq!(call.await.refused(409), "noRemote", "{method} {path}");
+    }
+    let claimed = Caller::with_token(&world, &agent).post("/jobs/claim?ack=pushed").json(&json!({})).await;
+    assert_eq!(claimed.refused(409), "noRemote");
+    let after = (world.tip(HELLO).await, world.tip("platform").await);
+    assert_eq!((after, world.admin().get(&project).await.expect(200)), before);
+    assert_eq!(world.state(&job).await, "pending");
 }
 
 #[tokio::test]
@@ -438,4 +482,96 @@ async fn a_remote_that_only_moves_forward_gets_a_commit_that_leads_to_both_epoch
         is_the_same(&world, &host).await;
         host.git(&["merge-base", "--is-ancestor", &kept, BRANCH]).await;
     }
+}
+
+fn segment_file(copy: &Path, chat: &str, first: u64) -> PathBuf {
+    chat_file(copy, chat).with_file_name("messages").join(format!("{first:06}.yaml"))
+}
+
+async fn say(world: &World, chat: &str, text: &str) {
+    let path = format!("/projects/{HELLO}/chats/{chat}/messages");
+    world.admin().post(&path).json(&json!({ "text": text })).await.expect(201);
+}
+
+/// What was said in a chat, with its numbers.
+async fn said(world: &World, chat: &str) -> Vec<(u64, String)> {
+    let page = world.admin().get(&format!("/projects/{HELLO}/chats/{chat}/messages")).await.expect(200);
+    let one = |message: &Value| {
+        (message["number"].as_u64().unwrap(), message["parts"][0]["text"].as_str().unwrap().to_owned())
+    };
+    page["messages"].as_array().unwrap().iter().map(one).collect()
+}
+
+/// A message as a person writes it into a segment.
+fn message(number: u64, text: &str, minute: u32) -> String {
+    format!(
+        "- number: {number}\n  role: user\n  author:\n    kind: user\n    name: ada\n  parts:\n  - type: text\n    text: {text}\n  createdAt: 2026-11-20T09:{minute:02}:00.000Z\n"
+    )
+}
+
+#[tokio::test]
+async fn a_chat_that_is_new_on_the_host_comes_in_with_its_messages() {
+    let (world, host) = with_remote().await;
+    let model = chat(&world, "Model").await;
+    good(sync(&world).await);
+    let copy = host.copy("ada").await;
+    let new = "chat-01jd000000000000000000007k";
+    std::fs::create_dir_all(segment_file(&copy, new, 1).parent().unwrap()).unwrap();
+    let file = std::fs::read_to_string(chat_file(&copy, &model)).unwrap().replace(&model, new);
+    let file = file.replace("title: Model", "title: From there");
+    let file = file.replace("messages: 0", "messages: 2").replace("lastSegment: 0", "lastSegment: 1");
+    std::fs::write(chat_file(&copy, new), &file).unwrap();
+    let segment =
+        format!("chatId: {new}\nmessages:\n{}{}", message(1, "Hello", 1), message(2, "Anybody?", 2));
+    std::fs::write(segment_file(&copy, new, 1), segment).unwrap();
+    // One whose file counts what is not there is no chat.
+    let odd = "chat-01jd000000000000000000008k";
+    std::fs::create_dir_all(chat_file(&copy, odd).parent().unwrap()).unwrap();
+    std::fs::write(chat_file(&copy, odd), file.replace(new, odd)).unwrap();
+    host.merge(&copy, "A chat").await;
+
+    good(sync(&world).await);
+    assert_eq!(chat_now(&world, new).await["title"], "From there");
+    assert_eq!(said(&world, new).await, [(1, "Hello".to_owned()), (2, "Anybody?".to_owned())]);
+    let files = conflicts(&world).await;
+    assert!(files.len() == 1 && files[0].1.contains(odd) && !files[0].1.contains(new), "{files:?}");
+    let gone = world.admin().get(&format!("/projects/{HELLO}/chats/{odd}")).await;
+    assert_eq!(gone.refused(404), "chatUnknown");
+    say(&world, new, "Here I am").await;
+    assert_eq!(said(&world, new).await[2].0, 3);
+    good(sync(&world).await);
+    is_the_same(&world, &host).await;
+}
+
+#[tokio::test]
+async fn what_was_said_on_both_sides_is_kept_and_nothing_that_was_said_changes() {
+    let (world, host) = with_remote().await;
+    let (both, forged) = (chat(&world, "Plans").await, chat(&world, "Notes").await);
+    say(&world, &both, "First").await;
+    say(&world, &forged, "Mine").await;
+    good(sync(&world).await);
+    let copy = host.copy("ada").await;
+    let file = segment_file(&copy, &both, 1);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text + &message(2, "Later there", 5) + &message(3, "Earlier there", 4)).unwrap();
+    replace(&chat_file(&copy, &both), "messages: 1", "messages: 3");
+    replace(&chat_file(&copy, &both), "title: Plans", "title: Their plans");
+    replace(&segment_file(&copy, &forged, 1), "text: Mine", "text: Never said");
+    replace(&chat_file(&copy, &forged), "title: Notes", "title: Forged");
+    host.merge(&copy, "What Ada says").await;
+    say(&world, &both, "Second").await;
+
+    good(sync(&world).await);
+    let wanted = [(1, "First"), (2, "Second"), (3, "Earlier there"), (4, "Later there")];
+    assert_eq!(said(&world, &both).await, wanted.map(|(number, text)| (number, text.to_owned())));
+    let now = chat_now(&world, &both).await;
+    assert_eq!((&now["title"], &now["messages"]), (&json!("Their plans"), &json!(4)));
+    assert!(now["lastJob"].is_string(), "the job that answers is as it was");
+    assert_eq!(said(&world, &forged).await, [(1, "Mine".to_owned())]);
+    let files = conflicts(&world).await;
+    assert!(files.len() == 1 && files[0].1.contains(&forged) && !files[0].1.contains(&both), "{files:?}");
+    is_the_same(&world, &host).await;
+    let before = world.tip(HELLO).await;
+    good(sync(&world).await);
+    assert_eq!(world.tip(HELLO).await, before, "and not again");
 }

@@ -186,6 +186,7 @@ pub async fn add(
     Asked(query): Asked<AckQuery>,
     Body(body): Body<AddAgentBody>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     let patch = AgentPatch {
         allowed_labels: Some(body.allowed_labels),
         projects: Some(body.projects),
@@ -207,6 +208,7 @@ pub async fn change(
     Asked(query): Asked<AckQuery>,
     Body(body): Body<ChangeAgentBody>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     let patch =
         AgentPatch { allowed_labels: body.allowed_labels, projects: body.projects, disabled: body.disabled };
     let done = app.agents.change(&id, patch, caller.actor()).await?;
@@ -223,6 +225,7 @@ pub async fn rotate(
     Named(id): Named<AgentId>,
     Asked(query): Asked<AckQuery>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     let done = app.agents.rotate(&id, caller.actor()).await?;
     let view =
         AgentWithKey { agent: AgentView::of(&app, &done.answer.0), key: done.answer.1.reveal().to_owned() };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::chats::{chat_of, checked_title, find, removal};
+use super::chats::{appended, chat_of, checked_title, find, removal};
 use super::rules::check_whole;
-use super::types::{Chat, Segment};
+use super::types::{Chat, Message, Segment};
 use crate::clock::Time;
 use crate::entity::{Facts, repair};
 use crate::id::ChatId;
@@ -66,6 +66,30 @@ fn retitled(known: &Chat, path: &str, file: &[u8], actor: &Actor, now: Time) -> 
     let next = Arc::new(Chat { title, llm_mode: wanted.llm_mode, updated_at: now, ..known.clone() });
     let subject = format!("chat {}: changed by {}", known.chat_id, actor.name);
     Ok(change(subject, "chat.changed", actor, vec![Edit::put(path, next)]))
+}
+
+/// Messages that were written elsewhere, behind those that are here; with the title and the mode of `wanted`.
+pub fn said_elsewhere(
+    view: &mut View<'_>,
+    wanted: &Chat,
+    mut said: Vec<Message>,
+    actor: &Actor,
+    now: Time,
+) -> Result<Change, String> {
+    let id = &wanted.chat_id;
+    let known = find(view, id).map_err(|error| error.to_string())?;
+    let title = checked_title(wanted.title.clone()).map_err(|error| error.to_string())?;
+    let chat = Chat { title, llm_mode: wanted.llm_mode, ..known.clone() };
+    if (Chat { updated_at: chat.updated_at, ..wanted.clone() }) != chat {
+        return Err("of a chat's file people change title and llmMode".to_owned());
+    }
+    said.sort_by_key(|message| message.created_at);
+    (known.messages + 1..).zip(&mut said).for_each(|(number, message)| message.number = number);
+    let count = said.len();
+    let (chat, mut edits) = appended(view, &chat, said, now).map_err(|error| error.to_string())?;
+    edits.push(Edit::put(layout::chat(id), Arc::new(chat)));
+    let subject = format!("chat {id}: {count} messages of {}", actor.name);
+    Ok(change(subject, "chat.message", actor, edits))
 }
 
 /// A chat whose files are as whoever manages the project wants them, if they fit together.

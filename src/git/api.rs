@@ -61,7 +61,7 @@ pub async fn refs(
     heard(&app, &by, &repo);
     if query.service.as_deref() == Some(RECEIVE_PACK) {
         let project = pushed_to(&app, &by, &repo)?;
-        let told = app.receiving.advertise(&app, &project).await?;
+        let told = app.receiving.advertise(&app, &by, &project).await?;
         let body = [b"001f# service=git-receive-pack\n0000", told.as_slice()].concat();
         return Ok(labelled(body.into_response(), "application/x-git-receive-pack-advertisement"));
     }
@@ -84,6 +84,9 @@ pub async fn upload_pack(
 ) -> ApiResult<Response> {
     heard(&app, &by, &repo);
     let path = state_of(&app, &repo)?;
+    if let RepoPath::Project(project) = &repo {
+        app.receiving.fetched(&app, &by, project, &wants, is_gzip(&headers)).await;
+    }
     uploaded(&app, &path, Shown::State, &headers, wants).await
 }
 

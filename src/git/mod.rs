@@ -19,6 +19,8 @@ pub mod receive;
 pub mod refusal;
 pub mod repo_path;
 pub mod scratch;
+pub mod seen;
 pub mod serve;
+pub mod since;
 pub mod stray;
 pub mod take;

@@ -8,6 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::refusal::Refusal;
+use crate::state::edit::Edit;
 use crate::state::oid::Oid;
 use crate::state::yaml::FILE_BYTES_MAX;
 
@@ -60,6 +61,32 @@ pub struct FileChange {
     pub new: Option<Bytes>,
 }
 
+impl PushedCommit {
+    /// What it does to files, as edits.
+    pub fn edits(&self) -> Vec<Edit> {
+        let edit = |(path, change): (&String, &FileChange)| match &change.new {
+            Some(bytes) => Edit::write(path.as_str(), bytes.clone()),
+            None => Edit::remove(path.as_str()),
+        };
+        self.files.iter().map(edit).collect()
+    }
+
+    /// The tree that it says it has.
+    pub fn tree(&self) -> Option<Oid> {
+        let hex = self.text.strip_prefix(b"tree ")?.get(..40)?;
+        std::str::from_utf8(hex).ok()?.parse().ok()
+    }
+}
+
+/// What was pushed: commits, oldest first, on one that the branch has.
+#[derive(Debug)]
+pub struct Line {
+    /// The commit that they were made on.
+    pub base: Oid,
+    /// The commits; none if the branch has all of them.
+    pub commits: Vec<PushedCommit>,
+}
+
 /// The pushed objects: those in quarantine, and behind them the repository's.
 pub struct Reader {
     repo: git2::Repository,
@@ -98,12 +125,13 @@ impl Reader {
         Self { ended, ..self }
     }
 
-    /// The commits behind `old` up to `new`, oldest first: a line without merges, as a rebase makes it.
-    pub fn commits(&mut self, old: Oid, new: Oid) -> Result<Vec<PushedCommit>, Refusal> {
+    /// The commits up to `new` that the branch, which stands at `tip`, does not have: a line without merges, as a rebase makes it.
+    /// It must stand on the branch, and not before `seen`, which is where the pusher saw it.
+    pub fn line(&mut self, tip: Oid, seen: Oid, new: Oid) -> Result<Line, Refusal> {
         let mut line = Vec::new();
         let mut at = new;
-        while at != old {
-            if self.ended.contains(&at) {
+        while !self.is_past(at, tip) {
+            if self.ended.iter().any(|end| self.is_past(at, *end)) {
                 return Err(of_ended_epoch(at));
             }
             if line.len() == COMMITS_MAX {
@@ -121,7 +149,19 @@ impl Reader {
                 }
             };
         }
-        line.into_iter().rev().map(|commit| self.read(commit)).collect()
+        if !self.is_past(seen, at) {
+            return Err(not_forward());
+        }
+        let commits = line.into_iter().rev().map(|commit| self.read(commit)).collect::<Result<_, _>>()?;
+        Ok(Line { base: at, commits })
+    }
+
+    /// Whether a commit is `of`, or in its past, which is never in quarantine.
+    fn is_past(&self, commit: Oid, of: Oid) -> bool {
+        let (commit, of) = (commit.to_git(), of.to_git());
+        commit == of
+            || self.known.find_commit(commit).is_ok()
+                && self.known.graph_descendant_of(of, commit).unwrap_or(false)
     }
 
     fn parents(&self, commit: Oid) -> Result<Vec<Oid>, Refusal> {

@@ -1,7 +1,7 @@
 //! Takes pushes: spools what is sent, lets `git receive-pack` unpack and check it in a scratch repository, and answers its hook.
 //!
 //! A client that stalls holds a temporary file and nothing else, because the child starts when all is there. What is pushed
-//! reaches the state only through the writer, as commits that were judged ([`super::judge`]) on the very tip they stand on.
+//! reaches the state only through the writer, as commits that were judged ([`super::judge`]) by the state as it is then.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -11,20 +11,23 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::child::{Cause, Halt, Program, ProgramError};
 use super::hook::{self, Answer, Question};
-use super::pushed::{PushedCommit, Reader, not_forward};
+use super::pushed::{Line, Reader, not_forward};
 use super::refusal::Refusal;
 use super::scratch::{self, Scratch};
-use super::take::{self, NotTaken};
+use super::seen::{self, Seen, Wants};
+use super::take::{self, NotTaken, Taken};
 use crate::app::App;
 use crate::id::ProjectId;
 use crate::identity::Principal;
 use crate::state::layout::{RepoName, STATE_REF};
+use crate::state::moment::Moment;
 use crate::state::oid::Oid;
 use crate::state::store::{Done, EngineError};
 
@@ -118,6 +121,16 @@ struct Inner {
     /// What a hook runs.
     program: PathBuf,
     patience: Patience,
+    seen: Seen,
+}
+
+/// A scratch repository, and where branches stand for it.
+struct Stage {
+    scratch: Scratch,
+    /// The newest commit of the state that plain git shows.
+    tip: Oid,
+    /// Where the pusher saw the branch: what it is in the scratch repository.
+    seen: Oid,
 }
 
 impl Receiving {
@@ -130,16 +143,50 @@ impl Receiving {
             folder,
             program,
             patience,
+            seen: Seen::default(),
         })))
     }
 
+    /// Notes what somebody fetches, so that a push of theirs is told of a commit that they have.
+    pub async fn fetched(&self, app: &App, by: &Principal, project: &ProjectId, body: &Bytes, is_gzip: bool) {
+        let (repo, body) = (app.state.folder().repo(&RepoName::Project(project.clone())), body.clone());
+        let tip = app.state.glance(&RepoName::Project(project.clone())).published;
+        let found = tokio::task::spawn_blocking(move || {
+            let wants = Wants::read(&body, is_gzip);
+            let found = tip.map(|tip| seen::on_branch(&repo, tip, &wants.objects));
+            (found.and_then(Result::ok).unwrap_or_default(), wants.is_shallow)
+        });
+        // Without it whoever pushes is told where the branch stands, and pulls.
+        if let Ok((found, is_shallow)) = found.await
+            && !found.is_empty()
+        {
+            self.0.seen.note(project, caller(by), &found, is_shallow);
+        }
+    }
+
     /// What a push begins with: the branch, and what git can do. The answer to `GET …/info/refs?service=git-receive-pack`.
-    pub async fn advertise(&self, app: &App, project: &ProjectId) -> Result<Vec<u8>, ReceiveError> {
+    ///
+    /// The branch is said to stand at the oldest commit that the caller has fetched lately, because git sends nothing where it
+    /// does not have what the branch stands at; the others are said to be there, so that it does not send them.
+    pub async fn advertise(
+        &self,
+        app: &App,
+        by: &Principal,
+        project: &ProjectId,
+    ) -> Result<Vec<u8>, ReceiveError> {
         let _turn = turn(&self.0.unpacking).await?;
-        let (scratch, _) = self.scratch(app, project).await?;
-        let told = run(receive_pack(scratch.path(), &["--advertise-refs"]), Guard::default()).await?;
-        drop(scratch);
-        Ok(told)
+        let tip = self.published(app, project).await?;
+        let (repo, fetched) = (
+            app.state.folder().repo(&RepoName::Project(project.clone())),
+            self.0.seen.fetched(project, &caller(by)),
+        );
+        let found = tokio::task::spawn_blocking(move || seen::on_branch(&repo, tip, &fetched)).await;
+        let fetched = found.map_err(io::Error::other)?.unwrap_or_default();
+        let oldest = fetched.first().copied().unwrap_or(tip);
+        let stage = self.stage(app, project, oldest, oldest).await?;
+        let told = run(receive_pack(stage.scratch.path(), &["--advertise-refs"]), Guard::default()).await?;
+        let there = fetched.iter().skip(1).chain([&tip]).copied().filter(|commit| *commit != stage.seen);
+        Ok(also_there(told, there))
     }
 
     /// Takes a push: the answer to `POST …/git-receive-pack`.
@@ -155,15 +202,15 @@ impl Receiving {
         let input = self.spool(sent, is_gzip).await?;
         let _turn = turn(&self.0.unpacking).await?;
         drop(sending);
-        let (scratch, tip) = self.scratch(app, project).await?;
-        let listener = scratch.listen()?;
-        let program = receive_pack(scratch.path(), &[]).input_file(input);
+        let stage = self.stage_of(app, project, &input).await?;
+        let listener = stage.scratch.listen()?;
+        let program = receive_pack(stage.scratch.path(), &[]).input_file(input);
         let unpacked = run(program, Guard::default());
         tokio::pin!(unpacked);
         loop {
             tokio::select! {
                 done = &mut unpacked => return done,
-                asked = next(&listener) => self.answer(app, by, project, &scratch, tip, asked?).await,
+                asked = next(&listener) => self.answer(app, by, project, &stage, asked?).await,
             }
         }
     }
@@ -196,15 +243,41 @@ impl Receiving {
         inflated.map_err(io::Error::other)?
     }
 
-    /// A scratch repository whose branch stands where the state does, all of it published.
-    async fn scratch(&self, app: &App, project: &ProjectId) -> Result<(Scratch, Oid), ReceiveError> {
+    /// The newest commit, once plain git shows it.
+    async fn published(&self, app: &App, project: &ProjectId) -> Result<Oid, ReceiveError> {
         let name = RepoName::Project(project.clone());
         let (tip, last) = app.state.read(&name, |view| (view.tip(), view.last())).await?;
         app.state.published(&name, last).await?;
-        let (inner, repo) = (self.0.clone(), app.state.folder().repo(&name));
-        let made =
-            tokio::task::spawn_blocking(move || Scratch::new(&inner.folder, &repo, tip, &inner.program));
-        Ok((made.await.map_err(io::Error::other)??, tip))
+        Ok(tip)
+    }
+
+    /// A scratch repository for what is sent, whose branch stands where the pusher saw it, if it has ever stood there.
+    async fn stage_of(&self, app: &App, project: &ProjectId, sent: &File) -> Result<Stage, ReceiveError> {
+        let tip = self.published(app, project).await?;
+        let mut first = Vec::new();
+        let mut input = sent;
+        input.take(seen::COMMANDS_BYTES_MAX).read_to_end(&mut first)?;
+        input.rewind()?;
+        let name = RepoName::Project(project.clone());
+        let seen = match seen::old_of(&first) {
+            Some(old) if old != Oid::ZERO => app.state.commit_at(&name, Moment::Commit(old)).await?,
+            _ => None,
+        };
+        self.stage(app, project, tip, seen.unwrap_or(tip)).await
+    }
+
+    async fn stage(
+        &self,
+        app: &App,
+        project: &ProjectId,
+        tip: Oid,
+        seen: Oid,
+    ) -> Result<Stage, ReceiveError> {
+        let (inner, repo) = (self.0.clone(), app.state.folder().repo(&RepoName::Project(project.clone())));
+        let made = tokio::task::spawn_blocking(move || {
+            Scratch::new(&inner.folder, &repo, tip, seen, &inner.program)
+        });
+        Ok(Stage { scratch: made.await.map_err(io::Error::other)??, tip, seen })
     }
 
     async fn answer(
@@ -212,15 +285,14 @@ impl Receiving {
         app: &App,
         by: &Principal,
         project: &ProjectId,
-        scratch: &Scratch,
-        tip: Oid,
+        stage: &Stage,
         mut socket: UnixStream,
     ) {
         let question = match hook::question(&mut socket).await {
             Ok(question) => question,
             Err(error) => return tracing::warn!(%error, "a hook asked nothing"),
         };
-        let answer = match self.decide(app, by, project, scratch, tip, &question).await {
+        let answer = match self.decide(app, by, project, stage, &question).await {
             Ok(lines) => Answer { is_taken: true, lines },
             Err(NotTaken::Refused(refusal)) => Answer { is_taken: false, lines: refusal.lines() },
             Err(NotTaken::Engine(error)) => {
@@ -239,20 +311,23 @@ impl Receiving {
         app: &App,
         by: &Principal,
         project: &ProjectId,
-        scratch: &Scratch,
-        tip: Oid,
+        stage: &Stage,
         question: &Question,
     ) -> Result<Vec<String>, NotTaken> {
-        let new = wanted_tip(question, tip)?;
+        let (tip, seen) = (stage.tip, stage.seen);
+        let new = wanted_tip(question, seen)?;
         let ended = app.state.ended_epochs(&RepoName::Project(project.clone()), tip).await?;
-        let (path, quarantine) = (scratch.path().to_owned(), question.quarantine.clone());
-        let read = move || -> Result<Vec<PushedCommit>, Refusal> {
+        let (path, quarantine) = (stage.scratch.path().to_owned(), question.quarantine.clone());
+        let read = move || -> Result<Line, Refusal> {
             check_quarantine(&path, &quarantine)?;
-            Reader::open(&path, &quarantine)?.with_ended(ended).commits(tip, new)
+            Reader::open(&path, &quarantine)?.with_ended(ended).line(tip, seen, new)
         };
         let pushed = tokio::task::spawn_blocking(read).await.map_err(|_| EngineError::Unknown)??;
+        if pushed.commits.is_empty() {
+            return Ok(vec!["the branch has all of this already; nothing was changed".to_owned()]);
+        }
         let name = RepoName::Project(project.clone());
-        let done = take::take(app, by, project, tip, pushed).await?;
+        let done = take::take(app, by, project, pushed).await?;
         app.state.published(&name, done.lsn).await?;
         Ok(told(&done))
     }
@@ -307,8 +382,8 @@ fn inflated(sent: &File, mut file: File) -> Result<File, ReceiveError> {
     Ok(file)
 }
 
-/// Where the branch is to be, if the push is of the one branch and from its tip.
-fn wanted_tip(question: &Question, tip: Oid) -> Result<Oid, Refusal> {
+/// Where the branch is to be, if the push is of the one branch and from where it was seen.
+fn wanted_tip(question: &Question, seen: Oid) -> Result<Oid, Refusal> {
     let [wanted] = &question.moves[..] else {
         return Err(Refusal::push("it moves more than one ref").remedy("git push origin state"));
     };
@@ -319,7 +394,7 @@ fn wanted_tip(question: &Question, tip: Oid) -> Result<Oid, Refusal> {
     }
     match wanted.new.parse::<Oid>() {
         Ok(Oid::ZERO) => Err(Refusal::push("the branch state is not deleted")),
-        Ok(new) if wanted.old.parse() == Ok(tip) => Ok(new),
+        Ok(new) if wanted.old.parse() == Ok(seen) => Ok(new),
         Ok(_) => Err(not_forward()),
         Err(_) => Err(Refusal::push("git names no commit")),
     }
@@ -338,15 +413,36 @@ fn check_quarantine(scratch: &Path, quarantine: &Path) -> Result<(), Refusal> {
     }
 }
 
+/// Adds commits to what a push begins with that need not be sent: `.have`, as git itself says it of borrowed objects.
+fn also_there(mut told: Vec<u8>, commits: impl Iterator<Item = Oid>) -> Vec<u8> {
+    if told.ends_with(b"0000") {
+        told.truncate(told.len() - 4);
+        commits.for_each(|commit| told.extend_from_slice(format!("0033{commit} .have\n").as_bytes()));
+        told.extend_from_slice(b"0000");
+    }
+    told
+}
+
+/// By what somebody's fetches are remembered.
+fn caller(by: &Principal) -> String {
+    let actor = by.actor();
+    format!("{} {}", actor.kind, actor.name)
+}
+
 /// What whoever pushed is told: what came of it, and that the branch has gone on.
-fn told(done: &Done<Vec<String>>) -> Vec<String> {
-    let mut lines = done.answer.clone();
+fn told(done: &Done<Taken>) -> Vec<String> {
+    let mut lines = done.answer.lines.clone();
     let count = lines.len();
     let follow = if count == 1 {
         "1 commit of the daemon follows".to_owned()
     } else {
         format!("{count} commits of the daemon follow")
     };
-    lines.push(format!("taken; {follow} yours, up to {}: git pull", &done.commit.to_string()[..10]));
+    let up_to = &done.commit.to_string()[..10];
+    lines.push(if done.answer.is_replayed {
+        format!("taken, made anew on what came meanwhile; {follow} yours, up to {up_to}: git pull --rebase")
+    } else {
+        format!("taken; {follow} yours, up to {up_to}: git pull")
+    });
     lines
 }

@@ -1,6 +1,6 @@
 //! The scratch repository of one push: what `git receive-pack` writes to instead of the state's own repository.
 //!
-//! It borrows the objects of the real one, has the branch `state` where it stands, and the hook. Whatever is pushed lands here
+//! It borrows the objects of the real one, has the branch `state` where the pusher saw it, and the hook. Whatever is pushed lands here
 //! and nowhere else; the daemon takes over what it finds good through its writer, and the scratch is removed.
 
 use std::fs;
@@ -16,6 +16,8 @@ const PRE_RECEIVE: &str = include_str!("../../hooks/pre-receive");
 const HOOK: &str = "pre-receive";
 /// Where the daemon listens for the hook, in the scratch repository.
 pub const SOCKET: &str = "hook.sock";
+/// The ref by which git knows that the real repository is whole up to its tip, so that it does not look again.
+const TIP_REF: &str = "refs/mrx/tip";
 /// The longest path of a socket that the system takes.
 const SOCKET_PATH_MAX: usize = 100;
 
@@ -25,11 +27,12 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes one below `folder` that borrows from `repo`, whose branch `state` stands at `tip`. `program` is what the hook runs.
-    pub fn new(folder: &Path, repo: &Path, tip: Oid, program: &Path) -> io::Result<Self> {
+    /// Makes one below `folder` that borrows from `repo`, whose branch `state` stands at `tip`. For whoever pushes it stands at
+    /// `seen`. `program` is what the hook runs.
+    pub fn new(folder: &Path, repo: &Path, tip: Oid, seen: Oid, program: &Path) -> io::Result<Self> {
         let scratch = tempfile::Builder::new().prefix("push-").tempdir_in(folder)?;
         let at = |path: &str| scratch.path().join(path);
-        for folder in ["objects/info", "objects/pack", "refs/heads", "hooks"] {
+        for folder in ["objects/info", "objects/pack", "refs/heads", "refs/mrx", "hooks"] {
             fs::create_dir_all(at(folder))?;
         }
         let objects = fs::canonicalize(repo.join("objects"))?;
@@ -37,7 +40,10 @@ impl Scratch {
         fs::write(at("HEAD"), "ref: refs/heads/state\n")?;
         fs::write(at("config"), "[core]\n\tbare = true\n\trepositoryformatversion = 0\n")?;
         if tip != Oid::ZERO {
-            fs::write(at("refs/heads/state"), format!("{tip}\n"))?;
+            fs::write(at("refs/heads/state"), format!("{seen}\n"))?;
+        }
+        if tip != seen {
+            fs::write(at(TIP_REF), format!("{tip}\n"))?;
         }
         symlink(fs::canonicalize(folder.join(HOOK))?, at("hooks/pre-receive"))?;
         symlink(program, at("mrx"))?;

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::pushed::{PushedCommit, Reader};
+use super::pushed::{Line, Reader};
 use super::refusal::Refusal;
 use super::take::{NotTaken, take};
 use crate::app::App;
@@ -47,10 +47,10 @@ async fn take_over(app: &App, stray: &Stray) -> Result<Vec<String>, NotTaken> {
     let (repo, tip, found) = (app.state.folder().repo(&stray.name), stray.tip, stray.found);
     let ended = app.state.ended_epochs(&stray.name, tip).await?;
     let read = tokio::task::spawn_blocking(move || read(repo, ended, tip, found)).await;
-    let commits = read.map_err(|_| EngineError::Unknown)??;
-    Ok(take(app, &Principal::Operator, project, tip, commits).await?.answer)
+    let pushed = read.map_err(|_| EngineError::Unknown)??;
+    Ok(take(app, &Principal::Operator, project, pushed).await?.answer.lines)
 }
 
-fn read(repo: PathBuf, ended: Vec<Oid>, tip: Oid, found: Oid) -> Result<Vec<PushedCommit>, Refusal> {
-    Reader::of(&repo)?.with_ended(ended).commits(tip, found)
+fn read(repo: PathBuf, ended: Vec<Oid>, tip: Oid, found: Oid) -> Result<Line, Refusal> {
+    Reader::of(&repo)?.with_ended(ended).line(tip, tip, found)
 }

@@ -1,15 +1,15 @@
 //! Takes over into the state what was committed elsewhere: as it is, followed by what the daemon makes of it.
 
 use super::judge::{self, By, Judge};
-use super::pushed::{FileChange, PushedCommit, not_forward};
+use super::pushed::{Line, PushedCommit};
 use super::refusal::Refusal;
+use super::since::Before;
 use crate::app::App;
 use crate::entity::Facts;
 use crate::id::ProjectId;
 use crate::identity::Principal;
-use crate::state::edit::{Edit, Foreign, Step};
+use crate::state::edit::{Foreign, Step};
 use crate::state::layout::{RepoName, STATE_REF};
-use crate::state::oid::Oid;
 use crate::state::repo::{Decision, View};
 use crate::state::store::{Done, EngineError};
 
@@ -36,46 +36,53 @@ impl From<Refusal> for NotTaken {
     }
 }
 
-/// Takes over commits that stand on `tip`, in the rights of `by`; tells the first lines of the daemon's commits behind them.
+/// What came of commits that were taken over.
+#[derive(Debug)]
+pub struct Taken {
+    /// The first lines of the daemon's commits behind them.
+    pub lines: Vec<String>,
+    /// Whether they were made anew on a later commit than their own.
+    pub is_replayed: bool,
+}
+
+/// Takes over commits in the rights of `by`: as they are where the branch still stands where they do, made anew where it has gone on
+/// and nobody has touched what they touch.
 pub async fn take(
     app: &App,
     by: &Principal,
     project: &ProjectId,
-    tip: Oid,
-    commits: Vec<PushedCommit>,
-) -> Result<Done<Vec<String>>, NotTaken> {
-    let commits = checked(app, project, tip, commits).await?;
+    pushed: Line,
+) -> Result<Done<Taken>, NotTaken> {
+    let pushed = checked(app, project, pushed).await?;
     let name = RepoName::Project(project.clone());
-    app.state.change(&name, |view| judged(app, by, project, tip, commits, view)).await
+    let before = Before::read(&app.state, &name, &pushed).await?;
+    app.state.change(&name, |view| judged(app, by, project, &before, pushed, view)).await
 }
 
 /// The commits, if each of their files is what its path says. Nobody waits for this: the writer has no part in it.
-async fn checked(
-    app: &App,
-    project: &ProjectId,
-    tip: Oid,
-    commits: Vec<PushedCommit>,
-) -> Result<Vec<PushedCommit>, NotTaken> {
+async fn checked(app: &App, project: &ProjectId, pushed: Line) -> Result<Line, NotTaken> {
     let (project, now, allow_private_webhooks) =
         (project.clone(), app.clock.now(), app.webhooks.allow_private());
     let check = move || {
-        let facts = Facts { project: &project, now, tip, allow_private_webhooks };
-        judge::check_files(&facts, &commits).map(|()| commits)
+        let facts = Facts { project: &project, now, tip: pushed.base, allow_private_webhooks };
+        judge::check_files(&facts, &pushed.commits).map(|()| pushed)
     };
     Ok(tokio::task::spawn_blocking(check).await.map_err(|_| EngineError::Unknown)??)
 }
 
-/// The commits as they were pushed, and behind them the daemon's, if the branch still stands where the pusher saw it.
+/// The commits, and behind them the daemon's. What they ask for is judged by the state as it is now.
 fn judged(
     app: &App,
     by: &Principal,
     project: &ProjectId,
-    tip: Oid,
-    pushed: Vec<PushedCommit>,
+    before: &Before,
+    pushed: Line,
     view: &mut View<'_>,
-) -> Result<Decision<Vec<String>>, NotTaken> {
-    if view.tip() != tip {
-        return Err(not_forward().into());
+) -> Result<Decision<Taken>, NotTaken> {
+    let tip = view.tip();
+    let is_replayed = tip != pushed.base;
+    if is_replayed {
+        before.is_untouched(view)?;
     }
     let known = app.projects.registry().find(project).ok_or_else(|| Refusal::push("the project is gone"))?;
     let right = by
@@ -88,24 +95,26 @@ fn judged(
         Principal::Operator | Principal::Person(_) => By::Other(by.actor()),
     };
     let judge = Judge { by, right, project: &known, facts };
-    let changes = judge.judge(view, &pushed)?;
+    let changes = judge.judge(view, &pushed.commits)?;
+    if is_replayed {
+        before.can_be_replayed()?;
+    }
     let lines = changes.iter().map(|change| change.subject.clone()).collect();
     let own = changes.into_iter().map(Step::Own);
-    Ok(Decision { steps: pushed.into_iter().map(foreign).chain(own).collect(), answer: lines })
+    let steps = pushed.commits.into_iter().map(|commit| foreign(commit, is_replayed)).chain(own).collect();
+    Ok(Decision { steps, answer: Taken { lines, is_replayed } })
 }
 
 /// As a step of the decision.
-fn foreign(pushed: PushedCommit) -> Step {
-    let edit = |(path, change): (String, FileChange)| match change.new {
-        Some(bytes) => Edit::write(path, bytes),
-        None => Edit::remove(path),
-    };
+fn foreign(pushed: PushedCommit, is_replayed: bool) -> Step {
+    let edits = pushed.edits();
     Step::Foreign(Foreign {
         branch: STATE_REF.into(),
         commit: pushed.commit,
         text: pushed.text,
+        is_replayed,
         subject: pushed.subject,
         author: pushed.author,
-        edits: pushed.files.into_iter().map(edit).collect(),
+        edits,
     })
 }

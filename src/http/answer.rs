@@ -28,14 +28,26 @@ pub enum Ack {
     Pushed,
 }
 
+impl Ack {
+    /// Refuses what a write to `repo` cannot wait for, before anything is changed. The guard of a route asks this where the path
+    /// says whose state is written; a handler where it does not.
+    pub fn check(self, app: &App, repo: &RepoName) -> Result<(), ApiError> {
+        match (self, repo.project()) {
+            (Ack::Durable | Ack::Published, _) => Ok(()),
+            (Ack::Pushed, None) => Err(RemoteError::Platform.into()),
+            (Ack::Pushed, Some(project)) => Ok(app.remotes.check_is_there(project)?),
+        }
+    }
+}
+
 /// The query of every write.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct AckQuery {
     /// What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-    /// remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-    /// change is made all the same, as its `details.commit` says.
+    /// remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+    /// 502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
     #[serde(default)]
     pub ack: Ack,
 }

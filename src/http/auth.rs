@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, Query, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -14,6 +14,7 @@ use base64::Engine;
 use futures_util::StreamExt;
 use subtle::ConstantTimeEq;
 
+use super::answer::Ack;
 use super::client_address::ClientAddress;
 use super::error::ApiError;
 use crate::app::App;
@@ -25,6 +26,7 @@ use crate::identity::{Right, Role};
 use crate::job::JobError;
 use crate::project::ProjectError;
 use crate::secret::Scope;
+use crate::state::layout::RepoName;
 
 pub use crate::identity::Principal;
 
@@ -140,6 +142,7 @@ pub async fn guard(
     let admitted = place.and_then(|place| {
         admit(&app, who, caller.as_ref(), &place)?;
         check_csrf(&app, caller.as_ref(), request.method(), request.headers())?;
+        check_ack(&app, &request, &place)?;
         Ok(place)
     });
     let place = match admitted {
@@ -148,12 +151,14 @@ pub async fn guard(
         Err(refusal) => return refusal.into_response(),
     };
     let role = caller.as_ref().and_then(Principal::role);
+    let path = request.uri().path().to_owned();
     if let Some(principal) = caller {
         request.extensions_mut().insert(principal);
     }
     let response = next.run(request).await;
     if is_stream(&response) {
-        until_revoked(response, app, Admitted { who, place, shown, role })
+        let is_in_use = is_git(&path).then(|| place.is_in_use(&app));
+        until_revoked(response, app, Admitted { who, place, shown, role, is_in_use })
     } else {
         response
     }
@@ -240,6 +245,12 @@ impl Place {
             Place::Project(project) => vec![project.clone()],
             Place::Job(job) => app.projects.registry().tagged(job.tag()),
         }
+    }
+
+    /// Whether none of its projects is in the trash or gone.
+    fn is_in_use(&self, app: &App) -> bool {
+        let find = |project: &ProjectId| app.projects.registry().find(project);
+        self.projects(app).iter().all(|id| find(id).is_some_and(|project| project.trashed_at.is_none()))
     }
 
     /// What somebody is told who may not even know whether it is there.
@@ -359,11 +370,26 @@ fn check_csrf(
     Err(ApiError::new(StatusCode::FORBIDDEN, "csrf", message))
 }
 
+/// A write cannot wait for a remote that its project does not have.
+fn check_ack(app: &App, request: &Request, place: &Place) -> Result<(), ApiError> {
+    let asked = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
+    let is_pushed = |(name, value): &(String, String)| name == "ack" && value == "pushed";
+    if request.method().is_safe() || !asked.is_ok_and(|Query(asked)| asked.iter().any(is_pushed)) {
+        return Ok(());
+    }
+    let checks = place.projects(app).into_iter();
+    let mut checks = checks.map(|project| Ack::Pushed.check(app, &RepoName::Project(project)));
+    // A job's tag can be that of two projects.
+    let first = checks.next().unwrap_or(Ok(()));
+    first.or_else(|refusal| if checks.any(|check| check.is_ok()) { Ok(()) } else { Err(refusal) })
+}
+
+/// What goes on for long: events, and the pack of a clone or fetch.
 fn is_stream(response: &Response) -> bool {
-    response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+    let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.is_some_and(|kind| {
+        kind.starts_with(b"text/event-stream") || kind == b"application/x-git-upload-pack-result"
+    })
 }
 
 /// What a stream was opened with.
@@ -372,6 +398,8 @@ struct Admitted {
     place: Place,
     shown: Shown,
     role: Option<Role>,
+    /// Of a clone or fetch: whether its project was in use when it began.
+    is_in_use: Option<bool>,
 }
 
 impl Admitted {
@@ -379,7 +407,8 @@ impl Admitted {
     async fn still_is(&self, app: &App) -> bool {
         let caller = caller_of(app, &self.shown).await;
         let role = caller.as_ref().and_then(Principal::role);
-        role == self.role && admit(app, self.who, caller.as_ref(), &self.place).is_ok()
+        let is_as_it_was = self.is_in_use.is_none_or(|was| was == self.place.is_in_use(app));
+        is_as_it_was && role == self.role && admit(app, self.who, caller.as_ref(), &self.place).is_ok()
     }
 }
 

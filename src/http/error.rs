@@ -392,7 +392,7 @@ impl From<RemoteError> for ApiError {
     fn from(error: RemoteError) -> Self {
         let message = error.to_string();
         match error {
-            RemoteError::None(_) | RemoteError::Platform => {
+            RemoteError::None(_) | RemoteError::Nowhere | RemoteError::Platform => {
                 Self::new(StatusCode::CONFLICT, "noRemote", message)
             }
             RemoteError::Late => Self::new(StatusCode::GATEWAY_TIMEOUT, "remoteLate", message),

@@ -125,6 +125,7 @@ pub async fn add_user(
     Asked(query): Asked<AckQuery>,
     QuietBody(body): QuietBody<AddUserBody>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     let new = NewUser {
         name: body.name,
         role: body.role,
@@ -154,6 +155,7 @@ pub async fn change_user(
     Asked(query): Asked<AckQuery>,
     Body(body): Body<ChangeUserBody>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     let patch = UserPatch { role: body.role, disabled: body.disabled, email: body.email };
     let done = app.identity.change_user(&name, patch, caller.actor()).await?;
     written(&app, query.ack, &RepoName::Platform, StatusCode::OK, &done, UserView::from(&*done.answer)).await
@@ -188,6 +190,7 @@ pub async fn invite(
     Asked(query): Asked<AckQuery>,
     Body(body): Body<InviteBody>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     let done = app.identity.invite(body.role.unwrap_or(Role::Viewer), caller.actor()).await?;
     let view = view_of(&done.answer.0, Some(done.answer.1.reveal().to_owned()));
     written(&app, query.ack, &RepoName::Platform, StatusCode::CREATED, &done, view).await

@@ -69,6 +69,7 @@ pub async fn create(
     Asked(query): Asked<AckQuery>,
     Body(body): Body<CreateKeyBody>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     let owner = caller.user().cloned().ok_or_else(|| {
         ApiError::bad_request("the operator has no account that a key could belong to; log in with one")
     })?;

@@ -23,7 +23,7 @@ use crate::agent::{Agent, AgentError};
 use crate::app::App;
 use crate::chat::answer::Answer;
 use crate::clock::Time;
-use crate::http::answer::{AckQuery, with_etag, with_job_status, written};
+use crate::http::answer::{Ack, AckQuery, with_etag, with_job_status, written};
 use crate::http::auth::{ASK_AGAIN, CallingAgent, MaybeAgent, Principal, lease_of, unauthorized};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::health::check_ready;
@@ -33,6 +33,7 @@ use crate::id::{AgentId, GroupName, JobId, Label, LeaseId, ProjectId};
 use crate::identity::Right;
 use crate::identity::principal::AgentCaller;
 use crate::identity::token::Token;
+use crate::remote::RemoteError;
 use crate::state::layout::RepoName;
 use crate::state::object::Object;
 
@@ -185,6 +186,7 @@ pub async fn create(
     let request = request_key(&headers)?;
     caller.demand(&app, Right::Write, &body.project_id)?;
     let repo = RepoName::Project(body.project_id.clone());
+    query.ack.check(&app, &repo)?;
     let done = app.jobs.create(new_job(body)?, caller.actor(), request).await?;
     written(&app, query.ack, &repo, StatusCode::CREATED, &done, done.answer.shown()).await
 }
@@ -212,6 +214,7 @@ fn new_job(body: CreateBody) -> Result<NewJob, ApiError> {
     responses(
         (status = 200, description = "A job, and the lease that holds it", body = Claimed),
         (status = 204, description = "No job came while waiting"),
+        (status = 409, description = "noRemote: no project has one; with `ack=pushed` jobs of those that do are handed out"),
         (status = 403, description = "spentToken: the claim secret is not valid, or no more; agentMismatch, labelNotAllowed, agentDisabled"),
     ))]
 pub async fn claim(
@@ -228,11 +231,16 @@ pub async fn claim(
             "wait is at most {WAIT_SECONDS_MAX} seconds, and labels at most {LABELS_MAX}"
         )));
     }
+    // Who waits for a remote is offered the jobs of projects that have one.
+    let pushed = (query.ack == Ack::Pushed).then(|| app.remotes.projects());
+    if pushed.as_ref().is_some_and(BTreeSet::is_empty) {
+        return Err(RemoteError::Nowhere.into());
+    }
     let claimant = Claimant::of(&app, caller, &body, request.as_ref()).await?;
     app.agents.heard(&claimant.agent, &body.labels).await?;
     let agent = claimant.agent.agent_id.clone();
     let seconds_left = body.available_until.map(|end| Offer::seconds_until(end, app.clock.now()));
-    let projects = both(body.projects, claimant.projects);
+    let projects = both(both(body.projects, claimant.projects), pushed);
     let offer = Offer { labels: body.labels, types: body.types, projects, seconds_left };
     let claim = Claim { agent: agent.clone(), offer, wait: Duration::from_secs(body.wait), request };
     let done = tokio::select! {

@@ -172,6 +172,7 @@ pub async fn create(
     Asked(query): Asked<AckQuery>,
     Body(body): Body<NewProject>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     let forge = app.syncer.forge();
     let (name, prefix) = (body.name.clone(), forge.prefix());
     if !name.as_str().starts_with(prefix) {
@@ -215,6 +216,7 @@ pub async fn edit(
     Asked(query): Asked<AckQuery>,
     Body(edit): Body<ProjectEdit>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     edit.check().map_err(|bad| ApiError::bad_request(bad.to_string()))?;
     if let Some(remote) = edit.remote() {
         let bad = |bad: BadAddress| {
@@ -241,6 +243,7 @@ pub async fn trash(
     Named(id): Named<ProjectId>,
     Asked(query): Asked<AckQuery>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     let only_if = version(&headers, header::IF_MATCH);
     let done = app.projects.trash(&id, only_if, principal.actor()).await?;
     answered(&app, query, StatusCode::OK, &done).await
@@ -258,6 +261,7 @@ pub async fn restore(
     Named(id): Named<ProjectId>,
     Asked(query): Asked<AckQuery>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     let done = app.projects.restore(&id, principal.actor()).await?;
     answered(&app, query, StatusCode::OK, &done).await
 }
@@ -299,6 +303,7 @@ pub async fn fork(
     Asked(query): Asked<AckQuery>,
     Body(body): Body<ForkBody>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     principal.demand(&app, Right::Read, &id)?;
     let prefix = app.syncer.forge().prefix();
     if body.id.as_ref().is_some_and(|id| !id.as_str().starts_with(prefix)) {
@@ -344,6 +349,7 @@ pub async fn set_member(
     Asked(query): Asked<AckQuery>,
     Body(body): Body<MemberBody>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     if app.identity.known().user(&user).is_none() {
         return Err(IdentityError::UnknownUser(user).into());
     }
@@ -360,6 +366,7 @@ pub async fn remove_member(
     Named((id, user)): Named<(ProjectId, UserName)>,
     Asked(query): Asked<AckQuery>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     let done = app.projects.remove_member(&id, &user, caller.actor()).await?;
     written(&app, query.ack, &RepoName::Platform, StatusCode::OK, &done, &done.answer).await
 }

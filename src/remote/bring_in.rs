@@ -7,12 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::changes::{Changed, Theirs};
+use super::chats;
 use super::merge::{self, Clash, Sides};
 use super::types::{Conflict, ConflictFile, RemoteFile};
 use crate::clock::Time;
 use crate::entity::{Facts, Name};
 use crate::git::judge::{By, Judge};
 use crate::git::pushed::{FileChange, PushedCommit};
+use crate::id::ChatId;
 use crate::identity::Right;
 use crate::project::Project;
 use crate::state::edit::{Actor, Change, Edit, Step};
@@ -59,9 +61,10 @@ impl BringIn<'_> {
     pub fn decide(&self, view: &mut View<'_>) -> Result<Decision<BroughtIn>, EngineError> {
         let mut conflicts = Vec::new();
         let mut edits = Vec::new();
-        let wanted = self.merged(view, &mut conflicts, &mut edits)?;
         let mut changes: Vec<Change> = Vec::new();
-        let mut files_taken = edits.len();
+        let (said, rest) = self.said(view, &mut changes, &mut conflicts);
+        let wanted = self.merged(view, rest, &mut conflicts, &mut edits)?;
+        let mut files_taken = said + edits.len();
         for (name, files) in wanted {
             let count = files.len();
             match self.judged(view, &name, files) {
@@ -80,15 +83,62 @@ impl BringIn<'_> {
         Ok(Decision { steps: changes.into_iter().map(Step::Own).collect(), answer: brought })
     }
 
+    /// What was written in chats: tells how many files that is, and which others are left.
+    fn said(
+        &self,
+        view: &mut View<'_>,
+        changes: &mut Vec<Change>,
+        conflicts: &mut Vec<Conflict>,
+    ) -> (usize, Vec<&Changed>) {
+        let mut chats: BTreeMap<ChatId, Vec<&Changed>> = BTreeMap::new();
+        let mut rest = Vec::new();
+        for changed in &self.theirs.changed {
+            match Place::of(&changed.path) {
+                Some(Place::Chat(id) | Place::ChatSegment(id, _)) => {
+                    chats.entry(id).or_default().push(changed)
+                }
+                _ => rest.push(changed),
+            }
+        }
+        let mut files = 0;
+        for (id, changed) in chats {
+            let facts = self.facts(view);
+            match chats::brought_in(view, &id, &changed, &facts, self.actor) {
+                Ok(Some(made)) => {
+                    files += changed.len();
+                    changes.extend(made.changes);
+                    let path = layout::chat(&id);
+                    conflicts.extend(made.clashes.into_iter().map(|clash| clashed(&path, clash)));
+                }
+                Ok(None) => rest.extend(changed),
+                Err(why) => conflicts.extend(changed.into_iter().map(|changed| {
+                    let ours = view.file(STATE_REF, &changed.path).unwrap_or_default();
+                    whole(changed, ours.as_deref(), &format!("chat {id}: {why}"))
+                })),
+            }
+        }
+        (files, rest)
+    }
+
+    fn facts(&self, view: &View<'_>) -> Facts<'_> {
+        Facts {
+            project: &self.project.project_id,
+            now: self.now,
+            tip: view.tip(),
+            allow_private_webhooks: self.allow_private_webhooks,
+        }
+    }
+
     /// What each file becomes, by what it is a file of.
     fn merged(
         &self,
         view: &mut View<'_>,
+        changed: Vec<&Changed>,
         conflicts: &mut Vec<Conflict>,
         edits: &mut Vec<Edit>,
     ) -> Result<Wanted, EngineError> {
         let mut wanted = Wanted::new();
-        for changed in &self.theirs.changed {
+        for changed in changed {
             let ours = view.file(STATE_REF, &changed.path)?;
             if changed.theirs == ours && changed.oddity.is_none() {
                 continue;
@@ -127,13 +177,7 @@ impl BringIn<'_> {
         name: &Name,
         files: BTreeMap<String, FileChange>,
     ) -> Result<Vec<Change>, Vec<Conflict>> {
-        let tip = view.tip();
-        let facts = Facts {
-            project: &self.project.project_id,
-            now: self.now,
-            tip,
-            allow_private_webhooks: self.allow_private_webhooks,
-        };
+        let facts = self.facts(view);
         // Who may merge there is for the host to say, so it counts as somebody who may write, and never as a manager.
         let by = By::Other(self.actor.clone());
         let judge = Judge { by, right: Right::Write, project: self.project, facts };

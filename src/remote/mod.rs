@@ -2,7 +2,7 @@
 //!
 //! - [`types`] is the setting and the status   - [`address`] decides what may be called, and which host gets the credential
 //! - [`relation`] decides what is to be done about two tips   - [`changes`] reads what the other side changed
-//! - [`merge`] merges a file field by field   - [`bring_in`] decides what becomes of the state
+//! - [`merge`] merges a file field by field   - [`bring_in`] decides what becomes of the state, [`chats`] of what was said there
 //! - [`credential`] hands the credential to git through a pipe   - [`transport`] runs git   - [`remotes`] keeps all of it going
 //! - [`api`] is the HTTP side
 //!
@@ -14,6 +14,7 @@ pub mod address;
 pub mod api;
 pub mod bring_in;
 pub mod changes;
+pub mod chats;
 pub mod credential;
 pub mod merge;
 pub mod relation;

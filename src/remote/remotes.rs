@@ -3,7 +3,7 @@
 //! A run begins when the state has moved, when somebody asks or a webhook hints, and now and then; never sooner after the
 //! last one than a host bears. What is known of a remote is memory, and found anew after a start.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -76,6 +76,9 @@ pub enum RemoteError {
     /// The project has none.
     #[error("the project has no remote; set one with PATCH /projects/{0}")]
     None(ProjectId),
+    /// No project has one.
+    #[error("no project has a remote; set one with PATCH /projects/{{id}}")]
+    Nowhere,
     /// The platform has none.
     #[error("this is a change of the platform's own state, which has no remote")]
     Platform,
@@ -229,6 +232,20 @@ impl Remotes {
     /// Refuses what no project's remote may be.
     pub fn check(&self, remote: &Remote) -> Result<(), BadAddress> {
         address::parse(&remote.url, self.0.options.allow_local).map(drop)
+    }
+
+    /// Refuses to wait for the remote of a project that has none. One that nobody knows is for others to refuse.
+    pub fn check_is_there(&self, id: &ProjectId) -> Result<(), RemoteError> {
+        match self.0.registry.find(id) {
+            Some(project) if project.remote.is_none() => Err(RemoteError::None(id.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The projects that have one.
+    pub fn projects(&self) -> BTreeSet<ProjectId> {
+        let with_one = self.0.registry.all().into_iter().filter(|project| project.remote.is_some());
+        with_one.map(|project| project.project_id.clone()).collect()
     }
 
     /// How a project's remote is.

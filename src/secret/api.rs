@@ -111,6 +111,7 @@ pub async fn store(
 ) -> ApiResult<Response> {
     let name = name_of(body.kind, body.name)?;
     let scope = body.project_id.map_or(Scope::Platform, Scope::Project);
+    query.ack.check(&app, &scope.repo())?;
     let done = app.secrets.put((&scope, &name), &body.value, Put::Store, &caller.actor()).await?;
     written(&app, query.ack, &scope.repo(), StatusCode::CREATED, &done, &done.answer.0).await
 }
@@ -249,6 +250,7 @@ pub async fn set_recipients(
     Asked(query): Asked<AckQuery>,
     Body(body): Body<RecipientsBody>,
 ) -> ApiResult<Response> {
+    query.ack.check(&app, &RepoName::Platform)?;
     check_ready(&app)?;
     let done = app.secrets.set_recipients(body.recipients, &caller.actor()).await?;
     let not_resealed = app.secrets.reseal_all().await.iter().map(ToString::to_string).collect();

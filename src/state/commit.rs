@@ -64,6 +64,22 @@ impl CommitText<'_> {
         out
     }
 
+    /// A commit that was made elsewhere, made anew with another tree and parent: its author, date and message stay, the daemon commits
+    /// it, and a signature goes, because it was over another text. `None` if it is no commit.
+    pub(super) fn replayed(text: &[u8], tree: Oid, parent: Oid, now: Time) -> Option<Vec<u8>> {
+        let head = text.windows(2).position(|pair| pair == b"\n\n")?;
+        let (head, message) = (&text[..head], &text[head + 2..]);
+        let author = head.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"author "))?;
+        let committer = format!("\ncommitter MrX <{DAEMON_EMAIL}> {} +0000\n\n", now.seconds());
+        let mut out = Vec::with_capacity(text.len() + 128);
+        Self::write_place(tree, parent, &mut out);
+        out.push(b'\n');
+        out.extend_from_slice(author);
+        out.extend_from_slice(committer.as_bytes());
+        out.extend_from_slice(message);
+        Some(out)
+    }
+
     /// What every commit begins with: its tree, and the commit that it stands on.
     pub(super) fn write_place(tree: Oid, parent: Oid, out: &mut Vec<u8>) {
         out.extend_from_slice(b"tree ");
@@ -151,4 +167,25 @@ pub(super) fn author_by_hand(name: &str) -> String {
 pub(super) fn trailer<'a>(message: &'a str, key: &str) -> Option<&'a str> {
     let last = message.trim_end().rsplit("\n\n").next()?;
     last.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_made_anew_keeps_author_date_and_message_and_loses_its_signature() {
+        let (tree, parent) = (Oid([1; 20]), Oid([2; 20]));
+        let text = "tree 00\nparent 11\nauthor Ada <ada@example.org> 1700000000 +0100\ncommitter Ada <ada@example.org> 1700000001 +0100\n\
+                    gpgsig -----BEGIN SSH SIGNATURE-----\n author Eve <eve@example.org> 1 +0000\n -----END SSH SIGNATURE-----\n\nPlan\n\nauthor of all\n";
+        let made = CommitText::replayed(text.as_bytes(), tree, parent, Time::from_millis(1_800_000_000_000));
+        let wanted = format!(
+            "tree {tree}\nparent {parent}\nauthor Ada <ada@example.org> 1700000000 +0100\n\
+             committer MrX <daemon@mrx.invalid> 1800000000 +0000\n\nPlan\n\nauthor of all\n"
+        );
+        assert_eq!(String::from_utf8(made.unwrap()).unwrap(), wanted);
+        let none =
+            CommitText::replayed(b"tree 00\n\nauthor Eve <e> 1 +0000\n", tree, parent, Time::from_millis(0));
+        assert_eq!(none, None, "the message is no header");
+    }
 }

@@ -198,17 +198,19 @@ pub struct Change {
     pub edits: Vec<Edit>,
 }
 
-/// A commit that was made elsewhere and comes in as it is: pushed, and found good.
+/// A commit that was made elsewhere and comes in as it is, or made anew on the tip: pushed, and found good.
 ///
 /// Its files are what somebody asks for. What memory learns of, and what stands in the end, is said by the changes that
 /// follow it in the same decision.
 pub struct Foreign {
     /// The ref of the branch.
     pub branch: Box<str>,
-    /// Its id.
+    /// Its id, where it was made.
     pub commit: Oid,
     /// The commit object.
     pub text: Bytes,
+    /// Whether it is made anew on the branch's tip, which is another commit than the one it was made on.
+    pub is_replayed: bool,
     /// The commit's first line.
     pub subject: String,
     /// The author's name, as it says itself.

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::edit::Entity;
+use super::edit::{Edit, Entity};
 use super::objects::Objects;
-use super::oid::Oid;
+use super::oid::{Kind, Oid};
+use super::pack::Draft;
 use super::repo::Repo;
-use super::tree::{self, Entry, LoadError, Tree};
+use super::tree::{self, EditError, Entry, LoadError, Tree};
 use super::yaml::{self, BadFile};
+
+/// The number of a pack that is never made, for trees that are hashed and thrown away.
+const NO_PACK: u64 = u64::MAX;
 
 /// A consistent view of one branch. Reading may touch the disk, so do it where blocking is allowed.
 pub struct Snapshot {
@@ -71,6 +75,23 @@ impl Snapshot {
     /// The content of a blob that this snapshot names.
     pub fn blob(&self, oid: Oid) -> Result<Bytes, LoadError> {
         self.repo.blob(oid)
+    }
+
+    /// Which tree edits make of this one, one lot after another; nothing is written.
+    pub fn trees_after<'a>(&self, lots: impl Iterator<Item = &'a [Edit]>) -> Result<Vec<Oid>, EditError> {
+        let (mut tree, mut draft) = (self.tree.clone(), Draft::default());
+        let mut made = Vec::new();
+        for edits in lots {
+            for edit in edits {
+                tree::load(&mut tree, edit.path(), self.objects(), NO_PACK, &mut 0)?;
+                match edit.bytes() {
+                    Some(bytes) => tree::put(&mut tree, edit.path(), Oid::of(Kind::Blob, &bytes)),
+                    None => tree::remove(&mut tree, edit.path()),
+                }
+            }
+            made.push(tree::write(&mut tree, &mut draft, NO_PACK));
+        }
+        Ok(made)
     }
 
     fn objects(&self) -> &Objects {

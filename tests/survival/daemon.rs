@@ -25,6 +25,7 @@ pub struct Site {
     pub data: PathBuf,
     forge: PathBuf,
     log: PathBuf,
+    options: Vec<String>,
     agents: Agents,
     _folder: Option<TempDir>,
 }
@@ -49,7 +50,12 @@ impl Site {
         let forge = folder.join("forge");
         world::make_forge(&forge, &PROJECTS);
         let log = folder.join("daemon.log");
-        Self { data, forge, log, agents: Agents::default(), _folder: None }
+        Self { data, forge, log, options: Vec::new(), agents: Agents::default(), _folder: None }
+    }
+
+    /// Whose daemons have these options too.
+    pub fn with_options(self, options: &[&str]) -> Self {
+        Self { options: options.iter().map(|option| (*option).to_owned()).collect(), ..self }
     }
 
     /// Starts the program and does not wait.
@@ -68,6 +74,7 @@ impl Site {
             .arg(&self.data)
             .arg("--forge")
             .arg(&self.forge)
+            .args(&self.options)
             // A refusal is read as a person sees it.
             .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::piped())

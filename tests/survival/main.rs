@@ -5,6 +5,7 @@
 //! - [`backup`] destroys the data folder and brings it back
 //! - [`push_bombs`] pushes what means much and is small
 //! - [`push_crash`] kills a daemon while git pushes and others call
+//! - [`remote_crash`] kills a daemon while it brings in what a remote has
 //! - [`redeem`] kills a daemon while one-time secrets are redeemed
 //! - [`full_disk`] fills it   - [`daemon`], [`disk`] and [`world`] are what they work with
 //!
@@ -35,4 +36,5 @@ mod history_check;
 mod push_bombs;
 mod push_crash;
 mod redeem;
+mod remote_crash;
 mod world;

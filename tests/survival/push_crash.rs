@@ -22,7 +22,7 @@ const CALLERS: usize = 3;
 const SECONDS: u64 = 20;
 /// A daemon lives at least and at most so long under load: a push takes some tenths of a second.
 const LIFE_MILLIS: (u64, u64) = (1200, 4000);
-/// Calls come in bursts: where they never cease, a push finds the branch moved on each time.
+/// Calls come in bursts, so that pushes meet a busy branch and a quiet one.
 const RHYTHM_MILLIS: u128 = 3000;
 const CALLS_MILLIS: u128 = 300;
 /// A request that was not answered is sent again so often.

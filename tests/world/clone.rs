@@ -11,9 +11,14 @@ pub struct Said {
 }
 
 /// Runs git; the daemon answers meanwhile.
-#[expect(clippy::disallowed_methods, reason = "the story is told by git itself")]
 pub async fn git(folder: &Path, arguments: &[&str]) -> Said {
-    let output = tokio::process::Command::new("git")
+    git_of("git", folder, arguments).await
+}
+
+/// Runs this very git.
+#[expect(clippy::disallowed_methods, reason = "the story is told by git itself")]
+pub async fn git_of(program: &str, folder: &Path, arguments: &[&str]) -> Said {
+    let output = tokio::process::Command::new(program)
         .args(["-c", "credential.helper="])
         .args(arguments)
         .current_dir(folder)
@@ -41,10 +46,16 @@ pub struct Clone {
 impl Clone {
     /// A clone of the branch `state` of a project, by whoever has this key.
     pub async fn of(world: &World, project: &str, key: &str) -> Self {
+        Self::with(world, project, key, &[]).await
+    }
+
+    /// The same, with options of `git clone`.
+    pub async fn with(world: &World, project: &str, key: &str, options: &[&str]) -> Self {
         world.published(project).await;
         let folder = tempfile::tempdir().unwrap();
         let url = url(world, key, &format!("{project}.git"));
-        let said = git(folder.path(), &["clone", "-q", "-b", "state", &url, "copy"]).await;
+        let arguments = [&["clone", "-q", "-b", "state"], options, &[url.as_str(), "copy"]].concat();
+        let said = git(folder.path(), &arguments).await;
         assert!(said.ok, "{}", said.text);
         let path = folder.path().join("copy");
         let clone = Self { _folder: folder, path };

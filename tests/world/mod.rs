@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 
 pub use agents::{AgentAtWork, Held, held};
 pub use call::{AgentKeys, Answer, Call, Caller};
-pub use clone::{Clone, Said, git, url};
+pub use clone::{Clone, Said, git, git_of, url};
 pub use git::fingerprint;
 pub use listen::{Heard, Listener};
 pub use proxy::{Cut, Proxy};

@@ -3273,8 +3273,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -3407,8 +3407,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -3554,8 +3554,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -3922,8 +3922,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -4248,8 +4248,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -4382,8 +4382,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -4658,8 +4658,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -4779,8 +4779,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -5016,8 +5016,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -5262,8 +5262,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -7403,8 +7403,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -7477,6 +7477,17 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description noRemote: no project has one; with `ack=pushed` jobs of those that do are handed out */
+            409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description tooLarge: the body is larger than this route takes */
             413: {
                 headers: {
@@ -7539,8 +7550,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -7814,8 +7825,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -8138,8 +8149,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -8385,8 +8396,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -8551,8 +8562,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -8763,8 +8774,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -9249,8 +9260,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -9524,8 +9535,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -9660,8 +9671,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -10234,8 +10245,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -10627,8 +10638,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -10894,8 +10905,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -11014,8 +11025,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -11295,8 +11306,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -11909,8 +11920,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -12308,8 +12319,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -12456,8 +12467,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -12693,8 +12704,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -13205,8 +13216,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -13588,8 +13599,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -13964,8 +13975,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -14365,8 +14376,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -14639,8 +14650,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };
@@ -14761,8 +14772,8 @@ export interface operations {
             query?: {
                 /**
                  * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
-                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`, 502 `remoteFailed` or 504 `remoteLate`: the
-                 *     change is made all the same, as its `details.commit` says.
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
                  */
                 ack?: components["schemas"]["Ack"];
             };

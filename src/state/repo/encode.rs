@@ -64,12 +64,11 @@ pub(super) fn commit_text(
     };
     match step {
         Step::Own(change) | Step::Cut(Cut { change, .. }) => {
-            let text = CommitText { tree, parent, change, now, archive }.encode();
-            let text = match signer {
-                Some(signer) => signer.signed(&text),
-                None => text,
-            };
-            Ok((Oid::of(Kind::Commit, &text), text.into()))
+            Ok(own(CommitText { tree, parent, change, now, archive }.encode(), signer))
+        }
+        Step::Foreign(Foreign { commit, text, is_replayed: true, .. }) => {
+            let text = CommitText::replayed(text, tree, parent, now);
+            text.map(|text| own(text, signer)).ok_or(CommitError::OtherTree(*commit))
         }
         Step::Foreign(Foreign { commit, text, .. }) => {
             let mut wanted = Vec::with_capacity(96);
@@ -78,4 +77,13 @@ pub(super) fn commit_text(
             if fits { Ok((*commit, text.clone())) } else { Err(CommitError::OtherTree(*commit)) }
         }
     }
+}
+
+/// A commit that the daemon makes, signed if it signs.
+fn own(text: Vec<u8>, signer: Option<&Signer>) -> (Oid, Bytes) {
+    let text = match signer {
+        Some(signer) => signer.signed(&text),
+        None => text,
+    };
+    (Oid::of(Kind::Commit, &text), text.into())
 }

@@ -85,6 +85,7 @@ fn foreign(file: u32, tree: Oid, parent: Oid) -> Step {
     Step::Foreign(Foreign {
         branch: STATE_REF.into(),
         commit: Oid::of(Kind::Commit, &text),
+        is_replayed: false,
         text: text.into(),
         subject: "by hand".to_owned(),
         author: "Ada".to_owned(),
