@@ -2700,7 +2700,7 @@ export interface components {
         /** @description The body of `POST /projects/{id}/schedules`. */
         NewSchedule: {
             concurrencyGroup?: components["schemas"]["GroupName"] | null;
-            /** @description When: minute, hour, day of the month, month, day of the week. */
+            /** @description When: minute, hour, day of the month, month, day of the week, on the clock of its zone. */
             cron: components["schemas"]["Cron"];
             /** @description Whether it makes jobs; it does if absent. */
             enabled?: boolean | null;
@@ -2717,7 +2717,7 @@ export interface components {
              * @description Jobs of higher priority are claimed first; 0 is ordinary.
              */
             priority?: number;
-            /** @description Where the clock stands; `UTC` is the only one. */
+            /** @description The zone of that clock: `Europe/Berlin`; `UTC` if absent. */
             timeZone?: components["schemas"]["TimeZone"];
             /**
              * Format: int32
@@ -3010,7 +3010,7 @@ export interface components {
             createdAt: components["schemas"]["Time"];
             /** @description Who made it. */
             createdBy?: string | null;
-            /** @description When: minute, hour, day of the month, month, day of the week. */
+            /** @description When: minute, hour, day of the month, month, day of the week, on the clock of its zone. */
             cron: components["schemas"]["Cron"];
             /** @description Whether it makes jobs. */
             enabled?: boolean;
@@ -3030,7 +3030,7 @@ export interface components {
              * @description Jobs of higher priority are claimed first; 0 is ordinary.
              */
             priority?: number;
-            /** @description Where the clock stands; `UTC` is the only one. */
+            /** @description The zone of that clock: `Europe/Berlin`; `UTC` if absent. */
             timeZone?: components["schemas"]["TimeZone"];
             /**
              * Format: int32
@@ -3150,11 +3150,8 @@ export interface components {
         };
         /** @description A moment in UTC, as RFC 3339 with milliseconds */
         Time: string;
-        /**
-         * @description Where the clock stands that a schedule goes by.
-         * @enum {string}
-         */
-        TimeZone: "UTC";
+        /** @description A time zone, by its name in the IANA database: `Europe/Berlin` */
+        TimeZone: string;
         /** @description an account's name, as text */
         UserName: string;
         /** @description An account as it is shown: never its password's hash. */
