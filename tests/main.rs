@@ -50,4 +50,5 @@ mod trash;
 mod ui;
 mod webhook;
 mod webhook_out;
+mod webhook_target;
 mod world;
