@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Answer, Call, HELLO, World, git};
 
-mod host;
+pub mod host;
 
 use host::{Host, Server};
 
