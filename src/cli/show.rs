@@ -154,7 +154,7 @@ impl Output {
 }
 
 /// A value in one line.
-fn plain(value: &Value) -> String {
+pub fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => screen::one_line(text),
