@@ -27,8 +27,8 @@ const PAUSE_FIRST: Duration = Duration::from_micros(300);
 const PAUSE_LAST: Duration = Duration::from_millis(20);
 /// The largest file that a git with limits may write, in blocks of 512 bytes (1024 in some shells): 512 MiB.
 const FILE_BLOCKS_MAX: u32 = 1 << 20;
-/// The priority of work that nobody waits for.
-const BACKGROUND_NICE: i32 = 10;
+/// The priority of work that nobody waits for: the lowest, so that it takes what calls leave.
+const BACKGROUND_NICE: i32 = 19;
 
 /// Settings that every git gets, whatever the repository's own say.
 pub(super) const GIT_SETTINGS: [&str; 3] =

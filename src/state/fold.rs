@@ -1,9 +1,13 @@
 //! Folding: several small packs become one, by copying their entries as they are.
 //!
-//! Nothing is inflated. An entry is its header, for a delta where its base is, and compressed bytes; copied elsewhere, only
-//! the distance of an `OBJ_OFS_DELTA` changes (gitformat-pack(5)). Every entry's CRC-32 is checked on the way, so damage
-//! is found and not spread. An object that stands in several packs is copied from the first; a delta on it follows it
-//! there. That cannot close a circle: an object's base is taken from the same pack as the object, or from an earlier one.
+//! Nothing is inflated, and every entry's CRC-32 is checked on the way, so damage is found and not spread.
+//!
+//! - Packs that have no object in common, which is nearly always, are copied whole, one behind the other: a delta's base is
+//!   as far back as it was.
+//! - Else they are copied entry by entry. An entry is its header, for a delta where its base is, and compressed bytes;
+//!   copied elsewhere, only the distance of an `OBJ_OFS_DELTA` changes (gitformat-pack(5)). An object that stands in
+//!   several packs is copied from the first; a delta on it follows it there. That cannot close a circle: an object's base
+//!   is taken from the same pack as the object, or from an earlier one.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -69,16 +73,36 @@ pub(super) fn merge(disk: &dyn Disk, repo: &Path, sources: &[PackFile]) -> Resul
     let mut sources = sources.to_vec();
     sources.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
     let sources = sources.iter().map(|pack| Source::open(repo, pack)).collect::<Result<Vec<_>, _>>()?;
-    let mut places = OidMap::<Option<u64>>::default();
-    sources.iter().flat_map(|source| &source.objects).for_each(|object| {
-        places.insert(object.oid, None);
-    });
-    let mut folded = Folded::begin(disk, repo, places)?;
-    let name = sources.iter().try_for_each(|source| folded.copy(source)).and_then(|()| folded.finish());
+    let (objects, are_apart) = together(&sources);
+    let mut folded = Folded::begin(disk, repo, objects)?;
+    let copied = match are_apart {
+        true => sources.iter().try_for_each(|source| folded.copy_whole(source)),
+        false => Entries::of(&mut folded).copy(&sources),
+    };
+    let name = copied.and_then(|()| folded.finish());
     if name.is_err() {
         let _ = fs::remove_file(&folded.path);
     }
     name
+}
+
+/// Every object once, by name, and whether no two packs have one in common; then it is where copying them whole puts it.
+fn together(sources: &[Source]) -> (Vec<Object>, bool) {
+    let mut objects = Vec::with_capacity(sources.iter().map(|source| source.objects.len()).sum());
+    let mut begin = HEADER_BYTES as u64;
+    for source in sources {
+        let moved = |object: &Object| Object {
+            offset: object.offset.saturating_sub(HEADER_BYTES as u64) + begin,
+            ..*object
+        };
+        objects.extend(source.objects.iter().map(moved));
+        begin += source.end.saturating_sub(HEADER_BYTES as u64);
+    }
+    let count = objects.len();
+    objects.sort_unstable_by_key(|object| object.oid);
+    objects.dedup_by_key(|object| object.oid);
+    let are_apart = objects.len() == count;
+    (objects, are_apart)
 }
 
 /// How many of these packs have few enough objects together.
@@ -111,6 +135,11 @@ impl Source {
         let file = File::open(&path).map_err(failed)?;
         let end = pack.bytes.saturating_sub(TRAILER_BYTES as u64);
         Ok(Self { path, file, objects, end })
+    }
+
+    /// Where the entry of the object at this place ends.
+    fn end_of(&self, place: usize) -> u64 {
+        self.objects.get(place + 1).map_or(self.end, |next| next.offset)
     }
 
     fn damaged(&self, at: u64) -> FoldError {
@@ -184,14 +213,12 @@ struct Folded<'a> {
     waiting: Vec<u8>,
     written: u64,
     sum: Sha1,
-    crc: crc32fast::Hasher,
-    /// Every object that it will hold, and where, once it is copied.
-    places: OidMap<Option<u64>>,
+    /// Every object that it will hold, by name.
     objects: Vec<Object>,
 }
 
 impl<'a> Folded<'a> {
-    fn begin(disk: &'a dyn Disk, repo: &'a Path, places: OidMap<Option<u64>>) -> Result<Self, FoldError> {
+    fn begin(disk: &'a dyn Disk, repo: &'a Path, objects: Vec<Object>) -> Result<Self, FoldError> {
         let path = packs::folder(repo).join(format!("{TEMPORARY_PREFIX}fold.pack"));
         // What a fold left that was cut off.
         let _ = fs::remove_file(&path);
@@ -202,22 +229,118 @@ impl<'a> Folded<'a> {
         })?;
         let mut waiting = Vec::with_capacity(CHUNK_BYTES * 2);
         waiting.extend_from_slice(b"PACK\0\0\0\x02");
-        waiting.extend_from_slice(&(places.len() as u32).to_be_bytes());
+        waiting.extend_from_slice(&(objects.len() as u32).to_be_bytes());
         debug_assert_eq!(waiting.len(), HEADER_BYTES);
-        let objects = Vec::with_capacity(places.len());
-        let (sum, crc) = (Sha1::new(), crc32fast::Hasher::new());
-        Ok(Self { disk, repo, path, file, waiting, written: 0, sum, crc, places, objects })
+        Ok(Self { disk, repo, path, file, waiting, written: 0, sum: Sha1::new(), objects })
     }
 
-    /// Copies every entry of which the object is not there yet.
-    fn copy(&mut self, source: &Source) -> Result<(), FoldError> {
+    /// Copies every entry as it stands.
+    fn copy_whole(&mut self, source: &Source) -> Result<(), FoldError> {
+        self.flush()?;
         let mut reader = Reader { source, start: 0, bytes: Vec::new() };
-        for (place, object) in source.objects.iter().enumerate() {
-            let end = source.objects.get(place + 1).map_or(source.end, |next| next.offset);
-            if self.places.get(&object.oid).copied().flatten().is_none() {
-                self.copy_entry(&mut reader, object, end)?;
+        let (mut at, mut place, mut crc) = (HEADER_BYTES as u64, 0, crc32fast::Hasher::new());
+        while at < source.end {
+            let bytes = reader.at(at, ((source.end - at) as usize).min(CHUNK_BYTES))?;
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                let object = source.objects.get(place).ok_or_else(|| source.damaged(at))?;
+                let end = source.end_of(place);
+                let left = end.checked_sub(at).ok_or_else(|| source.damaged(at))?;
+                let (own, next) = rest.split_at((left as usize).min(rest.len()));
+                crc.update(own);
+                at += own.len() as u64;
+                rest = next;
+                if at == end {
+                    if crc.clone().finalize() != object.crc {
+                        return Err(source.damaged(object.offset));
+                    }
+                    crc.reset();
+                    place += 1;
+                }
+            }
+            self.sum.update(bytes);
+            self.write(bytes)?;
+        }
+        if place == source.objects.len() { Ok(()) } else { Err(source.damaged(source.end)) }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), FoldError> {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= CHUNK_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), FoldError> {
+        self.sum.update(&self.waiting);
+        self.write_waiting()
+    }
+
+    fn write_waiting(&mut self) -> Result<(), FoldError> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        self.write(&waiting)?;
+        waiting.clear();
+        self.waiting = waiting;
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), FoldError> {
+        self.file.write_all_at(bytes, self.written).map_err(|source| self.failed(source))?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> FoldError {
+        FoldError::Disk { what: "write", path: self.path.clone(), source }
+    }
+
+    /// Makes the pack durable, then its index, then their names.
+    fn finish(&mut self) -> Result<String, FoldError> {
+        self.flush()?;
+        let sum = Oid(std::mem::take(&mut self.sum).finalize().into());
+        self.waiting.extend_from_slice(&sum.0);
+        self.write_waiting()?;
+        self.file.sync_data().map_err(|source| self.failed(source))?;
+        let (folder, name) = (packs::folder(self.repo), format!("pack-{sum}"));
+        let index = pack::index_of(&mut self.objects, sum);
+        self.disk
+            .rename(&self.path, &folder.join(format!("{name}.pack")))
+            .map_err(|source| self.failed(source))?;
+        disk::write_beside(self.disk, &folder.join(format!("{name}.idx")), &index, 0o444)
+            .map_err(|source| self.failed(source))?;
+        self.disk.sync_folder(&folder).map_err(|source| FoldError::Unsynced { path: folder, source })?;
+        Ok(name)
+    }
+}
+
+/// The copying of packs that have objects in common: entry by entry, each object once.
+struct Entries<'a, 'b> {
+    folded: &'a mut Folded<'b>,
+    crc: crc32fast::Hasher,
+    /// Where each object is that was copied.
+    places: OidMap<u64>,
+    objects: Vec<Object>,
+}
+
+impl<'a, 'b> Entries<'a, 'b> {
+    fn of(folded: &'a mut Folded<'b>) -> Self {
+        let count = folded.objects.len();
+        Self {
+            folded,
+            crc: crc32fast::Hasher::new(),
+            places: OidMap::with_capacity_and_hasher(count, Default::default()),
+            objects: Vec::with_capacity(count),
+        }
+    }
+
+    fn copy(mut self, sources: &[Source]) -> Result<(), FoldError> {
+        for source in sources {
+            let mut reader = Reader { source, start: 0, bytes: Vec::new() };
+            for (place, object) in source.objects.iter().enumerate() {
+                if !self.places.contains_key(&object.oid) {
+                    self.copy_entry(&mut reader, object, source.end_of(place))?;
+                }
             }
         }
+        self.folded.objects = self.objects;
         Ok(())
     }
 
@@ -228,11 +351,11 @@ impl<'a> Folded<'a> {
         let head = read_head(head_bytes).ok_or_else(|| source.damaged(begin))?;
         let mut crc = crc32fast::Hasher::new();
         let mut at = begin;
-        let offset = self.written + self.waiting.len() as u64;
+        let offset = self.folded.written + self.folded.waiting.len() as u64;
         self.crc.reset();
         if let Some((distance, distance_bytes)) = head.base {
             let base = begin.checked_sub(distance).and_then(|base| source.at(base));
-            let base = base.and_then(|oid| self.places.get(&oid).copied().flatten());
+            let base = base.and_then(|oid| self.places.get(&oid).copied());
             let base = base.ok_or_else(|| source.damaged(begin))?;
             let mut bytes = head_bytes[..head.header].to_vec();
             pack::write_distance(&mut bytes, offset - base);
@@ -249,52 +372,14 @@ impl<'a> Folded<'a> {
         if crc.finalize() != object.crc {
             return Err(source.damaged(begin));
         }
-        self.places.insert(object.oid, Some(offset));
+        self.places.insert(object.oid, offset);
         self.objects.push(Object { oid: object.oid, crc: self.crc.clone().finalize(), offset });
         Ok(())
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), FoldError> {
         self.crc.update(bytes);
-        self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() >= CHUNK_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), FoldError> {
-        self.sum.update(&self.waiting);
-        self.write_waiting()
-    }
-
-    fn write_waiting(&mut self) -> Result<(), FoldError> {
-        self.file.write_all_at(&self.waiting, self.written).map_err(|source| self.failed(source))?;
-        self.written += self.waiting.len() as u64;
-        self.waiting.clear();
-        Ok(())
-    }
-
-    fn failed(&self, source: io::Error) -> FoldError {
-        FoldError::Disk { what: "write", path: self.path.clone(), source }
-    }
-
-    /// Makes the pack durable, then its index, then their names.
-    fn finish(&mut self) -> Result<String, FoldError> {
-        if self.objects.len() != self.places.len() {
-            return Err(self.failed(ErrorKind::InvalidData.into()));
-        }
-        self.flush()?;
-        let sum = Oid(std::mem::take(&mut self.sum).finalize().into());
-        self.waiting.extend_from_slice(&sum.0);
-        self.write_waiting()?;
-        self.file.sync_data().map_err(|source| self.failed(source))?;
-        let (folder, name) = (packs::folder(self.repo), format!("pack-{sum}"));
-        let index = pack::index_of(&mut self.objects, sum);
-        self.disk
-            .rename(&self.path, &folder.join(format!("{name}.pack")))
-            .map_err(|source| self.failed(source))?;
-        disk::write_beside(self.disk, &folder.join(format!("{name}.idx")), &index, 0o444)
-            .map_err(|source| self.failed(source))?;
-        self.disk.sync_folder(&folder).map_err(|source| FoldError::Unsynced { path: folder, source })?;
-        Ok(name)
+        self.folded.put(bytes)
     }
 }
 

@@ -28,12 +28,12 @@ use crate::clock::{Clock, Time};
 use crate::git::child::{Cause, Halt, ProgramError};
 
 /// A repository with more packs than this is folded, or with this many more than the last fold left.
-const FOLD_ABOVE: usize = 16;
-const FOLD_AGAIN_AFTER: usize = 8;
+const FOLD_ABOVE: usize = 24;
+const FOLD_AGAIN_AFTER: usize = 16;
 /// With so many packs and a fold under way, publishing waits for it: there are never more than 50.
 const CROWDED: usize = 40;
 /// With so many, large packs are folded too, and replaced ones are removed at once.
-const MANY: usize = 32;
+const MANY: usize = 36;
 /// A repository with more packs than this is folded before a repack freezes them.
 const FROZEN_MAX: usize = 6;
 /// How long a replaced pack is kept for those who read the folder before, unless there are many packs. Git looks again when
@@ -350,8 +350,8 @@ impl Upkeep {
         let Some(known) = plan.known.get_mut(name) else { return Ok(()) };
         known.packs = found.len();
         let free = known.foldable(found).len();
-        known.fold_above = (free.max(FOLD_ABOVE - FOLD_AGAIN_AFTER) + FOLD_AGAIN_AFTER).min(MANY);
-        known.fold_above += known.packs - free;
+        let more = free.max(FOLD_ABOVE - FOLD_AGAIN_AFTER) + FOLD_AGAIN_AFTER;
+        known.fold_above = (more + known.packs - free).min(MANY).max(known.packs + 1);
         Ok(())
     }
 }
