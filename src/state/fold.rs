@@ -10,7 +10,7 @@
 //!   is taken from the same pack as the object, or from an earlier one.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
