@@ -50,6 +50,7 @@ use crate::state::sign::Signer;
 use crate::state::store::{EngineError, Kinds, OpenError, Options, State};
 use crate::webhook::Webhooks;
 use crate::webhook::known::{KnownWebhooks, Registered as RegisteredWebhooks};
+use crate::webhook::names::Names;
 
 /// How to open a data folder.
 pub struct AppOptions {
@@ -67,6 +68,8 @@ pub struct AppOptions {
     pub webhook_secret: Option<Secret>,
     /// Whether outbound webhooks may call every address, also by http: for tests and networks of one's own.
     pub allow_private_webhooks: bool,
+    /// Who says where the names in webhooks' addresses lead.
+    pub names: Names,
     /// What the operator decides about remotes.
     pub remotes: RemoteOptions,
     /// The size of a journal segment in bytes.
@@ -100,6 +103,7 @@ impl AppOptions {
             forge_poll: Duration::from_secs(300),
             webhook_secret: None,
             allow_private_webhooks: false,
+            names: Names::default(),
             remotes: RemoteOptions::default(),
             journal_segment_bytes: 32 << 20,
             epochs: Limits::default(),
@@ -266,8 +270,13 @@ impl App {
         let secrets = Secrets::new(state.clone(), clock.clone(), jobs.clone(), registry, known_secrets, keys);
         let chats = Chats::new(state.clone(), clock.clone(), jobs.clone());
         let allow_private = options.allow_private_webhooks;
-        let webhooks =
-            Webhooks::new(state.clone(), clock.clone(), known_webhooks, secrets.clone(), allow_private);
+        let webhooks = Webhooks::new(
+            state.clone(),
+            clock.clone(),
+            known_webhooks,
+            secrets.clone(),
+            (allow_private, options.names),
+        );
         let remotes = Remotes::new(
             state.clone(),
             clock.clone(),

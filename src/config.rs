@@ -381,6 +381,8 @@ pub enum BenchWhat {
     GitIdle,
     /// The same, while 64 claimers make as many changes as they can.
     GitLoad,
+    /// The hourly look for artifacts that are kept no longer, over `--jobs` projects; the slowest is the first after a start.
+    Retention,
 }
 
 /// `mrx bench`.

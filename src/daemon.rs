@@ -134,7 +134,12 @@ impl Daemon {
         let (app, stop) = (self.app.clone(), self.stop.subscribe());
         self.tasks.spawn(until_stopped(stop, async move { app.remotes.run().await }));
         self.every(ARTIFACTS_ROUND, |app| async move {
-            app.artifacts.expire(app.projects.registry()).await;
+            let found = app.artifacts.expire(app.projects.registry()).await;
+            tracing::debug!(
+                found.projects,
+                found.entries,
+                "artifacts that are kept no longer were looked for"
+            );
             app.artifacts.sweep(app.projects.registry()).await.map(drop).context("sweep artifacts")
         });
         let (app, stop) = (self.app.clone(), self.stop.subscribe());

@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use crate::world::{Caller, HELLO, World};
 
 mod cutter;
+mod terminal;
 
 use cutter::Cutter;
 

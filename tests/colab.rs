@@ -1,5 +1,7 @@
 //! The agent for notebooks, as the Python that runs it, with the world's daemon; killed and started again.
 
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -27,8 +29,20 @@ fn python() -> Command {
 impl Notebook {
     /// Starts it in the world's folder, with this script for each job and, if it is to pair, this code.
     fn start(world: &World, server: &str, code: Option<&str>, script: &str) -> Self {
+        Self::start_with(world, server, code, script, None)
+    }
+
+    /// The same, which trusts these certificates and no others.
+    fn start_with(
+        world: &World,
+        server: &str,
+        code: Option<&str>,
+        script: &str,
+        trusted: Option<&Path>,
+    ) -> Self {
         let errors = std::fs::OpenOptions::new().create(true).append(true).open(said_path(world)).unwrap();
         let mut command = python();
+        command.envs(trusted.map(|file| ("SSL_CERT_FILE", file)));
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/colab/mrx_agent.py"));
         command.args(["--server", server, "--name", NAME, "--state"]).arg(world.folder().join("colab"));
         if code.is_some() {
@@ -71,7 +85,7 @@ impl Drop for Notebook {
     }
 }
 
-fn said_path(world: &World) -> std::path::PathBuf {
+fn said_path(world: &World) -> PathBuf {
     world.folder().join("colab.said")
 }
 
@@ -311,4 +325,89 @@ fn the_notebook_begins_with_the_terms_then_asks_and_its_code_is_python() {
         count += 1;
     }
     assert!(count >= 4, "{count}");
+}
+
+/// Ends TLS on a port of its own, which it prints, and hands what is inside on to another port.
+const TLS_END: &str = r#"
+import socket, ssl, sys, threading
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+
+def pour(source, sink):
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+    except OSError:
+        pass
+    for one in (source, sink):
+        try:
+            one.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+def serve(raw):
+    try:
+        inside = context.wrap_socket(raw, server_side=True)
+    except OSError:
+        return
+    behind = socket.create_connection(("127.0.0.1", int(sys.argv[3])))
+    threading.Thread(target=pour, args=(behind, inside), daemon=True).start()
+    pour(inside, behind)
+
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"#;
+
+/// The daemon behind a certificate of nobody's: its address, and the certificate's file. It ends with the value.
+#[expect(clippy::disallowed_methods, reason = "a certificate is made as an operator makes one")]
+fn behind_tls(world: &World) -> (Notebook, String, PathBuf) {
+    let (certificate, key) = (world.folder().join("tls.pem"), world.folder().join("tls.key"));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=mrx", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .stderr(Stdio::null())
+        .status();
+    assert!(made.expect("this test needs openssl: apt-get install openssl").success());
+    let mut command = python();
+    command.args(["-c", TLS_END]).arg(&certificate).arg(&key);
+    command.arg(world.address().rsplit(':').next().unwrap()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut port = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    (Notebook { child }, format!("https://127.0.0.1:{}", port.trim()), certificate)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notebook_works_through_tls_with_a_certificate_that_it_was_told_of_and_with_no_other() {
+    let world = World::start().await;
+    let (_tls, address, certificate) = behind_tls(&world);
+    let secret = code(&world).await;
+    let mut distrustful = Notebook::start(&world, &address, Some(&secret), "echo ran");
+    assert_eq!(distrustful.ended().await, Some(1));
+    assert!(said(&world).contains("certificate is not accepted"), "{}", said(&world));
+    let job = world.queue("build").await;
+    let _notebook = Notebook::start_with(&world, &address, Some(&secret), "echo ran", Some(&certificate));
+    let ended = world.ended(&job).await;
+    assert_eq!(
+        ended["state"],
+        "completed",
+        "the code was not shown to whom is not trusted: {ended} {}",
+        said(&world)
+    );
+    assert_eq!(world.log_bytes(&job).await, b"ran\n== completed\n");
 }

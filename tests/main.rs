@@ -51,4 +51,5 @@ mod trash;
 mod ui;
 mod webhook;
 mod webhook_out;
+mod webhook_target;
 mod world;

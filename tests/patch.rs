@@ -1,10 +1,13 @@
 //! Stories of patches: the real agent program changes the code of the forge.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::answer::model_that_says;
 use crate::code::push;
-use crate::world::{HELLO, World};
+use crate::remote::host::{Host, Server};
+use crate::world::{HELLO, World, git};
 
 async fn patched(world: &World, payload: Value) -> Value {
     let job = world.queue_with(json!({ "jobType": "patch", "payload": payload })).await;
@@ -80,4 +83,51 @@ async fn an_instruction_becomes_a_diff_of_the_projects_model_that_is_held_to_the
     {
         assert_eq!(patched(&world, bad).await["failure"]["code"], "patchInvalid");
     }
+}
+
+/// The project's code is at this address from now on, as if the forge had said so.
+async fn move_code(world: &mut World, url: &str) {
+    world.published("platform").await;
+    world.close().await;
+    let path = format!("projects/{HELLO}.yaml");
+    let file = world.file_of("platform", &path);
+    let moved: Vec<String> = file
+        .lines()
+        .map(|line| if line.starts_with("repo:") { format!("repo: {url}") } else { line.to_owned() })
+        .collect();
+    world.commit_by_hand("platform", &[(&path, moved.join("\n").as_bytes())]);
+    world.open().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_behind_a_credential_is_fetched_and_pushed_with_the_projects_secret_which_is_nowhere_else() {
+    let mut world = World::start().await;
+    let host = Host::empty().await;
+    let copy = host.folder().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::write(copy.join("a.txt"), "one\ntwo\nthree\n").unwrap();
+    for arguments in [
+        &["init", "-q", "--initial-branch=main"][..],
+        &["add", "a.txt"],
+        &["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "-q", "-m", "Begin"],
+        &["push", "-q", "../state.git", "main"],
+    ] {
+        assert!(git(&copy, arguments).await.ok, "{arguments:?}");
+    }
+    let token = "canary-token-of-the-code";
+    let server = Server::of(&host, &BASE64.encode(format!("x-access-token:{token}"))).await;
+    move_code(&mut world, &format!("http://{}/state.git", server.address)).await;
+    let _worker = world.worker().await;
+    let order = json!({ "diff": diff("two", "2"), "branch": "digits", "message": "Use digits" });
+    let job = patched(&world, order.clone()).await;
+    assert_eq!(job["failure"]["code"], "codeUnavailable", "there is no credential: {job}");
+    let secret = json!({ "projectId": HELLO, "name": "github", "value": token });
+    world.admin().post("/admin/secrets").json(&secret).await.expect(201);
+    let job = patched(&world, order).await;
+    assert_eq!(job["state"], "completed", "{job}");
+    assert_eq!(host.git(&["rev-parse", "digits"]).await, job["result"]["commit"].as_str().unwrap());
+    assert_eq!(host.git(&["show", "digits:a.txt"]).await, "one\n2\nthree");
+    assert_eq!(host.git(&["log", "-1", "--format=%cn", "digits"]).await, "MrX");
+    let log = world.admin().get(&format!("/jobs/{}/logs", job["jobId"].as_str().unwrap())).await.text();
+    assert!(!log.contains(token) && !job.to_string().contains(token), "{log}");
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Answer, Call, Caller, HELLO, World, git};
 
-mod host;
+pub mod host;
 
 use host::{Host, Server};
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::stream;
+use mrx::artifact::sweep::Expired;
 use serde_json::{Value, json};
 
 use crate::world::{AgentAtWork, HELLO, Held, World};
@@ -36,7 +37,7 @@ async fn keep(world: &World, rules: Value) {
 /// What the daemon does every hour: `(entries, files)` that it removed.
 async fn round(world: &World) -> (usize, usize) {
     let (artifacts, registry) = (&world.app().artifacts, world.app().projects.registry());
-    (artifacts.expire(registry).await, artifacts.sweep(registry).await.unwrap())
+    (artifacts.expire(registry).await.entries, artifacts.sweep(registry).await.unwrap())
 }
 
 #[tokio::test]
@@ -175,4 +176,29 @@ async fn a_reader_removes_nothing_and_nonsense_rules_are_refused() {
         let answer = world.admin().patch(&format!("/projects/{HELLO}")).json(&edit).await;
         assert_eq!(answer.refused(400), "badRequest", "{bad}");
     }
+}
+
+#[tokio::test]
+async fn a_project_that_has_nothing_to_let_go_is_not_opened_again_before_something_can_be() {
+    let mut world = World::start().await;
+    build(&world, "one", b"1").await;
+    keep(&world, json!({ "keepBuilds": 1, "keepDays": 2 })).await;
+    world.published(HELLO).await;
+    world.restart().await;
+    let look = async |world: &World| world.app().artifacts.expire(world.app().projects.registry()).await;
+    let found = |projects, entries| Expired { projects, entries };
+    assert_eq!(look(&world).await, found(1, 0), "the first time after a start");
+    for _ in 0..3 {
+        world.clock.pass(Duration::from_secs(3600));
+        assert_eq!(look(&world).await, found(0, 0));
+    }
+    build(&world, "two", b"2").await;
+    world.published(HELLO).await;
+    assert_eq!((look(&world).await, look(&world).await), (found(1, 0), found(0, 0)), "the state is another");
+    keep(&world, json!({ "keepBuilds": 1, "keepDays": 3 })).await;
+    assert_eq!((look(&world).await, look(&world).await), (found(1, 0), found(0, 0)), "the rules are others");
+    world.clock.pass(3 * DAY);
+    assert_eq!(look(&world).await, found(1, 1), "the first build has come of age");
+    world.published(HELLO).await;
+    assert_eq!((look(&world).await, look(&world).await), (found(1, 0), found(0, 0)));
 }

@@ -68,6 +68,61 @@ async fn a_schedule_makes_one_job_at_each_of_its_times_in_one_commit_with_the_no
     assert_eq!(world.log_of(HELLO).await.len(), 3, "the project, the schedule, and the job with its note");
 }
 
+/// Looks each half hour until then; tells when a job was made.
+async fn times(world: &World, half_hours: usize) -> Vec<String> {
+    let mut made = Vec::new();
+    for _ in 0..half_hours {
+        world.clock.pass(seconds(HOUR / 2));
+        for _ in 0..look(world).await {
+            made.push(world.clock.now().to_string()["2026-".len().."2026-03-29T01:00".len()].to_owned());
+        }
+    }
+    made
+}
+
+#[tokio::test]
+async fn a_schedule_goes_by_the_clock_of_its_zone_over_both_of_its_changes() {
+    let world = World::start().await;
+    let berlin = json!({ "cron": "30 2 * * *", "timeZone": "Europe/Berlin" });
+    let made = make(&world, "nightly", berlin).await;
+    assert_eq!(
+        (&made["timeZone"], &made["nextRunAt"]),
+        (&json!("Europe/Berlin"), &json!("2026-11-21T01:30:00.000Z"))
+    );
+    // From 20 November 2026, 10:00 UTC, to 27 March 2027: one job makes up for all that were missed.
+    world.clock.pass(seconds(127 * 24 * HOUR));
+    assert_eq!(look(&world).await, 1);
+    assert_eq!(
+        times(&world, 96).await,
+        ["03-28T01:00", "03-29T00:30"],
+        "02:30 is not on the clock on the 28th"
+    );
+    // To 30 October 2027: summer ends on the 31st.
+    world.clock.pass(seconds(215 * 24 * HOUR));
+    assert_eq!(look(&world).await, 1);
+    assert_eq!(
+        times(&world, 96).await,
+        ["10-31T00:30", "11-01T01:30"],
+        "02:30 is on the clock twice on the 31st"
+    );
+}
+
+#[tokio::test]
+async fn another_zone_counts_the_next_time_anew_and_a_file_without_one_is_in_utc() {
+    let mut world = World::start().await;
+    assert_eq!(make(&world, "nightly", json!({})).await["timeZone"], "UTC");
+    let moved =
+        world.admin().patch(&path("nightly")).json(&json!({ "timeZone": "Asia/Tokyo" })).await.expect(200);
+    assert_eq!(moved["nextRunAt"], "2026-11-21T02:00:00.000Z");
+    world.close().await;
+    let old = b"name: old\ncron: 0 11 * * *\njobType: build\ncreatedAt: 2026-11-20T10:00:00.000Z\n";
+    world.commit_by_hand(HELLO, &[("schedules/old.yaml", old)]);
+    world.open().await;
+    let read = schedule(&world, "old").await;
+    assert_eq!((&read["timeZone"], &read["nextRunAt"]), (&json!("UTC"), &json!("2026-11-20T11:00:00.000Z")));
+    assert_eq!(schedule(&world, "nightly").await["nextRunAt"], "2026-11-21T02:00:00.000Z");
+}
+
 #[tokio::test]
 async fn a_restart_runs_nothing_twice_and_makes_up_for_missed_times_with_one_job() {
     let mut world = World::start().await;
@@ -184,7 +239,9 @@ async fn what_is_no_schedule_is_refused_and_nothing_changes() {
         with("cron", json!("often")),
         with("cron", json!("* * * * * *")),
         with("cron", json!("0 0 30 2 *")),
-        with("timeZone", json!("Europe/Berlin")),
+        with("timeZone", json!("Europe/Berln")),
+        with("timeZone", json!("+01:00")),
+        with("timeZone", Value::Null),
         with("name", json!("../x")),
         with("payload", json!({ "shell": "x" })),
         with("timeoutSeconds", json!(0)),
@@ -192,6 +249,8 @@ async fn what_is_no_schedule_is_refused_and_nothing_changes() {
     ] {
         assert_eq!(ask(bad.clone()).await.refused(400), "badRequest", "{bad}");
     }
+    let unknown = ask(with("timeZone", json!("Europe/Berln"))).await.expect(400).to_string();
+    assert!(unknown.contains("Europe/Berln") && unknown.contains("IANA"), "{unknown}");
     assert_eq!(ask(with("name", json!("nightly"))).await.refused(409), "scheduleExists");
     let never = world.admin().patch(&path("nightly")).json(&json!({ "cron": "0 0 31 4 *" })).await;
     assert_eq!(never.refused(400), "badRequest");

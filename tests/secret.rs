@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use mrx::worker::{self, AgentOptions, SandboxChoice, Stop};
 
@@ -364,27 +365,99 @@ async fn a_secret_whose_ciphertext_is_damaged_is_said_so_and_spends_no_token() {
     world.pass(Duration::from_secs(1)).await;
 }
 
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A job's whole log, as its bytes.
+async fn log_of(world: &World, held: &Held) -> String {
+    let path = format!("/jobs/{}/logs", held.id);
+    world.admin().get(&path).header("Accept", "application/octet-stream").await.text()
+}
+
 #[tokio::test]
-async fn a_value_is_hidden_in_a_log_also_after_a_restart_and_where_two_calls_meet() {
+async fn a_value_that_is_cut_between_two_calls_is_hidden_wherever_it_is_cut() {
+    let world = World::start().await;
+    store(&world, json!(HELLO), "llm", VALUE).await;
+    let agent = world.agent("builder-1");
+    let text = format!("one {VALUE} two");
+    let hidden = format!("one {} two", "*".repeat(VALUE.len()));
+    for cut in 1..text.len() {
+        let (held, claimed) = claim(&world, &agent).await;
+        redeem(&world, &held, claimed["secretsToken"].as_str().unwrap()).await.expect(200);
+        let (first, rest) = text.as_bytes().split_at(cut);
+        let answer = agent.write_log(&held, 0, first).await;
+        assert_eq!((answer.status, answer.header("range")), (202, format!("0-{cut}").as_str()));
+        let stored = log_of(&world, &held).await;
+        assert!(hidden.starts_with(&stored), "cut at {cut}, there is {stored:?}");
+        let answer = agent.write_log(&held, cut, rest).await;
+        assert_eq!((answer.status, answer.header("range")), (202, format!("0-{}", text.len()).as_str()));
+        assert_eq!(log_of(&world, &held).await, hidden, "cut at {cut}");
+        let log = json!({ "size": text.len(), "sha256": sha256(text.as_bytes()) });
+        let ended = agent.say(&held, json!({ "state": "completed", "log": log })).await.expect(200);
+        assert_eq!(ended["log"]["sha256"], sha256(hidden.as_bytes()), "what is stored has this sum");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_cut_is_hidden_after_a_restart_too_and_the_agent_is_told_where_to_go_on() {
     let mut world = World::start().await;
     store(&world, json!(HELLO), "llm", VALUE).await;
     let (held, claimed) = claim(&world, &world.agent("builder-1")).await;
     redeem(&world, &held, claimed["secretsToken"].as_str().unwrap()).await.expect(200);
     let text = format!("one {VALUE} two {VALUE} three");
-    let (first, rest) = text.as_bytes().split_at(4 + VALUE.len() + 5 + 4);
-    assert_eq!(world.agent("builder-1").write_log(&held, 0, first).await.status, 202);
+    let cut = 4 + VALUE.len() + 5 + 4;
+    assert_eq!(world.agent("builder-1").write_log(&held, 0, &text.as_bytes()[..cut]).await.status, 202);
     world.restart().await;
     let agent = world.agent("builder-1");
-    assert_eq!(agent.write_log(&held, first.len(), rest).await.status, 202);
-    assert_eq!(agent.write_log(&held, first.len(), rest).await.refused(416), "logGap");
-    let log =
-        world.admin().get(&format!("/jobs/{}/logs", held.id)).header("Accept", "application/octet-stream");
-    let stars = |count: usize| "*".repeat(count);
+    let gap = agent.write_log(&held, cut, &text.as_bytes()[cut..]).await;
     assert_eq!(
-        log.await.text(),
-        format!("one {} two ghp-{} three", stars(VALUE.len()), stars(VALUE.len() - 4)),
-        "the beginning was stored when the rest came"
+        (gap.header("range"), gap.refused(416).as_str()),
+        (format!("0-{}", cut - 4).as_str(), "logGap")
     );
+    assert_eq!(agent.write_log(&held, cut - 4, &text.as_bytes()[cut - 4..]).await.status, 202);
+    assert_eq!(agent.write_log(&held, cut, &text.as_bytes()[cut..]).await.refused(416), "logGap");
+    let stars = "*".repeat(VALUE.len());
+    assert_eq!(log_of(&world, &held).await, format!("one {stars} two {stars} three"));
+}
+
+#[tokio::test]
+async fn what_only_looks_like_the_beginning_of_a_value_is_there_when_the_job_has_ended() {
+    let mut world = World::start().await;
+    store(&world, json!(HELLO), "llm", VALUE).await;
+    let text = format!("one {}", &VALUE[..VALUE.len() - 1]);
+    let log = json!({ "size": text.len(), "sha256": sha256(text.as_bytes()) });
+    for restarts in [false, true] {
+        let (held, claimed) = claim(&world, &world.agent("builder-1")).await;
+        redeem(&world, &held, claimed["secretsToken"].as_str().unwrap()).await.expect(200);
+        for (start, end) in [(0, 6), (6, 8), (8, text.len())] {
+            let part = &text.as_bytes()[start..end];
+            assert_eq!(world.agent("builder-1").write_log(&held, start, part).await.status, 202);
+        }
+        assert_eq!(log_of(&world, &held).await, "one ");
+        let end = json!({ "state": "completed", "log": log });
+        if restarts {
+            world.restart().await;
+            let missing = world.agent("builder-1").say(&held, end.clone()).await;
+            assert_eq!((missing.header("range"), missing.refused(412).as_str()), ("0-4", "logIncomplete"));
+            assert_eq!(world.agent("builder-1").write_log(&held, 4, &text.as_bytes()[4..]).await.status, 202);
+        }
+        let ended = world.agent("builder-1").say(&held, end).await.expect(200);
+        assert_eq!((&ended["log"], log_of(&world, &held).await), (&log, text.clone()));
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_fails_without_a_sum_of_its_log_has_all_of_it_too() {
+    let world = World::start().await;
+    store(&world, json!(HELLO), "llm", VALUE).await;
+    let agent = world.agent("builder-1");
+    let (held, claimed) = claim(&world, &agent).await;
+    redeem(&world, &held, claimed["secretsToken"].as_str().unwrap()).await.expect(200);
+    agent.write_log(&held, 0, &VALUE.as_bytes()[..5]).await;
+    let failure = json!({ "code": "buildFailed", "message": "no" });
+    agent.say(&held, json!({ "state": "failed", "failure": failure })).await.expect(200);
+    assert_eq!(log_of(&world, &held).await, VALUE[..5]);
 }
 
 #[tokio::test]

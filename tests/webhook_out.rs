@@ -24,11 +24,12 @@ use crate::world::{HELLO, SOON, World, seconds};
 struct Inbox {
     received: Mutex<Vec<Received>>,
     statuses: Mutex<VecDeque<u16>>,
+    leads_to: Mutex<String>,
     arrived: Notify,
 }
 
 #[derive(Clone)]
-struct Received {
+pub struct Received {
     headers: HeaderMap,
     body: String,
 }
@@ -43,15 +44,16 @@ impl Received {
     }
 }
 
-struct Receiver {
+/// Where somebody receives.
+pub struct Receiver {
     inbox: Arc<Inbox>,
-    url: String,
+    pub url: String,
     _stop: watch::Sender<bool>,
     _tasks: JoinSet<()>,
 }
 
 impl Receiver {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let inbox = Arc::new(Inbox::default());
         let router = Router::new().fallback(take).with_state(inbox.clone());
         let listener = server::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -62,12 +64,17 @@ impl Receiver {
         Self { inbox, url, _stop: stop, _tasks: tasks }
     }
 
-    fn answer_with(&self, statuses: &[u16]) {
+    pub fn answer_with(&self, statuses: &[u16]) {
         self.inbox.statuses.lock().extend(statuses);
     }
 
+    /// Its answers carry this as `Location`.
+    pub fn leads_to(&self, location: &str) {
+        *self.inbox.leads_to.lock() = location.to_owned();
+    }
+
     /// Everything received, as soon as it is so many.
-    async fn after(&self, count: usize) -> Vec<Received> {
+    pub async fn after(&self, count: usize) -> Vec<Received> {
         let enough = async {
             loop {
                 let arrived = self.inbox.arrived.notified();
@@ -89,19 +96,19 @@ async fn take(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: Bytes) 
     inbox.received.lock().push(Received { headers, body });
     let status = inbox.statuses.lock().pop_front().unwrap_or(200);
     inbox.arrived.notify_waiters();
-    let location = [("location", "http://127.0.0.1:1/elsewhere")];
+    let location = [("location", inbox.leads_to.lock().clone())];
     (StatusCode::from_u16(status).unwrap(), location, "x".repeat(10_000))
 }
 
-fn hooks() -> String {
+pub fn hooks() -> String {
     format!("/projects/{HELLO}/webhooks")
 }
 
-fn hook_path(hook: &Value) -> String {
+pub fn hook_path(hook: &Value) -> String {
     format!("{}/{}", hooks(), hook["webhookId"].as_str().unwrap())
 }
 
-async fn hook(world: &World, url: &str, events: &[&str]) -> Value {
+pub async fn hook(world: &World, url: &str, events: &[&str]) -> Value {
     world.admin().post(&hooks()).json(&json!({ "url": url, "events": events })).await.expect(201)
 }
 

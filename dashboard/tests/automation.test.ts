@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
+import type { Schemas } from "../src/api/read.ts";
 import { closeBrowser, isAccessible, picture, world } from "./world.ts";
 
 after(closeBrowser);
@@ -24,16 +25,24 @@ test("a schedule is made with its time in words, turned off, changed and removed
     await dialog.getByRole("button", { name: "At 06:30 on weekdays" }).click();
     await dialog.getByText("At 06:30 UTC, Monday to Friday.").waitFor();
     await dialog.getByLabel("What the job is to do").fill('{"ref": "main"}');
+    await dialog.getByLabel("Time zone").selectOption("Europe/Berlin");
+    await dialog.getByText("At 06:30 Europe/Berlin, Monday to Friday.").waitFor();
+    await dialog.getByLabel("Concurrency group").fill("night");
     await isAccessible(page);
     await picture(page, "schedule");
     await dialog.getByRole("button", { name: "Make the schedule" }).click();
     const row = page.getByRole("listitem", { name: "nightly" });
-    await row.getByText("At 06:30 UTC, Monday to Friday").waitFor();
-    const made = (await w.api("GET", "/projects/mrx-hello/schedules/nightly")) as {
-      nextRunAt: string;
-      payload: unknown;
-    };
+    await row.getByText("At 06:30 Europe/Berlin, Monday to Friday").waitFor();
+    const read = () =>
+      w.api("GET", "/projects/mrx-hello/schedules/nightly") as Promise<
+        Schemas["Schedule"] & { nextRunAt: string }
+      >;
+    const made = await read();
     assert.deepEqual(made.payload, { ref: "main" });
+    assert.deepEqual(
+      [made.timeZone, made.priority, made.timeoutSeconds, made.concurrencyGroup],
+      ["Europe/Berlin", 0, 3600, "night"],
+    );
     const shown = await page.evaluate(
       (at) =>
         new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" }).format(new Date(at)),
@@ -44,9 +53,18 @@ test("a schedule is made with its time in words, turned off, changed and removed
     await row.getByRole("button", { name: "Turn nightly off" }).click();
     await row.getByText("not while it is off").waitFor();
     await row.getByRole("button", { name: "Change nightly" }).click();
+    assert.equal(await dialog.getByLabel("Time zone").inputValue(), "Europe/Berlin");
     await dialog.getByLabel("When").fill("*/15 * * * *");
+    await dialog.getByLabel("Priority").fill("-3");
+    await dialog.getByLabel("Time limit").fill("90");
+    await dialog.getByLabel("Concurrency group").fill("");
     await dialog.getByRole("button", { name: "Save" }).click();
     await row.getByText("Every 15 minutes").waitFor();
+    const changed = await read();
+    assert.deepEqual(
+      [changed.timeZone, changed.priority, changed.timeoutSeconds, changed.concurrencyGroup],
+      ["Europe/Berlin", -3, 90, undefined],
+    );
     await row.getByRole("button", { name: "Remove nightly" }).click();
     await dialog.getByRole("button", { name: "Remove it" }).click();
     await page.getByRole("heading", { name: "No schedules yet" }).waitFor();

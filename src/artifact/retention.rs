@@ -33,6 +33,12 @@ pub fn expired(entries: &[Artifact], rules: &Retention, now: Time) -> Vec<Artifa
     expired
 }
 
+/// When age alone may let go of one of these entries; `None` if only newer builds can.
+pub fn next_look(entries: &[Artifact], rules: &Retention, now: Time) -> Option<Time> {
+    let days = rules.keep_days?;
+    entries.iter().map(|entry| entry.uploaded_at.after(DAY * days)).filter(|end| *end > now).min()
+}
+
 /// What an artifact is of: its job, else its build's number; one that has neither is a build by itself.
 fn build_of(entry: &Artifact) -> &str {
     let job = entry.job_id.as_ref().map(|job| job.as_str());
@@ -88,6 +94,19 @@ mod tests {
         ] {
             assert_eq!(gone(&builds, keep_builds, keep_days), expected, "{keep_builds:?} {keep_days:?}");
         }
+    }
+
+    #[test]
+    fn the_next_look_is_when_the_oldest_young_entry_comes_of_age() {
+        let now = Time::from_millis(NOW);
+        let next = |of: &[(&str, u64)], keep_days| {
+            let rules = Retention { keep_builds: Some(1), keep_days };
+            next_look(&entries(of), &rules, now).map(|at| at.since(now).as_secs() / DAY.as_secs())
+        };
+        let builds = [("1", 30), ("2", 20), ("3", 10)];
+        assert_eq!(next(&builds, None), None, "only a newer build lets one go");
+        assert_eq!((next(&builds, Some(25)), next(&builds, Some(20))), (Some(5), Some(10)));
+        assert_eq!((next(&builds, Some(5)), next(&[], Some(5))), (None, None));
     }
 
     #[test]

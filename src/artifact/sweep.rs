@@ -2,9 +2,10 @@
 //!
 //! Entries go first, in a commit; their bytes go when no entry of any project refers to them. What a crash leaves between
 //! the two are bytes without an entry, which a later sweep removes when they are a day old. Nothing is removed unless the
-//! entries of all projects were read.
+//! entries of all projects were read. A project whose state and rules are as they were is not opened before an entry may have come of age.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,9 +16,10 @@ use super::types::Artifact;
 use crate::clock::Time;
 use crate::id::{ArtifactId, ProjectId};
 use crate::project::Registry;
-use crate::project::types::Retention;
+use crate::project::types::{Project, Retention};
 use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
+use crate::state::oid::Oid;
 use crate::state::repo::{Decision, View};
 use crate::state::snapshot::Snapshot;
 use crate::state::store::EngineError;
@@ -41,6 +43,32 @@ pub struct Sweeping {
     /// Sums whose entries were removed since the start.
     freed: Mutex<HashSet<String>>,
     due_at: Mutex<Time>,
+    /// How each project with rules was when all that they let go was gone.
+    looked: Mutex<HashMap<ProjectId, Look>>,
+}
+
+/// What a round has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Projects that were looked into.
+    pub projects: usize,
+    /// Entries that were removed.
+    pub entries: usize,
+}
+
+/// What a project was like that had nothing to let go.
+#[derive(Clone, Copy)]
+struct Look {
+    tip: Oid,
+    rules: Retention,
+    /// When age may let go of something; `None` if only a change can.
+    next: Option<Time>,
+}
+
+impl Look {
+    fn holds(&self, tip: Oid, rules: Retention, now: Time) -> bool {
+        self.tip == tip && self.rules == rules && self.next.is_none_or(|next| now < next)
+    }
 }
 
 impl Sweeping {
@@ -50,6 +78,7 @@ impl Sweeping {
             alone: tokio::sync::Mutex::default(),
             freed: Mutex::default(),
             due_at: Mutex::new(now.after(FIRST_SWEEP_AFTER)),
+            looked: Mutex::default(),
         }
     }
 
@@ -66,20 +95,50 @@ impl Sweeping {
 }
 
 impl Artifacts {
-    /// Removes the entries that the rules of their projects keep no longer; tells how many.
-    pub async fn expire(&self, registry: &Registry) -> usize {
-        let mut count = 0;
-        for project in registry.all() {
-            let Some(rules) = project.retention.filter(|_| project.trashed_at.is_none()) else { continue };
-            match self.expire_in(registry, &project.project_id, rules).await {
-                Ok(expired) => count += expired,
+    /// Removes the entries that the rules of their projects keep no longer.
+    pub async fn expire(&self, registry: &Registry) -> Expired {
+        let mut all = Expired::default();
+        for (project, rules, tip) in self.to_look_at(registry).await {
+            all.projects += 1;
+            match self.expire_in(registry, &project, rules, tip).await {
+                Ok(expired) => all.entries += expired,
                 Err(error) => {
-                    tracing::error!(project = %project.project_id, %error, "artifacts are kept longer than they should be");
+                    tracing::error!(%project, %error, "artifacts are kept longer than they should be");
                 }
             }
-            self.state.let_go(&RepoName::Project(project.project_id.clone()));
+            self.state.let_go(&RepoName::Project(project));
         }
-        count
+        all
+    }
+
+    /// The projects whose rules may let go of something by now, each with its tip of before it is looked at: what changes later is seen
+    /// by the next look.
+    async fn to_look_at(&self, registry: &Registry) -> Vec<(ProjectId, Retention, Oid)> {
+        let ruled = |project: Arc<Project>| {
+            let rules = project.retention.filter(|_| project.trashed_at.is_none())?;
+            Some((project.project_id.clone(), rules))
+        };
+        let all: Vec<_> = registry.all().into_iter().filter_map(ruled).collect();
+        let (state, now, looked) =
+            (self.state.clone(), self.clock.now(), self.sweeping.looked.lock().clone());
+        let look = move || {
+            let with_tip = |(project, rules): (ProjectId, Retention)| {
+                let tip = state.published_tip(&RepoName::Project(project.clone()), STATE_REF);
+                // One that cannot be read is opened, which says why.
+                let tip = tip.unwrap_or(Oid::ZERO);
+                (project, rules, tip)
+            };
+            let may_have = |(project, rules, tip): &(ProjectId, Retention, Oid)| {
+                *tip == Oid::ZERO || !looked.get(project).is_some_and(|look| look.holds(*tip, *rules, now))
+            };
+            let found: Vec<_> = all.into_iter().map(with_tip).collect();
+            let known: HashSet<ProjectId> = found.iter().map(|(project, ..)| project.clone()).collect();
+            (found.into_iter().filter(may_have).collect(), known)
+        };
+        let (found, known): (Vec<_>, HashSet<ProjectId>) =
+            tokio::task::spawn_blocking(look).await.unwrap_or_default();
+        self.sweeping.looked.lock().retain(|project, _| known.contains(project));
+        found
     }
 
     async fn expire_in(
@@ -87,16 +146,22 @@ impl Artifacts {
         registry: &Registry,
         project: &ProjectId,
         rules: Retention,
+        tip: Oid,
     ) -> Result<usize, ArtifactError> {
         let Some(snapshot) = self.snapshot(project).await? else { return Ok(0) };
         let now = self.clock.now();
-        let decide = move || -> Result<Vec<Artifact>, ArtifactError> {
+        let decide = move || -> Result<(Vec<Artifact>, Option<Time>), ArtifactError> {
             let entries = entries(&snapshot)?;
+            let next = retention::next_look(&entries, &rules, now);
             let expired: HashSet<ArtifactId> =
                 retention::expired(&entries, &rules, now).into_iter().collect();
-            Ok(entries.into_iter().filter(|entry| expired.contains(&entry.artifact_id)).collect())
+            Ok((entries.into_iter().filter(|entry| expired.contains(&entry.artifact_id)).collect(), next))
         };
-        let expired = tokio::task::spawn_blocking(decide).await.map_err(|_| EngineError::Unknown)??;
+        let (expired, next) =
+            tokio::task::spawn_blocking(decide).await.map_err(|_| EngineError::Unknown)??;
+        if expired.is_empty() {
+            self.sweeping.looked.lock().insert(project.clone(), Look { tip, rules, next });
+        }
         let mut count = 0;
         for some in expired.chunks(EXPIRED_MAX) {
             count += self.remove_expired(registry, project, rules, some).await?;
@@ -208,5 +273,22 @@ fn expiry(project: &ProjectId, count: usize, rules: &Retention, edits: Vec<Edit>
         actor: Actor::daemon(),
         request: None,
         edits,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_holds_until_the_state_the_rules_or_the_age_of_an_entry_is_another() {
+        let (day, now) = (Duration::from_secs(24 * 3600), Time::from_millis(1_763_663_400_000));
+        let rules = Retention { keep_builds: Some(1), keep_days: Some(2) };
+        let tip = Oid([1; 20]);
+        let look = Look { tip, rules, next: Some(now.after(day)) };
+        assert!(look.holds(tip, rules, now));
+        assert!(!look.holds(Oid([2; 20]), rules, now) && !look.holds(tip, rules, now.after(day)));
+        assert!(!look.holds(tip, Retention { keep_builds: Some(2), ..rules }, now));
+        assert!(Look { next: None, ..look }.holds(tip, rules, now.after(100 * day)));
     }
 }

@@ -1,7 +1,7 @@
 //! `mrx bench`: how fast this machine and this disk are. Each benchmark prints one JSON object.
 //!
 //! - [`commits`] the engine alone   - [`http`] claims and reads over HTTP   - [`finished`] among many finished jobs
-//! - [`latency`] how soon others learn of a change   - [`seed`] the folders they run on   - [`server`] the daemon that is measured
+//! - [`latency`] how soon others learn of a change   - [`retention`] the hourly look at all projects' artifacts   - [`seed`] the folders they run on   - [`server`] the daemon that is measured
 //! - [`report`] what is printed
 
 pub mod commits;
@@ -9,6 +9,7 @@ pub mod finished;
 pub mod http;
 pub mod latency;
 pub mod report;
+pub mod retention;
 pub mod seed;
 pub mod server;
 
@@ -30,6 +31,7 @@ pub async fn run(args: &BenchArgs) -> anyhow::Result<()> {
         BenchWhat::Listener => latency::events(folder).await?,
         BenchWhat::Claimer => latency::claimer(folder).await?,
         BenchWhat::GitIdle => latency::git_lag(folder, false, jobs).await?,
+        BenchWhat::Retention => retention::rounds(folder, jobs).await?,
         BenchWhat::GitLoad => latency::git_lag(folder, true, jobs).await?,
     };
     if args.json {

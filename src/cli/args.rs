@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
+mod past;
+
+pub use past::{DiffArgs, ForkArgs, HistoryArgs, RevertArgs};
+
 use crate::clock::Time;
 use crate::config::RoleChoice;
 use crate::id::{AgentId, ArtifactId, ChatId, JobId, KeyId, Label, ProjectId, SecretName, UserName};
@@ -42,6 +46,14 @@ pub enum ClientCommand {
     Users(AskedOrList<UsersWhat>),
     /// Shows what happens, as it happens, until it is stopped.
     Events(EventsArgs),
+    /// Lists what happened to a project's state, newest first.
+    History(HistoryArgs),
+    /// Shows, field by field, what differs between two moments, or what one commit changed.
+    Diff(DiffArgs),
+    /// Puts one thing back to what it was, as a new commit.
+    Revert(RevertArgs),
+    /// Makes a second project whose state starts at a commit of the first.
+    Fork(ForkArgs),
     /// Prints the completions for a shell.
     Completions {
         /// Which shell.

@@ -3,7 +3,7 @@
 //! - [`args`] is what is typed   - [`credentials`] is which server is meant and what it is shown   - [`ask`] reads what nobody may see
 //! - [`client`] calls the server   - [`events`] follows its streams, through broken connections
 //! - [`show`] is tables, lines and JSON   - [`screen`] keeps what others wrote from steering the terminal   - [`error`] is exit codes
-//! - [`session`], [`projects`], [`chats`], [`jobs`], [`log`], [`artifacts`], [`secrets`], [`people`] are the commands   - [`manual`] is completions and man pages
+//! - [`session`], [`projects`], [`chats`], [`jobs`], [`log`], [`artifacts`], [`secrets`], [`people`], [`past`] are the commands   - [`manual`] is completions and man pages
 //!
 //! Invariant: nothing here touches a data folder; whatever it does, a program without it could do over HTTP.
 //! Invariant: no secret is taken from the command line, and none is printed but a one-time claim secret that was asked for.
@@ -19,6 +19,7 @@ pub mod events;
 pub mod jobs;
 pub mod log;
 pub mod manual;
+pub mod past;
 pub mod people;
 pub mod projects;
 pub mod screen;
@@ -101,6 +102,10 @@ async fn done(command: ClientCommand) -> CliResult<()> {
             people::users(&Context::signed_in(&args.common)?, args.what.unwrap_or_default()).await
         }
         ClientCommand::Events(args) => log::events(&Context::signed_in(&args.common)?, args).await,
+        ClientCommand::History(args) => past::history(&Context::signed_in(&args.common)?, args).await,
+        ClientCommand::Diff(args) => past::diff(&Context::signed_in(&args.common)?, args).await,
+        ClientCommand::Revert(args) => past::revert(&Context::signed_in(&args.common)?, args).await,
+        ClientCommand::Fork(args) => past::fork(&Context::signed_in(&args.common)?, args).await,
         ClientCommand::Completions { shell } => manual::completions(shell),
         ClientCommand::Man { dir } => manual::pages(dir.as_deref()),
     }

@@ -2,8 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
-use comfy_table::Table;
 use comfy_table::presets::UTF8_BORDERS_ONLY;
+use comfy_table::{ContentArrangement, Table};
 use serde_json::{Map, Value};
 
 use super::client::{Answer, Call, Client};
@@ -137,6 +137,7 @@ impl Output {
             return Ok(());
         }
         let mut table = Table::new();
+        table.set_content_arrangement(ContentArrangement::Dynamic);
         table.load_style(UTF8_BORDERS_ONLY).set_header(columns.iter().map(|column| column.0)).add_rows(rows);
         self.line(&table.to_string())
     }
@@ -154,7 +155,7 @@ impl Output {
 }
 
 /// A value in one line.
-fn plain(value: &Value) -> String {
+pub fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => screen::one_line(text),

@@ -98,7 +98,7 @@ impl Rules for Schedule {
 
     /// What was missed since is not made up for: the next time is counted from now.
     fn put_back(self, facts: &Facts<'_>, known: Option<Self>) -> Result<Self, String> {
-        if self.cron.after(facts.now).is_none() {
+        if self.cron.after(facts.now, self.time_zone).is_none() {
             return Err(format!("its time {} never comes again", self.cron));
         }
         let (last_run_at, last_job) = known

@@ -270,7 +270,7 @@ fn add_headers(response: &mut Response, is_write: bool) {
 fn common_refusals(operation: &Operation, route: &Route) -> Vec<(&'static str, &'static str)> {
     let mut refusals = vec![("500", "internal: the daemon could not do this; its log says why")];
     refusals.push(("503", "diskFull, stopping, starting: ask again after Retry-After"));
-    if operation.parameters.is_some() || operation.request_body.is_some() {
+    if operation.parameters.is_some() || operation.request_body.is_some() || route.reads_past {
         refusals.push(("400", "badRequest: the request is not as it must be"));
     }
     if route.path.contains('{') {
@@ -280,6 +280,11 @@ fn common_refusals(operation: &Operation, route: &Route) -> Vec<(&'static str, &
         ));
         refusals
             .push(("409", "fileInvalid: a person has changed the file into something that cannot be read"));
+    }
+    if takes(operation, "ack") {
+        refusals.push(("409", "noRemote: with `ack=pushed`, there is no remote that could have it"));
+        refusals.push(("502", "remoteFailed: with `ack=pushed`, the remote did not take it"));
+        refusals.push(("504", "remoteLate: with `ack=pushed`, the remote has it not within 60 s"));
     }
     if operation.request_body.is_some() {
         refusals.push(("413", "tooLarge: the body is larger than this route takes"));
@@ -294,6 +299,12 @@ fn common_refusals(operation: &Operation, route: &Route) -> Vec<(&'static str, &
     }
     refusals.push(("429", "tooManyRequests, loginThrottled: ask again after Retry-After"));
     refusals
+}
+
+/// Whether the operation has a parameter of this name.
+fn takes(operation: &Operation, name: &str) -> bool {
+    let all = operation.parameters.iter().flatten();
+    all.into_iter().any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == name))
 }
 
 fn who_in_words(who: Who) -> &'static str {

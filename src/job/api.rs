@@ -445,11 +445,8 @@ pub async fn tell(
     let told = Told { only_if, ..told(body)? };
     let mut told = app.secrets.hide_told(&id, &lease, told).await?;
     let also = (answer.is_some() || told.outcome.is_some()).then(|| app.chats.also(answer));
-    if let (Some(_), Some(log)) = (&told.outcome, &told.log) {
-        let job = app.jobs.get(&id).await?;
-        if !job.state.has_ended() {
-            told.log = Some(app.secrets.check_log(&app.logs, &job, &lease, log).await?);
-        }
+    if told.outcome.is_some() {
+        told.log = whole_log(&app, &id, &lease, told.log).await?;
     }
     let done = app.jobs.tell_also(&id, &lease, told, also).await?;
     if done.answer.state.has_ended() {
@@ -458,6 +455,24 @@ pub async fn tell(
     let repo = RepoName::Project(done.answer.project_id.clone());
     let response = written(&app, query.ack, &repo, StatusCode::OK, &done, done.answer.shown()).await?;
     Ok(with_etag(with_job_status(response, &app, &done.answer), &done.answer.version()))
+}
+
+/// What the log of a job is that is about to end, if what its agent says of it is right.
+async fn whole_log(
+    app: &App,
+    id: &JobId,
+    lease: &LeaseId,
+    said: Option<LogSum>,
+) -> ApiResult<Option<LogSum>> {
+    let job = app.jobs.get(id).await?;
+    if job.state.has_ended() {
+        return Ok(said);
+    }
+    app.secrets.store_held(&app.logs, id, lease).await?;
+    match said {
+        Some(said) => Ok(Some(app.secrets.check_log(&app.logs, &job, lease, &said).await?)),
+        None => Ok(None),
+    }
 }
 
 fn told(body: TellBody) -> Result<Told, ApiError> {

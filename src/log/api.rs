@@ -87,8 +87,8 @@ pub struct LogEnd {
     params(("id" = JobId, Path), AckQuery, ("Job-Lease" = LeaseId, Header),
         ("Content-Range" = String, Header, description = "`bytes <first>-<last>/*`, last inclusive (RFC 9110 §14.4)")),
     responses(
-        (status = 202, description = "Stored and durable", headers(
-            ("Range" = String, description = "`0-<size>`: how many bytes of the log are stored"),
+        (status = 202, description = "Stored and durable, but for what may be the beginning of a secret's value: that is held back at the end until the next call or the job's last report", headers(
+            ("Range" = String, description = "`0-<size>`: where to go on; how many bytes of the log are stored, and held back"),
             ("Job-Status" = String, description = "The job's state, or `cancelling`: stop the work and report `cancelled`"),
             ("Lease-Until" = Time, description = "Until when the lease lasts"),
         )),
@@ -110,9 +110,10 @@ pub async fn append(
     }
     let start = content_range(&headers, body.len())?;
     let hidden = app.secrets.hide_log(&app.logs, (&id, &lease), start, body).await?;
-    let done = app.logs.append(&id, &lease, start, hidden.bytes).await?;
-    app.secrets.log_stored(hidden.after);
-    let (size, job) = &done.answer;
+    let done = app.logs.append(&id, &lease, hidden.start, hidden.bytes.clone()).await?;
+    let (stored, job) = &done.answer;
+    let size = stored + hidden.held();
+    app.secrets.log_stored(hidden);
     if query.ack == Ack::Published {
         app.state.published(&RepoName::Project(job.project_id.clone()), done.lsn).await?;
     }

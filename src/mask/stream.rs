@@ -83,10 +83,46 @@ fn hide(ranges: &mut Vec<(usize, usize)>, mut start: usize, end: usize) {
 
 /// Hides values in a part of a text whose bytes must keep their places: each is replaced by `*`, or by another sign if a value has that. What came before this
 /// part, of which `at` tells, cannot be changed any more. Tells where the text is then, and whether anything was hidden.
-pub fn hide_in_place(matcher: &Matcher, mut at: Place, part: &mut [u8]) -> (Place, bool) {
+pub fn hide_in_place(matcher: &Matcher, at: Place, part: &mut [u8]) -> (Place, bool) {
+    let (at, ranges) = forms_in(matcher, at, part);
+    cover(matcher, &ranges, part);
+    (at, !ranges.is_empty())
+}
+
+/// What is known of a part whose bytes keep their places.
+pub struct Settled {
+    /// So many of its first bytes can be given away; the rest may be the beginning of a form, and is as it was.
+    pub count: usize,
+    /// Where the text is behind them.
+    pub place: Place,
+    /// Whether there was a form in the part.
+    pub found: bool,
+}
+
+/// The same for a text that goes on: only what is settled is hidden, and what may be the beginning of a form is told apart. Put the rest
+/// before the next part.
+pub fn settle_in_place(matcher: &Matcher, at: Place, part: &mut [u8]) -> Settled {
+    let (end, ranges) = forms_in(matcher, at, part);
+    let undecided = part.len().saturating_sub(matcher.undecided(end));
+    // What is in a form already is hidden as a whole.
+    let inside = ranges.iter().find(|(start, end)| (*start..*end).contains(&undecided));
+    let count = inside.map_or(undecided, |(_, end)| *end);
+    let place = if count == part.len() { end } else { passed(matcher, at, &part[..count]) };
+    let settled: Vec<(usize, usize)> = ranges.iter().copied().filter(|(_, end)| *end <= count).collect();
+    cover(matcher, &settled, part);
+    Settled { count, place, found: !ranges.is_empty() }
+}
+
+/// Where the text is behind these bytes.
+pub fn passed(matcher: &Matcher, at: Place, bytes: &[u8]) -> Place {
+    bytes.iter().fold(at, |at, byte| matcher.step(at, *byte))
+}
+
+/// Where the forms are in a part, as ranges in order; and where the text is behind it.
+fn forms_in(matcher: &Matcher, mut at: Place, part: &[u8]) -> (Place, Vec<(usize, usize)>) {
     let mut ranges = Vec::new();
     if matcher.is_empty() {
-        return (at, false);
+        return (at, ranges);
     }
     for (place, byte) in part.iter().enumerate() {
         at = matcher.step(at, *byte);
@@ -95,10 +131,13 @@ pub fn hide_in_place(matcher: &Matcher, mut at: Place, part: &mut [u8]) -> (Plac
             hide(&mut ranges, (place + 1).saturating_sub(found), place + 1);
         }
     }
-    for (start, end) in &ranges {
+    (at, ranges)
+}
+
+fn cover(matcher: &Matcher, ranges: &[(usize, usize)], part: &mut [u8]) {
+    for (start, end) in ranges {
         part[*start..*end].fill(matcher.cover());
     }
-    (at, !ranges.is_empty())
 }
 
 #[cfg(test)]
@@ -166,6 +205,26 @@ mod tests {
     }
 
     #[test]
+    fn in_place_what_may_be_the_beginning_of_a_value_is_told_apart_but_not_what_is_in_one() {
+        let matcher = matcher(&["abcdef".to_owned(), "xyzxyz".to_owned()]);
+        for (text, expected, count) in [
+            ("1 abcdef abc", "1 ****** abc", 9),
+            ("abcdex", "abcdex", 5),
+            ("abcdeg", "abcdeg", 6),
+            ("xyzxyz", "******", 6),
+            ("xyzxyzxy", "******xy", 6),
+        ] {
+            let mut part = text.as_bytes().to_vec();
+            let settled = settle_in_place(&matcher, 0, &mut part);
+            assert_eq!(
+                (String::from_utf8(part).unwrap().as_str(), settled.count),
+                (expected, count),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn in_place_a_value_is_not_hidden_by_its_own_signs() {
         let matcher = matcher(&["******".to_owned(), "abcdef*".to_owned()]);
         let mut text = *b"****** abcdef";
@@ -209,6 +268,21 @@ mod tests {
             prop_assert_eq!(kept.len(), text.len());
             let whole = survivors(&kept, &values);
             prop_assert_eq!(whole, Vec::<String>::new());
+
+            // What is held back makes it as if the text had come at once.
+            let (mut at, mut given, mut held) = (0, Vec::new(), Vec::new());
+            for part in in_parts(&text, &cuts) {
+                held.extend_from_slice(part);
+                let Settled { count, place, .. } = settle_in_place(&matcher, at, &mut held);
+                prop_assert!(held.len() - count < matcher.form_bytes_max());
+                at = place;
+                given.extend(held.drain(..count));
+            }
+            hide_in_place(&matcher, at, &mut held);
+            given.extend(held);
+            let mut at_once = text.clone();
+            hide_in_place(&matcher, 0, &mut at_once);
+            prop_assert_eq!(given, at_once);
         }
 
         #[test]

@@ -31,6 +31,7 @@ use crate::state::layout::RepoName;
 use crate::state::objects::Objects;
 use crate::state::oid::Oid;
 use crate::state::store::{EngineError, State};
+use crate::webhook::names::Names;
 use crate::webhook::{send, target};
 
 /// Runs under way at once; each is a git that mostly waits for the network.
@@ -495,7 +496,7 @@ impl Remotes {
         let Some(host) = url.host_str().filter(|host| target::literal(host).is_none()) else {
             return Ok(None);
         };
-        let found = tokio::time::timeout(WAIT_MAX, send::resolve(url, self.0.options.allow_local)).await;
+        let found = tokio::time::timeout(WAIT_MAX, send::resolve(&Names::default(), url, self.0.options.allow_local)).await;
         let found = found.unwrap_or_else(|_| Err(format!("the name {host} is not resolved in time")));
         let found = found.map_err(RemoteError::Unresolved)?;
         let port = url.port_or_known_default().unwrap_or(443);

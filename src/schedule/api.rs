@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::cron::Cron;
-use super::types::{Schedule, TimeZone};
+use super::types::Schedule;
+use super::zone::TimeZone;
 use crate::app::App;
 use crate::clock::Time;
 use crate::http::answer::{AckQuery, with_commit, written};
@@ -28,9 +29,9 @@ use crate::state::object::Object;
 pub struct NewSchedule {
     /// Its name: `nightly`.
     name: ScheduleName,
-    /// When: minute, hour, day of the month, month, day of the week.
+    /// When: minute, hour, day of the month, month, day of the week, on the clock of its zone.
     cron: Cron,
-    /// Where the clock stands; `UTC` is the only one.
+    /// The zone of that clock: `Europe/Berlin`; `UTC` if absent.
     #[serde(default)]
     time_zone: TimeZone,
     /// What kind of job it makes.
@@ -58,7 +59,7 @@ pub struct NewSchedule {
 pub struct ScheduleEdit {
     /// When. The next time is then counted from now.
     cron: Option<Cron>,
-    /// Where the clock stands; `UTC` is the only one.
+    /// The zone whose clock it goes by. The next time is then counted from now.
     time_zone: Option<TimeZone>,
     /// What kind of job it makes.
     job_type: Option<JobType>,

@@ -1,16 +1,19 @@
-//! A cron expression of five fields, in UTC: which minutes it means. Knows nothing of jobs.
+//! A cron expression of five fields: which minutes it means on the clock of a time zone. Knows nothing of jobs.
+//!
+//! One minute of one hour (`30 2 * * *`) that the clock skips comes at the first minute behind the gap; one that the clock shows twice
+//! comes the first time. What has several minutes or hours skips what the clock skips, and comes both times where the clock
+//! shows an hour twice.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use croner::errors::CronError;
+use chrono::{DateTime, TimeDelta};
+use chrono_tz::Tz;
 use croner::parser::{CronParser, Seconds, Year};
-use croner::{CivilDate, CivilDateTime, CivilTime, CronDateTime, Resolution, Weekday};
 use serde::{Deserialize, Serialize};
-use time::{Date, Month, OffsetDateTime};
 
+use super::zone::TimeZone;
 use crate::clock::Time;
 
 /// Longer expressions than this are no times that a person means.
@@ -35,15 +38,24 @@ pub struct BadCron {
 }
 
 impl Cron {
-    /// The first minute it means after this moment; `None` if none comes.
-    pub fn after(&self, moment: Time) -> Option<Time> {
-        self.pattern.find_next_occurrence(&Utc::from(moment), false).ok().map(Time::from)
+    /// The first minute it means after this moment where the clock is the zone's; `None` if none comes.
+    pub fn after(&self, moment: Time, zone: TimeZone) -> Option<Time> {
+        let next = self.pattern.find_next_occurrence(&on_the_clock(moment, zone)?, false).ok()?;
+        Some(Time::from_millis(u64::try_from(next.timestamp_millis()).ok()?))
     }
 
-    /// Whether it means this minute.
-    pub fn means(&self, moment: Time) -> bool {
-        self.pattern.is_time_matching(&Utc::from(moment)).unwrap_or(false)
+    /// Whether it means this minute: it is the next one for who stands a moment before. So the minute behind a gap is meant too.
+    pub fn means(&self, moment: Time, zone: TimeZone) -> bool {
+        let before = on_the_clock(moment, zone).and_then(|at| at.checked_sub_signed(TimeDelta::seconds(1)));
+        let next = before.and_then(|before| self.pattern.find_next_occurrence(&before, false).ok());
+        next.is_some_and(|next| u64::try_from(next.timestamp_millis()) == Ok(moment.millis()))
     }
+}
+
+/// The moment as the zone's clock shows it, without what is less than a second; `None` behind the end of the calendar.
+fn on_the_clock(moment: Time, zone: TimeZone) -> Option<DateTime<Tz>> {
+    let utc = DateTime::from_timestamp(i64::try_from(moment.seconds()).ok()?, 0)?;
+    Some(utc.with_timezone(&zone.rules()))
 }
 
 impl FromStr for Cron {
@@ -101,67 +113,17 @@ crate::schema::text_schema!(
     r"^\s*\S+(\s+\S+){4}\s*$"
 );
 
-/// Seconds since 1970, as the library looks at times.
-#[derive(Clone, Copy)]
-struct Utc(i64);
-
-impl From<Time> for Utc {
-    fn from(time: Time) -> Self {
-        Self(i64::try_from(time.seconds()).unwrap_or(i64::MAX))
-    }
-}
-
-impl From<Utc> for Time {
-    fn from(utc: Utc) -> Self {
-        Time::from_millis(u64::try_from(utc.0).unwrap_or(0).saturating_mul(1000))
-    }
-}
-
-impl Utc {
-    fn date_time(self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp(self.0).unwrap_or(OffsetDateTime::UNIX_EPOCH)
-    }
-}
-
-impl CronDateTime for Utc {
-    fn to_civil(&self) -> CivilDateTime {
-        let at = self.date_time();
-        CivilDateTime::new(
-            CivilDate::from_parts_unchecked(at.year(), u8::from(at.month()).into(), at.day().into()),
-            CivilTime::from_parts_unchecked(at.hour().into(), at.minute().into(), at.second().into()),
-        )
-    }
-
-    fn civil_weekday(&self) -> Weekday {
-        Weekday::from_days_from_sunday(self.date_time().weekday().number_days_from_sunday().into())
-    }
-
-    fn resolve_civil(&self, civil: CivilDateTime) -> Result<Resolution<Self>, CronError> {
-        let small = |number: u32| u8::try_from(number).map_err(|_| CronError::InvalidDate);
-        let month = Month::try_from(small(civil.month())?).map_err(|_| CronError::InvalidDate)?;
-        let date = Date::from_calendar_date(civil.year(), month, small(civil.day())?);
-        let (hour, minute, second) = (small(civil.hour())?, small(civil.minute())?, small(civil.second())?);
-        let at = date.map_err(|_| CronError::InvalidDate)?.with_hms(hour, minute, second);
-        Ok(Resolution::Single(Self(at.map_err(|_| CronError::InvalidTime)?.assume_utc().unix_timestamp())))
-    }
-
-    fn checked_add_seconds(&self, seconds: i64) -> Option<Self> {
-        let next = self.0.checked_add(seconds)?;
-        OffsetDateTime::from_unix_timestamp(next).ok().map(|_| Self(next))
-    }
-
-    fn cmp_instant(&self, other: &Self) -> Ordering {
-        self.0.cmp(&other.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn after(cron: &str, moment: &str) -> String {
-        let cron: Cron = cron.parse().unwrap();
-        cron.after(moment.parse().unwrap()).map_or_else(|| "never".to_owned(), |next| next.to_string())
+        after_in("UTC", cron, moment)
+    }
+
+    fn after_in(zone: &str, cron: &str, moment: &str) -> String {
+        let (cron, zone): (Cron, TimeZone) = (cron.parse().unwrap(), zone.parse().unwrap());
+        cron.after(moment.parse().unwrap(), zone).map_or_else(|| "never".to_owned(), |next| next.to_string())
     }
 
     #[test]
@@ -187,8 +149,62 @@ mod tests {
     #[test]
     fn it_means_its_own_next_minute_and_not_another() {
         let cron: Cron = "30 2 * * *".parse().unwrap();
-        let next = cron.after("2026-11-20T10:00:00.000Z".parse().unwrap()).unwrap();
-        assert!(cron.means(next) && !cron.means("2026-11-20T10:00:00.000Z".parse().unwrap()));
+        let at = |text: &str| text.parse::<Time>().unwrap();
+        let next = cron.after(at("2026-11-20T10:00:00.000Z"), TimeZone::default()).unwrap();
+        assert!(cron.means(next, TimeZone::default()));
+        for other in ["2026-11-20T10:00:00.000Z", "2026-11-20T02:30:00.001Z", "1970-01-01T00:00:00.000Z"] {
+            assert!(!cron.means(at(other), TimeZone::default()), "{other}");
+        }
+        assert!(!cron.means(next, "Europe/Berlin".parse().unwrap()));
+    }
+
+    /// All times that it means in Berlin between two moments, as minutes of UTC.
+    fn in_berlin(cron: &str, from: &str, until: &str) -> Vec<String> {
+        let (cron, berlin): (Cron, TimeZone) = (cron.parse().unwrap(), "Europe/Berlin".parse().unwrap());
+        let time = |text: &str| format!("2026-{text}:00.000Z").parse::<Time>().unwrap();
+        let next = |at: &Time| cron.after(*at, berlin).filter(|next| *next < time(until));
+        let all: Vec<Time> = std::iter::successors(next(&time(from)), next).collect();
+        assert!(all.iter().all(|at| cron.means(*at, berlin)), "each is meant");
+        all.iter().map(|at| at.to_string()["2026-".len().."2026-03-29T01:00".len()].to_owned()).collect()
+    }
+
+    #[test]
+    fn a_fixed_time_follows_the_clock_of_its_zone_and_comes_once_on_each_day_of_a_change() {
+        // The clock goes from 02:00 to 03:00 on 29 March at 01:00 UTC, and from 03:00 to 02:00 on 25 October at 01:00 UTC.
+        for (cron, from, until, expected) in [
+            ("30 2 * * *", "03-28T00:00", "03-31T00:00", ["03-28T01:30", "03-29T01:00", "03-30T00:30"]),
+            ("0 3 * * *", "03-28T00:00", "03-31T00:00", ["03-28T02:00", "03-29T01:00", "03-30T01:00"]),
+            ("30 2 * * *", "10-24T00:00", "10-27T00:00", ["10-24T00:30", "10-25T00:30", "10-26T01:30"]),
+            ("0 3 * * *", "10-24T00:00", "10-27T00:00", ["10-24T01:00", "10-25T02:00", "10-26T02:00"]),
+        ] {
+            assert_eq!(in_berlin(cron, from, until), expected, "{cron} from {from}");
+        }
+    }
+
+    #[test]
+    fn what_repeats_skips_the_hour_that_is_not_there_and_comes_in_both_that_are_there_twice() {
+        let spring = in_berlin("*/30 * * * *", "03-29T00:00", "03-29T02:30");
+        assert_eq!(spring, ["03-29T00:30", "03-29T01:00", "03-29T01:30", "03-29T02:00"]);
+        let autumn = in_berlin("*/30 2 * * *", "10-24T23:00", "10-25T23:00");
+        assert_eq!(autumn, ["10-25T00:00", "10-25T00:30", "10-25T01:00", "10-25T01:30"]);
+        assert_eq!(in_berlin("*/30 2 * * *", "03-28T23:00", "03-29T22:00"), [""; 0], "there is no such hour");
+        assert_eq!(
+            in_berlin("0 * * * *", "10-24T23:30", "10-25T02:30"),
+            ["10-25T00:00", "10-25T01:00", "10-25T02:00"]
+        );
+    }
+
+    #[test]
+    fn a_gap_of_half_an_hour_and_a_day_of_another_date_are_told_from_the_zone() {
+        // Lord Howe goes from 02:00 to 02:30 on 4 October 2026; on Kiritimati it is tomorrow.
+        assert_eq!(
+            after_in("Australia/Lord_Howe", "15 2 * * *", "2026-10-03T00:00:00.000Z"),
+            "2026-10-03T15:30:00.000Z"
+        );
+        assert_eq!(
+            after_in("Pacific/Kiritimati", "0 0 1 1 *", "2026-11-20T10:00:00.000Z"),
+            "2026-12-31T10:00:00.000Z"
+        );
     }
 
     #[test]

@@ -12,9 +12,9 @@ pub fn next_run(schedule: &Schedule) -> Option<Time> {
         return None;
     }
     match schedule.next_run_at {
-        Some(next) if schedule.cron.means(next) => Some(next),
+        Some(next) if schedule.cron.means(next, schedule.time_zone) => Some(next),
         // A person wrote the file, or changed the expression in it.
-        _ => schedule.cron.after(schedule.last_run_at.unwrap_or(schedule.created_at)),
+        _ => schedule.cron.after(schedule.last_run_at.unwrap_or(schedule.created_at), schedule.time_zone),
     }
 }
 
@@ -27,7 +27,7 @@ pub fn run(schedule: &Schedule, job: JobId, now: Time) -> Option<Schedule> {
 
 /// The schedule with its next time counted from `now`, for one that is new or has changed its times.
 pub fn counted_from(schedule: Schedule, now: Time) -> Schedule {
-    let next_run_at = if schedule.enabled { schedule.cron.after(now) } else { None };
+    let next_run_at = if schedule.enabled { schedule.cron.after(now, schedule.time_zone) } else { None };
     Schedule { next_run_at, ..schedule }
 }
 
@@ -99,6 +99,19 @@ mod tests {
         let edited = Schedule { next_run_at: Some(at("20T11:30")), ..daily() };
         assert_eq!(next_run(&edited), Some(at("20T10:00")));
         assert_eq!(shown(&edited).next_run_at, Some(at("20T10:00")));
+    }
+
+    #[test]
+    fn a_time_behind_a_gap_of_the_clock_is_kept_and_not_counted_from_long_ago() {
+        // Off for months, and on again the day before the clock skips its time.
+        let berlin = Schedule {
+            cron: "30 2 * * *".parse().unwrap(),
+            time_zone: "Europe/Berlin".parse().unwrap(),
+            ..daily()
+        };
+        let on = counted_from(berlin, "2027-03-27T12:00:00.000Z".parse().unwrap());
+        let behind_the_gap = "2027-03-28T01:00:00.000Z".parse().ok();
+        assert_eq!((on.next_run_at, next_run(&on)), (behind_the_gap, behind_the_gap));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Schedules: jobs that are made by themselves, at times that a cron expression says.
 //!
-//! - [`types`] is a schedule, and so its file `schedules/<name>.yaml`   - [`cron`] reads an expression   - [`due`] decides what is due
+//! - [`types`] is a schedule, and so its file `schedules/<name>.yaml`   - [`cron`] reads an expression, [`zone`] the name of a time zone   - [`due`] decides what is due
 //! - [`known`] keeps a project's schedules in memory, and the next times of all projects   - [`schedules`] makes every change
 //! - [`error`] says why something was refused   - [`api`] is the HTTP side
 //!
@@ -14,6 +14,7 @@ pub mod error;
 pub mod known;
 pub mod schedules;
 pub mod types;
+pub mod zone;
 
 pub use error::ScheduleError;
 pub use schedules::Schedules;

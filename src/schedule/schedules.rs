@@ -136,7 +136,7 @@ impl Schedules {
                 count if count >= SCHEDULES_MAX => return Err(ScheduleError::TooMany(count)),
                 _ => {}
             }
-            let what = format!("made, {}", schedule.cron);
+            let what = format!("made, {} {}", schedule.cron, schedule.time_zone);
             Ok(Decision::commit(change_of(&schedule, &what, "schedule.created", actor), schedule))
         };
         self.state.change(&RepoName::Project(project.clone()), decide).await
@@ -158,7 +158,8 @@ impl Schedules {
                 return Ok(Decision::nothing(Arc::new(due::shown(&known))));
             }
             self.check(project, &next)?;
-            let is_timed_anew = next.cron != known.cron || next.enabled != known.enabled;
+            let timed_by = |of: &Schedule| (of.cron.clone(), of.time_zone, of.enabled);
+            let is_timed_anew = timed_by(&next) != timed_by(&known);
             let next = Schedule { updated_at: Some(now), ..next };
             let next = Arc::new(if is_timed_anew { due::counted_from(next, now) } else { due::shown(&next) });
             Ok(Decision::commit(change_of(&next, "edited", "schedule.edited", actor), next))
@@ -233,7 +234,7 @@ impl Schedules {
     /// Refuses what could not run: a time that never comes, a job that could not be made.
     fn check(&self, project: &ProjectId, schedule: &Schedule) -> Result<(), ScheduleError> {
         let now = self.clock.now();
-        if schedule.cron.after(now).is_none() {
+        if schedule.cron.after(now, schedule.time_zone).is_none() {
             return Err(ScheduleError::Never(schedule.cron.to_string()));
         }
         let new = schedule.job_of(project);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::cron::Cron;
+use super::zone::TimeZone;
 use crate::clock::Time;
 use crate::id::{GroupName, JobId, Label, ProjectId, ScheduleName};
 use crate::job::new::TIMEOUT_SECONDS_DEFAULT;
@@ -11,24 +12,15 @@ use crate::job::{JobType, NewJob};
 use crate::state::edit::Entity;
 use crate::state::object::Object;
 
-/// Where the clock stands that a schedule goes by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum TimeZone {
-    /// Coordinated universal time; there is no other yet.
-    #[default]
-    #[serde(rename = "UTC")]
-    Utc,
-}
-
 /// A schedule: what job to make, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Schedule {
     /// Its name, which its file is named by.
     pub name: ScheduleName,
-    /// When: minute, hour, day of the month, month, day of the week.
+    /// When: minute, hour, day of the month, month, day of the week, on the clock of its zone.
     pub cron: Cron,
-    /// Where the clock stands; `UTC` is the only one.
+    /// The zone of that clock: `Europe/Berlin`; `UTC` if absent.
     #[serde(default)]
     pub time_zone: TimeZone,
     /// What kind of job.

@@ -1,26 +1,23 @@
 //! Hides the values that a job was given in all that its agent sends. The agent has done so already; what is found here is
 //! recorded as an incident.
 //!
-//! In a log each byte keeps its place: the agent knows its log by offsets. Of a value that is split between two calls the
-//! first part is stored already when the rest comes; the rest is hidden.
+//! In a log each byte keeps its place: [`super::hide_log`]. A text that a job's watchers see before it is whole is hidden part by part.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::error::SecretError;
+use super::hide_log::LogEnd;
 use super::incident::What;
 use super::secrets::{Opened, Secrets, open_one};
 use super::types::Scope;
 use crate::id::{JobId, LeaseId, ProjectId};
+use crate::job::Job;
 use crate::job::jobs::Told;
 use crate::job::lifecycle::Outcome;
-use crate::job::{Job, LogSum};
-use crate::log::{LogError, Logs};
-use crate::mask::matcher::Place;
 use crate::mask::{Matcher, stream};
 use crate::state::object::Object;
 use crate::state::store::EngineError;
@@ -31,63 +28,11 @@ pub(super) type Hiding = Mutex<HashMap<LeaseId, Hidden>>;
 /// What one lease was given, and how far its log is.
 pub(super) struct Hidden {
     job: JobId,
-    matcher: Arc<Matcher>,
-    log: (u64, Place),
-}
-
-/// Bytes of a log without values.
-pub struct HiddenLog {
-    /// The bytes to store.
-    pub bytes: Bytes,
-    /// Where the log is when they are.
-    pub after: Option<LogPlace>,
-}
-
-/// Where a log ends, and what its last bytes may be the beginning of.
-pub struct LogPlace {
-    lease: LeaseId,
-    end: u64,
-    place: Place,
+    pub(super) matcher: Arc<Matcher>,
+    pub(super) log: LogEnd,
 }
 
 impl Secrets {
-    /// The bytes as they may be stored at `start`. When they are, say so with [`Secrets::log_stored`].
-    pub async fn hide_log(
-        &self,
-        logs: &Logs,
-        (job, lease): (&JobId, &LeaseId),
-        start: u64,
-        bytes: Bytes,
-    ) -> Result<HiddenLog, SecretError> {
-        let Some((job, matcher)) = self.hidden_of(job, lease).await? else {
-            return Ok(HiddenLog { bytes, after: None });
-        };
-        let place = match self.hiding.lock().get(lease) {
-            Some(hidden) if hidden.log.0 == start => Some(hidden.log.1),
-            _ => None,
-        };
-        let place = match place {
-            Some(place) => place,
-            None => place_at(logs, &job, &matcher, start).await?,
-        };
-        let mut part = bytes.to_vec();
-        let (place, found) = stream::hide_in_place(&matcher, place, &mut part);
-        if found {
-            self.record(What::ValueSent, &job).await?;
-        }
-        let after = Some(LogPlace { lease: lease.clone(), end: start + part.len() as u64, place });
-        Ok(HiddenLog { bytes: if found { part.into() } else { bytes }, after })
-    }
-
-    /// The bytes are stored: the next ones are looked at as what follows them.
-    pub fn log_stored(&self, after: Option<LogPlace>) {
-        if let Some(LogPlace { lease, end, place }) = after
-            && let Some(hidden) = self.hiding.lock().get_mut(&lease)
-        {
-            hidden.log = (end, place);
-        }
-    }
-
     /// What an agent says, without values.
     pub async fn hide_told(&self, job: &JobId, lease: &LeaseId, mut told: Told) -> Result<Told, SecretError> {
         let report = &told.report;
@@ -131,25 +76,8 @@ impl Secrets {
         Ok(String::from_utf8(bytes).unwrap_or_default())
     }
 
-    /// What the log of the job is, if it is right: what the agent says, or, where a value was hidden here, what is stored
-    /// instead, of which the agent cannot know the sum.
-    pub async fn check_log(
-        &self,
-        logs: &Logs,
-        job: &Job,
-        lease: &LeaseId,
-        said: &LogSum,
-    ) -> Result<LogSum, LogError> {
-        let has_hidden = self.jobs.leases().has_secrets(&job.job_id, lease)
-            && self.is_recorded(What::ValueSent, job).await.unwrap_or(false);
-        if has_hidden {
-            return logs.check_size(job, lease, said).await;
-        }
-        logs.check(job, lease, said).await.map(|()| said.clone())
-    }
-
     /// What hides the values that this lease was given; `None` if it was given none.
-    async fn hidden_of(
+    pub(super) async fn hidden_of(
         &self,
         job: &JobId,
         lease: &LeaseId,
@@ -179,7 +107,7 @@ impl Secrets {
         let leases = self.jobs.leases();
         let mut hiding = self.hiding.lock();
         hiding.retain(|lease, hidden| leases.has_secrets(&hidden.job, lease));
-        let hidden = Hidden { job: job.clone(), matcher: matcher.clone(), log: (0, 0) };
+        let hidden = Hidden { job: job.clone(), matcher: matcher.clone(), log: LogEnd::default() };
         Ok(hiding.entry(lease.clone()).or_insert(hidden).matcher.clone())
     }
 
@@ -196,25 +124,6 @@ impl Secrets {
         }
         Ok(values)
     }
-}
-
-/// Where the log is at `start`, told by what is stored before it.
-async fn place_at(logs: &Logs, job: &Job, matcher: &Matcher, start: u64) -> Result<Place, SecretError> {
-    let (mut at, mut place) = (start.saturating_sub(matcher.form_bytes_max() as u64), 0);
-    while at < start {
-        let parts = match logs.read(job, job.attempt, at).await {
-            Ok(parts) if !parts.is_empty() => parts,
-            Err(LogError::Job(error)) => return Err(error.into()),
-            // There is no such attempt or byte: the append itself will be refused.
-            Ok(_) | Err(_) => return Ok(0),
-        };
-        for part in parts {
-            let count = usize::try_from(start.saturating_sub(part.offset)).unwrap_or(usize::MAX);
-            place = part.bytes.iter().take(count).fold(place, |place, byte| matcher.step(place, *byte));
-            at = part.offset + part.bytes.len() as u64;
-        }
-    }
-    Ok(place)
 }
 
 /// Hides values in all texts of a report; tells whether there was one.

@@ -4,7 +4,7 @@
 //! - [`open`] encrypts and decrypts   - [`keys`] keeps the daemon's own keys   - [`known`] is what memory has of all this
 //! - [`secrets`] makes, rotates and removes   - [`reseal`] encrypts all anew when the recipients change
 //! - [`token`] decides who may redeem   - [`redeem`] hands the values over, once
-//! - [`hide`] hides values in what agents send   - [`incident`] records what should not happen
+//! - [`hide`] hides values in what agents send, [`hide_log`] in their logs   - [`incident`] records what should not happen
 //! - [`api`] is the HTTP side
 //!
 //! Invariant: no answer but the one to a redeemed token holds a value; no commit, log line or error ever does.
@@ -14,6 +14,7 @@
 pub mod api;
 pub mod error;
 pub mod hide;
+pub mod hide_log;
 pub mod incident;
 pub mod keys;
 pub mod known;

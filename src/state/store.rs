@@ -266,6 +266,11 @@ impl State {
         self.0.handles.kept()
     }
 
+    /// The tip of a branch as plain git shows it, which a change reaches within a moment; the repository is not opened for it.
+    pub fn published_tip(&self, name: &RepoName, branch: &str) -> std::io::Result<Oid> {
+        super::refs::read(&self.0.folder.repo(name), branch)
+    }
+
     /// How many repositories are in memory.
     pub fn open_repositories(&self) -> usize {
         self.0.repos.lock().len()

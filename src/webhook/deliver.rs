@@ -240,7 +240,7 @@ impl Webhooks {
         let secret = self.secrets.open_for_daemon(&name, hook.sealed_secret.as_bytes())?;
         let body = serde_json::to_vec(event).expect("an event has string keys");
         let message = Message { url: &hook.url, event: &event.event, id, body, secret };
-        Ok(send::send(message, self.allow_private, self.clock.now()).await)
+        Ok(send::send(message, &self.names, self.allow_private, self.clock.now()).await)
     }
 
     fn is_as_it_was(&self, project: &ProjectId, hook: &Webhook) -> bool {

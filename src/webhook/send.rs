@@ -7,6 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::Url;
 use sha2::Sha256;
 
+use super::names::Names;
 use super::place::Attempt;
 use super::target;
 use crate::clock::Time;
@@ -45,8 +46,8 @@ pub fn signature(secret: &SecretText, seconds: u64, body: &[u8]) -> String {
 }
 
 /// Sends it.
-pub async fn send(message: Message<'_>, allow_private: bool, now: Time) -> Attempt {
-    let called = tokio::time::timeout(CALL_TIMEOUT, call(message, allow_private, now)).await;
+pub async fn send(message: Message<'_>, names: &Names, allow_private: bool, now: Time) -> Attempt {
+    let called = tokio::time::timeout(CALL_TIMEOUT, call(message, names, allow_private, now)).await;
     let called =
         called.unwrap_or_else(|_| Err(format!("no answer within {} seconds", CALL_TIMEOUT.as_secs())));
     match called {
@@ -57,9 +58,14 @@ pub async fn send(message: Message<'_>, allow_private: bool, now: Time) -> Attem
     }
 }
 
-async fn call(message: Message<'_>, allow_private: bool, now: Time) -> Result<(u16, String), String> {
+async fn call(
+    message: Message<'_>,
+    names: &Names,
+    allow_private: bool,
+    now: Time,
+) -> Result<(u16, String), String> {
     let url = target::parse(message.url, allow_private).map_err(|error| error.to_string())?;
-    let addresses = resolve(&url, allow_private).await?;
+    let addresses = resolve(names, &url, allow_private).await?;
     let client = client(&url, &addresses)?;
     let signature = signature(&message.secret, now.seconds(), &message.body);
     let request = client
@@ -81,16 +87,12 @@ async fn call(message: Message<'_>, allow_private: bool, now: Time) -> Result<(u
 }
 
 /// The addresses of the host, all of them public.
-pub async fn resolve(url: &Url, allow_private: bool) -> Result<Vec<SocketAddr>, String> {
+pub async fn resolve(names: &Names, url: &Url, allow_private: bool) -> Result<Vec<SocketAddr>, String> {
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or(443);
     let addresses: Vec<SocketAddr> = match target::literal(host) {
         Some(ip) => vec![SocketAddr::new(ip, port)],
-        None => tokio::net::lookup_host((host, port))
-            .await
-            .map_err(|_| format!("the name {host} is not resolved"))?
-            .take(ADDRESSES_MAX)
-            .collect(),
+        None => names.lookup(host, port).await.map_err(|_| format!("the name {host} is not resolved"))?,
     };
     if addresses.is_empty() {
         return Err(format!("the name {host} has no address"));
@@ -98,7 +100,7 @@ pub async fn resolve(url: &Url, allow_private: bool) -> Result<Vec<SocketAddr>, 
     // One inner address among others is no accident.
     match addresses.iter().find(|address| !allow_private && !target::is_public(address.ip())) {
         Some(_) => Err(format!("the name {host} leads to an address that is not of the public internet")),
-        None => Ok(addresses),
+        None => Ok(addresses.into_iter().take(ADDRESSES_MAX).collect()),
     }
 }
 
@@ -144,8 +146,8 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_leads_inside_is_not_called() {
         let url = Url::parse("https://localhost:1/").unwrap();
-        let refusal = resolve(&url, false).await.unwrap_err();
+        let refusal = resolve(&Names::default(), &url, false).await.unwrap_err();
         assert!(refusal.contains("public internet"), "{refusal}");
-        assert!(resolve(&url, true).await.is_ok());
+        assert!(resolve(&Names::default(), &url, true).await.is_ok());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::known::KnownWebhooks;
+use super::names::Names;
 use super::place::Places;
 use super::target::{self, BadTarget};
 use super::types::{EventPattern, Webhook, secret_name};
@@ -87,21 +88,23 @@ pub struct Webhooks {
     pub(super) places: Places,
     pub(super) calls: Arc<Semaphore>,
     pub(super) allow_private: bool,
+    pub(super) names: Names,
     ids: Arc<IdMaker>,
 }
 
 impl Webhooks {
-    /// Over this state; `known` is filled by its projection. `allow_private` lets webhooks call every address, also by http.
+    /// Over this state; `known` is filled by its projection. `allow_private` lets webhooks call every address, also by http; `names` says
+    /// where a name leads.
     pub fn new(
         state: State,
         clock: Clock,
         known: KnownWebhooks,
         secrets: Secrets,
-        allow_private: bool,
+        (allow_private, names): (bool, Names),
     ) -> Self {
         let places = Places::in_folder(state.folder().webhooks());
         let (calls, ids) = (Arc::new(Semaphore::new(CALLS_MAX)), Arc::new(IdMaker::new()));
-        Self { state, clock, known, secrets, places, calls, allow_private, ids }
+        Self { state, clock, known, secrets, places, calls, allow_private, names, ids }
     }
 
     /// Whether they may call every address, also by http.

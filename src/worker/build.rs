@@ -89,6 +89,7 @@ impl Build<'_> {
         let code =
             self.claim.code.as_ref().ok_or_else(|| unavailable("the project has no code".to_owned()))?;
         let source = Source::try_from(code).map_err(|error| unavailable(error.to_string()))?;
+        let source = source.with_secrets(self.secrets);
         let job_time = Duration::from_secs(self.claim.job.timeout_seconds);
         let alarm = self.alarm.within(start, CHECKOUT_MAX);
         let mut output = |bytes: &[u8]| self.spool.write(bytes).map_err(io::Error::other);

@@ -1,16 +1,22 @@
 //! Fetches the code of a job with the git program, into a fresh folder, as a single commit.
 //!
 //! Neither the machine's git configuration nor hooks nor other helpers take part, and only the transport of the address
-//! is allowed. Submodules are not fetched.
+//! is allowed. Submodules are not fetched. A host that asks for a credential is given the project's secret `github`, through a pipe.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use reqwest::Url;
+
 use super::daemon_client::Code;
 use super::run::{self, Ended, Exit, Program, SAID_BYTES_MAX, StopBy};
 use super::sandbox::PATH;
+use super::secrets::JobSecrets;
+use crate::mask::SecretText;
+use crate::remote::credential::Credential;
+use crate::webhook::target;
 
 /// Longer than a shallow fetch of any code that a small team has.
 pub const CHECKOUT_MAX: Duration = Duration::from_secs(600);
@@ -19,12 +25,17 @@ const GIT_MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// Longer than any address or name of a ref that git hosts give.
 const TEXT_BYTES_MAX: usize = 1024;
 
+/// The commands that call the code's host.
+const CALLING: [&str; 2] = ["fetch", "push"];
+
 /// Where the code is, checked: nothing in it is an option, another transport or a refspec to git.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Source {
     url: String,
     protocol: &'static str,
     reference: String,
+    /// What its host is shown if it asks.
+    token: Option<SecretText>,
 }
 
 /// Why the daemon's word on the code is not followed.
@@ -45,7 +56,37 @@ impl TryFrom<&Code> for Source {
         if !is_reference(&code.reference) {
             return Err(BadSource::Reference(shortened(&code.reference)));
         }
-        Ok(Self { url: code.url.clone(), protocol, reference: code.reference.clone() })
+        Ok(Self { url: code.url.clone(), protocol, reference: code.reference.clone(), token: None })
+    }
+}
+
+impl Source {
+    /// The same, whose host is shown the secret `github` if it asks: over TLS, or within this machine.
+    pub fn with_secrets(self, secrets: &JobSecrets) -> Self {
+        let name = "github".parse().expect("the name of a secret");
+        let token = secrets.get(&name).filter(|_| self.is_private_way()).cloned();
+        Self { token, ..self }
+    }
+
+    fn is_private_way(&self) -> bool {
+        let is_local = |url: &Url| {
+            url.host_str().is_some_and(|host| target::literal(host).is_some_and(|ip| ip.is_loopback()))
+        };
+        self.protocol == "https" || Url::parse(&self.url).is_ok_and(|url| is_local(&url))
+    }
+
+    /// The credential for one git that calls the host; `None` if there is none. One that cannot be is said so, and git goes on without.
+    fn credential(
+        &self,
+        output: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> io::Result<Option<Credential>> {
+        let Some((token, url)) = self.token.as_ref().zip(Url::parse(&self.url).ok()) else { return Ok(None) };
+        match Credential::new(token, &url) {
+            Ok(credential) => Ok(Some(credential)),
+            Err(error) => {
+                output(format!("== git goes on without a credential: {error}\n").as_bytes()).map(|()| None)
+            }
+        }
     }
 }
 
@@ -57,7 +98,7 @@ fn protocol(url: &str) -> Result<&'static str, BadSource> {
     if url.starts_with('/') {
         return Ok("file");
     }
-    let parsed = reqwest::Url::parse(url).map_err(|_| bad())?;
+    let parsed = Url::parse(url).map_err(|_| bad())?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err(BadSource::Credentials);
     }
@@ -143,13 +184,15 @@ pub(super) async fn git<H>(
     output: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     halt: &mut (impl Future<Output = H> + Unpin),
 ) -> Result<String, CheckoutError<H>> {
+    let credential = if CALLING.contains(&verb) { source.credential(output)? } else { None };
     let mut said = Vec::new();
     let mut hear = |bytes: &[u8]| {
         said.extend_from_slice(bytes);
         said.drain(..said.len().saturating_sub(SAID_BYTES_MAX));
         output(bytes)
     };
-    let ended = run::run(&program(source, folder, verb, arguments), &mut hear, halt).await?;
+    let program = program(source, folder, (verb, arguments), credential.as_ref());
+    let ended = run::run(&program, &mut hear, halt).await?;
     let said = String::from_utf8_lossy(&said).trim().to_owned();
     match ended {
         Ended::Exited(Exit::Code(0)) => Ok(said),
@@ -158,7 +201,12 @@ pub(super) async fn git<H>(
     }
 }
 
-fn program(source: &Source, folder: &Path, verb: &str, arguments: &[OsString]) -> Program {
+fn program(
+    source: &Source,
+    folder: &Path,
+    (verb, arguments): (&str, &[OsString]),
+    credential: Option<&Credential>,
+) -> Program {
     let settings = [
         "core.hooksPath=/dev/null".to_owned(),
         "core.fsmonitor=false".to_owned(),
@@ -173,6 +221,8 @@ fn program(source: &Source, folder: &Path, verb: &str, arguments: &[OsString]) -
     ];
     let mut argv: Vec<OsString> = vec!["git".into()];
     settings.into_iter().for_each(|setting| argv.extend(["-c".into(), setting.into()]));
+    // Behind the empty helper, which takes away those before it.
+    credential.into_iter().for_each(|one| argv.extend(["-c".into(), one.setting().into()]));
     argv.push(verb.into());
     argv.extend_from_slice(arguments);
     let environment = [
@@ -229,7 +279,24 @@ mod tests {
         ] {
             assert!(matches!(source(bad, "main"), Err(BadSource::Address(_))), "{bad}");
         }
-        assert_eq!(source("https://me:word@example.org/a.git", "main"), Err(BadSource::Credentials));
+        assert!(matches!(source("https://me:word@example.org/a.git", "main"), Err(BadSource::Credentials)));
+    }
+
+    #[test]
+    fn the_secret_github_is_for_hosts_over_tls_or_on_this_machine_and_no_other_secret_is() {
+        let secrets = |name: &str| -> JobSecrets {
+            [(name.parse().unwrap(), SecretText::from("canary-token".to_owned()))].into_iter().collect()
+        };
+        let shown =
+            |url: &str, name: &str| source(url, "main").unwrap().with_secrets(&secrets(name)).token.is_some();
+        for url in ["https://example.org/a.git", "http://127.0.0.1:8080/a.git", "http://[::1]/a.git"] {
+            assert!(shown(url, "github") && !shown(url, "llm"), "{url}");
+        }
+        for url in ["http://example.org/a.git", "http://127.0.0.1.example.org/a.git", "/srv/a.git"] {
+            assert!(!shown(url, "github"), "{url}");
+        }
+        let source = source("https://example.org/a.git", "main").unwrap().with_secrets(&secrets("github"));
+        assert!(!format!("{source:?}").contains("canary-token"));
     }
 
     #[test]
@@ -262,7 +329,7 @@ mod tests {
     fn git_gets_a_fixed_argument_list_with_the_daemons_words_behind_two_hyphens() {
         let source = source("/srv/a.git", "main").unwrap();
         let [_, (verb, arguments), _] = commands(&source);
-        let program = program(&source, Path::new("/w"), verb, &arguments);
+        let program = program(&source, Path::new("/w"), (verb, &arguments), None);
         let text: Vec<&str> = program.argv.iter().map(|word| word.to_str().unwrap()).collect();
         assert_eq!(text[..3], ["git", "-c", "core.hooksPath=/dev/null"]);
         assert!(text.ends_with(&["--", "/srv/a.git", "main"]), "{text:?}");

@@ -68,7 +68,8 @@ impl Patch<'_> {
         let place = Source::try_from(&Code { url: code.url.clone(), reference: branch.clone() });
         place.map_err(|error| failed(FailureCode::PatchInvalid, &format!("branch: {error}")))?;
         let source = Source::try_from(code)
-            .map_err(|error| failed(FailureCode::CodeUnavailable, &error.to_string()))?;
+            .map_err(|error| failed(FailureCode::CodeUnavailable, &error.to_string()))?
+            .with_secrets(self.secrets);
         let base = self.fetch(&source).await?;
         let (text, is_counted) = match (order.diff, &order.instruction) {
             (Some(diff), _) => (diff, true),

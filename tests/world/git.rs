@@ -79,6 +79,14 @@ impl World {
         commit_by_hand(&repo, builder);
     }
 
+    /// A file of a project's state, as plain git shows it.
+    pub fn file_of(&self, project: &str, path: &str) -> String {
+        let repo = self.repository(project);
+        let tree = repo.find_reference(STATE_REF).unwrap().peel_to_tree().unwrap();
+        let blob = tree.get_path(Path::new(path)).unwrap().id();
+        String::from_utf8(repo.find_blob(blob).unwrap().content().to_vec()).unwrap()
+    }
+
     /// Removes a file of a project's state in the same way.
     pub fn remove_by_hand(&self, project: &str, path: &str) {
         let mut builder = git2::build::TreeUpdateBuilder::new();

@@ -29,6 +29,7 @@ use mrx::remote::RemoteOptions;
 use mrx::state::epoch::Limits;
 use mrx::state::layout::DataFolder;
 use mrx::state::sign::Signer;
+use mrx::webhook::names::Names;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -58,6 +59,8 @@ pub struct World {
     /// The forge, if it is not a folder.
     github: Option<GitHub>,
     webhook_secret: Option<Secret>,
+    allow_private_webhooks: bool,
+    names: Names,
     folder: tempfile::TempDir,
     running: Option<Running>,
     keys: AgentKeys,
@@ -98,6 +101,20 @@ impl World {
         world
     }
 
+    /// A world whose webhooks may call private addresses, or not, and whose names lead where this says.
+    pub async fn with_webhooks(allow_private: bool, names: Names) -> Self {
+        let mut world = Self { allow_private_webhooks: allow_private, names, ..Self::prepare() };
+        world.open().await;
+        world.project(HELLO).await;
+        world
+    }
+
+    /// Starts it again with another rule of what webhooks may call.
+    pub async fn reopen_with_private_webhooks(&mut self, allowed: bool) {
+        self.allow_private_webhooks = allowed;
+        self.restart().await;
+    }
+
     fn prepare() -> Self {
         // Every story installs it; the first one wins.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -109,6 +126,8 @@ impl World {
             http,
             github: None,
             webhook_secret: None,
+            allow_private_webhooks: true,
+            names: Names::default(),
             folder,
             running: None,
             keys: AgentKeys::default(),
@@ -158,7 +177,8 @@ impl World {
                 clock: self.clock.clone(),
                 forge: Some(self.forge()),
                 webhook_secret: self.webhook_secret.clone(),
-                allow_private_webhooks: true,
+                allow_private_webhooks: self.allow_private_webhooks,
+                names: self.names.clone(),
                 remotes: RemoteOptions {
                     allow_local: true,
                     credential_hosts: self.credential_hosts.clone(),

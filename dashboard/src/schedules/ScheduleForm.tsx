@@ -8,7 +8,8 @@ import { Refusal } from "../session/Card.tsx";
 import { Button } from "../ui/Button.tsx";
 import { Dialog } from "../ui/Dialog.tsx";
 import { Choice, Field } from "../ui/Field.tsx";
-import { EXAMPLES, inWords } from "./cron.ts";
+import { HowField, type HowToRun, howOf, howToRun } from "./How.tsx";
+import { When } from "./When.tsx";
 
 const TYPES = ["build", "index-rebuild", "patch", "chat"] as const satisfies Schemas["JobType"][];
 
@@ -21,20 +22,23 @@ interface Props {
 export function ScheduleForm({ project, known, onClose }: Props) {
   const [name, setName] = useState(known?.name ?? "");
   const [cron, setCron] = useState(known?.cron ?? "0 3 * * *");
+  const [timeZone, setTimeZone] = useState(known?.timeZone ?? "UTC");
   const [jobType, setJobType] = useState<Schemas["JobType"]>(known?.jobType ?? "build");
   const [payload, setPayload] = useState(known?.payload ? JSON.stringify(known.payload) : "");
   const [labels, setLabels] = useState(known?.labels?.join(", ") ?? "");
+  const [how, setHow] = useState<HowToRun>(howOf(known));
   const queries = useQueryClient();
   const save = useMutation({
     async mutationFn() {
-      const body = { cron, jobType, labels: wordsOf(labels), payload: objectOf(payload) };
+      const what = { jobType, labels: wordsOf(labels), payload: objectOf(payload) };
+      const body = { cron, timeZone, ...what, ...howToRun(how) };
       if (known) {
         const params = { path: { id: project, name: known.name } };
         await client.PATCH("/projects/{id}/schedules/{name}", { params, body });
       } else {
         await client.POST("/projects/{id}/schedules", {
           params: { path: { id: project } },
-          body: { ...body, name },
+          body: { ...body, name, concurrencyGroup: body.concurrencyGroup ?? undefined },
         });
       }
     },
@@ -61,7 +65,7 @@ export function ScheduleForm({ project, known, onClose }: Props) {
             onChange={(event) => setName(event.target.value)}
           />
         )}
-        <When cron={cron} onChange={setCron} />
+        <When cron={cron} timeZone={timeZone} onCron={setCron} onTimeZone={setTimeZone} />
         <div className="flex flex-col gap-1">
           <span className="font-medium" aria-hidden>
             Job
@@ -90,6 +94,7 @@ export function ScheduleForm({ project, known, onClose }: Props) {
           value={labels}
           onChange={(event) => setLabels(event.target.value)}
         />
+        <HowField how={how} onChange={setHow} />
         <Refusal error={save.error} />
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>Cancel</Button>
@@ -100,43 +105,6 @@ export function ScheduleForm({ project, known, onClose }: Props) {
       </form>
     </Dialog>
   );
-}
-
-function When({ cron, onChange }: { cron: string; onChange(cron: string): void }) {
-  const words = inWords(cron);
-  return (
-    <div className="flex flex-col gap-2">
-      <Field
-        label="When"
-        hint={
-          <>
-            <span aria-live="polite">{words && <strong className="font-medium">{words}. </strong>}</span>
-            Minute, hour, day of the month, month and day of the week, in UTC; here it is UTC
-            {offset()}.
-          </>
-        }
-        required
-        spellCheck={false}
-        className="[&_input]:font-mono"
-        value={cron}
-        onChange={(event) => onChange(event.target.value)}
-      />
-      <div className="flex flex-wrap gap-1.5">
-        {EXAMPLES.map((example) => (
-          <Button key={example.cron} className="h-7 text-xs" onClick={() => onChange(example.cron)}>
-            {example.text}
-          </Button>
-        ))}
-      </div>
-    </div>
-  );
-}
-
-/** How far the reader's clock is from UTC: `+02:00`. */
-function offset(): string {
-  const minutes = -new Date().getTimezoneOffset();
-  const two = (n: number) => `${Math.floor(n)}`.padStart(2, "0");
-  return `${minutes < 0 ? "−" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
 }
 
 type Payload = NonNullable<Schemas["NewSchedule"]["payload"]>;

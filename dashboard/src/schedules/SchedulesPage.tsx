@@ -88,7 +88,8 @@ function Row({ project, schedule, mayWrite, onDo }: RowProps) {
           {!schedule.enabled && <Badge tone="warn">off</Badge>}
         </h2>
         <p className="text-xs text-muted">
-          {inWords(schedule.cron) ?? "By the expression"} · <code className="font-mono">{schedule.cron}</code>
+          {inWords(schedule.cron, schedule.timeZone) ?? `By the expression, ${schedule.timeZone ?? "UTC"}`} ·{" "}
+          <code className="font-mono">{schedule.cron}</code>
         </p>
       </div>
       <dl className="flex basis-72 flex-col gap-0.5 text-xs">

@@ -14,18 +14,18 @@ export const EXAMPLES = [
   { cron: "0 0 1 * *", text: "At the beginning of each month" },
 ];
 
-/** `At 02:30 UTC, Monday to Friday`; null for what is not five fields or too odd for words. */
-export function inWords(cron: string): string | null {
+/** `At 02:30 Europe/Berlin, Monday to Friday`; null for what is not five fields or too odd for words. */
+export function inWords(cron: string, zone = "UTC"): string | null {
   const fields = cron.trim().split(/\s+/);
   if (fields.length !== 5) return null;
   const [minute, hour, day, month, weekday] = fields as [string, string, string, string, string];
-  const when = timeOfDay(minute, hour);
+  const when = timeOfDay(minute, hour, zone);
   const days = [weekdays(weekday), monthDays(day), months(month)];
   if (when === null || days.includes(null)) return null;
   return [when, ...days.filter(Boolean)].join(", ");
 }
 
-function timeOfDay(minute: string, hour: string): string | null {
+function timeOfDay(minute: string, hour: string, zone: string): string | null {
   const every = /^\*\/(\d+)$/;
   if (minute === "*" && hour === "*") return "Every minute";
   const minutes = every.exec(minute);
@@ -37,7 +37,7 @@ function timeOfDay(minute: string, hour: string): string | null {
   if (hours) return `Every ${hours[1]} hours at minute ${Number(minute)}`;
   const list = hour.split(",");
   if (!list.every((one) => isNumber(one, 0, 23))) return null;
-  return `At ${and(list.map((one) => `${one.padStart(2, "0")}:${at}`))} UTC`;
+  return `At ${and(list.map((one) => `${one.padStart(2, "0")}:${at}`))} ${zone}`;
 }
 
 function weekdays(field: string): string | null {
