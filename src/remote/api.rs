@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::remotes::RemoteError;
+use super::error::RemoteError;
 use super::types::RemoteStatus;
 use crate::app::App;
 use crate::http::error::ApiResult;

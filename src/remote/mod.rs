@@ -4,7 +4,7 @@
 //! - [`relation`] decides what is to be done about two tips   - [`changes`] reads what the other side changed
 //! - [`merge`] merges a file field by field   - [`bring_in`] decides what becomes of the state, [`chats`] of what was said there
 //! - [`credential`] hands the credential to git through a pipe   - [`transport`] runs git   - [`remotes`] keeps all of it going
-//! - [`api`] is the HTTP side
+//! - [`api`] is the HTTP side   - [`error`] says why a remote does not have the state
 //!
 //! Invariant: the network writes to a scratch repository alone; the project's own gets nothing but the daemon's commits.
 //! Invariant: nothing of either side is lost: what theirs brings is merged, or kept in a file of `conflicts/` and in the history
@@ -16,11 +16,13 @@ pub mod bring_in;
 pub mod changes;
 pub mod chats;
 pub mod credential;
+pub mod error;
 pub mod merge;
 pub mod relation;
 pub mod remotes;
 pub mod transport;
 pub mod types;
 
-pub use remotes::{RemoteError, RemoteOptions, Remotes};
+pub use error::RemoteError;
+pub use remotes::{RemoteOptions, Remotes};
 pub use types::Remote;

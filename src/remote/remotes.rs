@@ -16,7 +16,8 @@ use tokio::sync::Notify;
 
 use super::address::{self, BadAddress};
 use super::bring_in::BringIn;
-use super::changes::{self, Theirs, Unread};
+use super::changes::{self, Theirs};
+use super::error::RemoteError;
 use super::relation::{self, Heads, Next};
 use super::transport::{self, Transport, TransportError};
 use super::types::{Remote, RemoteProblem, RemoteStatus};
@@ -39,13 +40,13 @@ const RUNS_MAX: usize = 4;
 /// How often it is looked whether a state has moved.
 const ROUND: Duration = Duration::from_secs(1);
 /// How often a run tries again when the branch moved while it was at work.
-const TRIES: usize = 4;
+pub(super) const TRIES: usize = 4;
 /// How long whoever asked for a push waits for it.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// A remote that fails is tried this rarely at last.
 const BACKOFF_MAX: Duration = Duration::from_secs(600);
 /// The secret that a remote is asked with.
-const SECRET: &str = "github";
+pub(super) const SECRET: &str = "github";
 
 /// What the operator decides about remotes.
 #[derive(Clone, Debug)]
@@ -67,72 +68,6 @@ impl Default for RemoteOptions {
             credential_hosts: vec!["github.com".to_owned()],
             push_every: Duration::from_secs(10),
             poll_every: Duration::from_secs(300),
-        }
-    }
-}
-
-/// Why a remote does not have the state.
-#[derive(Debug, thiserror::Error)]
-pub enum RemoteError {
-    /// The project has none.
-    #[error("the project has no remote; set one with PATCH /projects/{0}")]
-    None(ProjectId),
-    /// No project has one.
-    #[error("no project has a remote; set one with PATCH /projects/{{id}}")]
-    Nowhere,
-    /// The platform has none.
-    #[error("this is a change of the platform's own state, which has no remote")]
-    Platform,
-    /// It has no branch.
-    #[error(
-        "the remote is empty, and its first branch would become its default one: push a branch of yours there, such as main, and this one follows"
-    )]
-    Empty,
-    /// Its address is not called.
-    #[error(transparent)]
-    Address(#[from] BadAddress),
-    /// Its name is not resolved, or leads into an inner network.
-    #[error("{0}")]
-    Unresolved(String),
-    /// Its branches cannot be read.
-    #[error("the remote cannot be read: {0}")]
-    Unreachable(TransportError),
-    /// It does not take a push.
-    #[error("the remote did not take the push: {0}")]
-    Refused(TransportError),
-    /// What it changed cannot be brought in.
-    #[error(transparent)]
-    Unread(#[from] Unread),
-    /// The secret cannot be opened.
-    #[error("the secret `{SECRET}` cannot be used: {0}")]
-    Credential(String),
-    /// It does not come to rest.
-    #[error("the branch moved {TRIES} times while this was at work; it is tried again")]
-    Restless,
-    /// It took too long.
-    #[error("the remote did not have it within {} s; it is tried on", WAIT_MAX.as_secs())]
-    Late,
-    /// The run before did not succeed.
-    #[error("{0}")]
-    Failed(String),
-    /// The scratch repository cannot be made.
-    #[error("the scratch repository cannot be made: {0}")]
-    Disk(std::io::Error),
-    /// The state.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
-
-impl RemoteError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Empty => "emptyRemote",
-            Self::Address(_) | Self::Unresolved(_) | Self::Unreachable(_) => "unreachable",
-            Self::Refused(_) => "refused",
-            Self::Unread(Unread::Unrelated) => "unrelated",
-            Self::Unread(Unread::TooMuch) => "tooMuch",
-            Self::Credential(_) => "credential",
-            _ => "failed",
         }
     }
 }

@@ -9,7 +9,8 @@ use tokio::process::Command;
 use super::{PASSWORD, add_anna};
 use crate::world::{HELLO, World};
 
-/// Runs a program on a terminal: types each answer when its question is there; prints all that the terminal shows, and ends as the program does.
+/// Runs a program on a terminal: types each answer when its question is there and the terminal does not echo any more, as somebody who types
+/// at the speed of people; prints all that the terminal shows, and ends as the program does.
 const TERMINAL: &str = r#"
 import fcntl, json, os, pty, select, struct, sys, termios, time
 talk, argv = json.loads(sys.argv[1]), sys.argv[2:]
@@ -30,6 +31,8 @@ while time.monotonic() < end:
         break
     shown += part
     if talk and talk[0][0].encode() in shown:
+        while termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < end:
+            time.sleep(0.01)
         os.write(terminal, talk.pop(0)[1].encode() + b"\n")
 sys.stdout.buffer.write(shown)
 sys.stdout.flush()
