@@ -431,7 +431,9 @@ impl Remotes {
         let Some(host) = url.host_str().filter(|host| target::literal(host).is_none()) else {
             return Ok(None);
         };
-        let found = tokio::time::timeout(WAIT_MAX, send::resolve(&Names::default(), url, self.0.options.allow_local)).await;
+        let found =
+            tokio::time::timeout(WAIT_MAX, send::resolve(&Names::default(), url, self.0.options.allow_local))
+                .await;
         let found = found.unwrap_or_else(|_| Err(format!("the name {host} is not resolved in time")));
         let found = found.map_err(RemoteError::Unresolved)?;
         let port = url.port_or_known_default().unwrap_or(443);
