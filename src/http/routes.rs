@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::handler::Handler;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -169,32 +170,32 @@ fn is_page(path: &str) -> bool {
 /// The router: each route behind its guard, at `/` and, but for the dashboard's, under `/api`.
 pub fn router(app: App) -> Router {
     let (mut routes, mut pages) = (Router::new(), Router::new());
+    let enter = middleware::from_fn_with_state(app.clone(), enter);
     for Route { method, path, who, handler, reads_past } in table() {
         let guard = middleware::from_fn_with_state((who, app.clone()), guard);
+        // As one layer of three: each that axum keeps by itself is boxed, and costs a claim about a microsecond.
+        let before = (enter.clone(), DefaultBodyLimit::max(BODY_BYTES_MAX), guard);
         if is_page(path) {
             // A page's query is for the page itself. Axum's word for a name that may have slashes in it.
-            pages = pages.route(&path.replace("{path}", "{*path}"), handler.layer(guard));
+            pages = pages.route(&path.replace("{path}", "{*path}"), handler.layer(before));
             continue;
         }
         let handler = match method {
             Method::GET => handler.layer(middleware::from_fn_with_state(reads_past, past::look_back)),
             _ => handler,
         };
-        routes = routes.route(path, handler.layer(guard));
+        routes = routes.route(path, handler.layer(before));
     }
     Router::new()
         .nest("/api", routes.clone())
         .merge(routes)
         .merge(pages)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .fallback(not_found)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(app.clone(), enter))
+        .fallback(not_found.layer(enter.clone()))
+        .method_not_allowed_fallback(wrong_method.layer(enter))
         .with_state(app)
 }
 
 /// What every request passes first: it gets a name and its caller's address, and pages of invited origins may read its answer.
-/// One layer, because each costs a claim about a microsecond.
 async fn enter(State(app): State<App>, peer: ClientAddress, mut request: Request, next: Next) -> Response {
     client_address::look_behind_proxy(peer, &app.http.trusted_proxies, &mut request);
     request_id::named(cors::invite(&app.http.dashboard_origins, request, next)).await

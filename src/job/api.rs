@@ -243,9 +243,12 @@ pub async fn claim(
     let projects = both(both(body.projects, claimant.projects), pushed);
     let offer = Offer { labels: body.labels, types: body.types, projects, seconds_left };
     let claim = Claim { agent: agent.clone(), offer, wait: Duration::from_secs(body.wait), request };
+    // Who does not wait was let in just now.
+    let waits = body.wait > 0;
     let done = tokio::select! {
+        biased;
+        () = barred(&app, &claimant.agent), if waits => return Err(unauthorized()),
         done = app.jobs.claim(claim) => done?,
-        () = barred(&app, &claimant.agent) => return Err(unauthorized()),
     };
     let Some(done) = done else {
         let Some(next) = claimant.next else { return Ok(StatusCode::NO_CONTENT.into_response()) };

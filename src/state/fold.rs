@@ -34,6 +34,9 @@ const FOLDED_OBJECTS_MAX: u64 = 3_000_000;
 const LEFT_MAX: usize = 12;
 /// What is read or written at once.
 const CHUNK_BYTES: usize = 1 << 20;
+/// What is written becomes durable in steps of so many bytes: an fsync of the journal that comes behind a step waits for that
+/// much, and not for a whole pack.
+const STEP_BYTES: u64 = 4 << 20;
 /// An entry's header and distance are shorter.
 const HEAD_BYTES_MAX: usize = 32;
 const OFS_DELTA: u8 = 6;
@@ -212,6 +215,7 @@ struct Folded<'a> {
     file: Arc<dyn DiskFile>,
     waiting: Vec<u8>,
     written: u64,
+    durable: u64,
     sum: Sha1,
     /// Every object that it will hold, by name.
     objects: Vec<Object>,
@@ -231,7 +235,7 @@ impl<'a> Folded<'a> {
         waiting.extend_from_slice(b"PACK\0\0\0\x02");
         waiting.extend_from_slice(&(objects.len() as u32).to_be_bytes());
         debug_assert_eq!(waiting.len(), HEADER_BYTES);
-        Ok(Self { disk, repo, path, file, waiting, written: 0, sum: Sha1::new(), objects })
+        Ok(Self { disk, repo, path, file, waiting, written: 0, durable: 0, sum: Sha1::new(), objects })
     }
 
     /// Copies every entry as it stands.
@@ -285,6 +289,10 @@ impl<'a> Folded<'a> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), FoldError> {
         self.file.write_all_at(bytes, self.written).map_err(|source| self.failed(source))?;
         self.written += bytes.len() as u64;
+        if self.written - self.durable >= STEP_BYTES {
+            self.file.sync_data().map_err(|source| self.failed(source))?;
+            self.durable = self.written;
+        }
         Ok(())
     }
 

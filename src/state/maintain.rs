@@ -49,8 +49,10 @@ const LOOSE_OBJECTS: u64 = 2_000;
 const REPACK_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// What failed is not tried again before.
 const RETRY_AFTER: Duration = Duration::from_secs(600);
-/// After so many published objects (about 5 a commit) the commit-graph is written, idle or not.
+/// After so many published objects (about 5 a commit) the commit-graph is written, idle or not; while changes pour in, after
+/// so many more: its writing takes a core and the disk from them.
 const GRAPH_OBJECTS: u64 = 500_000;
+const GRAPH_OBJECTS_BUSY: u64 = 2_500_000;
 /// After so many it is written when the repository is idle.
 const GRAPH_OBJECTS_IDLE: u64 = 2_500;
 /// How many repositories that nobody wrote to a round looks at for the first time.
@@ -117,7 +119,12 @@ impl Known {
         let is_idle = self.changed_at.is_none_or(|time| now.since(time) >= IDLE_AFTER);
         let is_old = self.repacked_at.is_none_or(|time| now.since(time) >= REPACK_EVERY);
         let is_large = self.loose > LOOSE_OBJECTS && self.loose * 8 > self.objects;
-        let graph_above = if is_idle { GRAPH_OBJECTS_IDLE } else { GRAPH_OBJECTS };
+        let is_busy = self.changed_at.is_some_and(|time| now.since(time) < BUSY);
+        let graph_above = match () {
+            () if is_idle => GRAPH_OBJECTS_IDLE,
+            () if is_busy => GRAPH_OBJECTS_BUSY,
+            () => GRAPH_OBJECTS,
+        };
         match () {
             () if is_idle && is_large => Some(Due::Repack),
             () if is_old && self.repacked_at.is_some() && (self.loose > 0 || self.has_garbage) => {
