@@ -29,6 +29,9 @@ const NAME_GRAMMAR: &str = "use 1 to 63 of a-z, 0-9 and '-', beginning with a le
 const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9-]{0,62}$";
 const ID_GRAMMAR: &str = "ids are given by MrX: the kind, '-', and 26 of 0-9 and a-z";
 
+/// The length of a ULID as text.
+const ULID_CHARS: usize = 26;
+
 fn is_name(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && !text.starts_with('-')
@@ -37,7 +40,7 @@ fn is_name(text: &str) -> bool {
 
 fn is_id(text: &str, prefix: &str) -> bool {
     let tail = text.strip_prefix(prefix).unwrap_or_default();
-    tail.len() == 26
+    tail.len() == ULID_CHARS
         && tail.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         && Ulid::from_string(tail).is_ok()
 }
@@ -46,24 +49,13 @@ fn refused(text: &str, kind: &'static str, grammar: &'static str) -> BadName {
     BadName { text: text.chars().take(80).collect(), kind, grammar }
 }
 
-macro_rules! text_type {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $grammar:expr, $pattern:expr, $valid:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(std::sync::Arc<str>);
-
-        impl $name {
-            /// The text itself.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
+/// What names and ids share: each has `as_str` and `of`, which takes a text that is known to be one.
+macro_rules! as_text {
+    ($name:ident, $kind:literal, $grammar:expr, $pattern:expr, $valid:expr) => {
         impl FromStr for $name {
             type Err = BadName;
             fn from_str(text: &str) -> Result<Self, BadName> {
-                if $valid(text) { Ok(Self(text.into())) } else { Err(refused(text, $kind, $grammar)) }
+                if $valid(text) { Ok(Self::of(text)) } else { Err(refused(text, $kind, $grammar)) }
             }
         }
 
@@ -76,13 +68,13 @@ macro_rules! text_type {
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0.as_ref().to_owned()
+                name.as_str().to_owned()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
@@ -90,67 +82,121 @@ macro_rules! text_type {
     };
 }
 
-text_type!(
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(std::sync::Arc<str>);
+
+        impl $name {
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            fn of(text: &str) -> Self {
+                Self(text.into())
+            }
+        }
+
+        as_text!($name, $kind, NAME_GRAMMAR, NAME_PATTERN, is_name);
+    };
+}
+
+/// An id holds its text itself and not a pointer to it: maps and sorted sets of a hundred thousand jobs compare their ids without
+/// looking elsewhere in memory for each, and a copy counts nothing.
+macro_rules! id_type {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name([u8; $prefix.len() + ULID_CHARS]);
+
+        impl $name {
+            const PREFIX: &str = $prefix;
+
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                std::str::from_utf8(&self.0).expect("an id is made of letters and digits")
+            }
+
+            fn of(text: &str) -> Self {
+                Self(text.as_bytes().try_into().expect("the length of an id is its kind's"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.as_str()).finish()
+            }
+        }
+
+        as_text!($name, $kind, ID_GRAMMAR, concat!("^", $prefix, "[0-9a-z]{26}$"), |text| is_id(text, $prefix));
+    };
+}
+
+name_type!(
     /// A project, by the name of its repository without `.git`: `mrx-weather`.
-    ProjectId, "a project's name", NAME_GRAMMAR, NAME_PATTERN, is_name
+    ProjectId, "a project's name"
 );
-text_type!(
+name_type!(
     /// An agent, by the name it was registered under: `builder-1`.
-    AgentId, "an agent's name", NAME_GRAMMAR, NAME_PATTERN, is_name
+    AgentId, "an agent's name"
 );
-text_type!(
+name_type!(
     /// A label that a job asks for and an agent offers: `linux`, `gpu`.
-    Label, "a label", NAME_GRAMMAR, NAME_PATTERN, is_name
+    Label, "a label"
 );
-text_type!(
+name_type!(
     /// A schedule, by its name within a project: `nightly`.
-    ScheduleName, "a schedule's name", NAME_GRAMMAR, NAME_PATTERN, is_name
+    ScheduleName, "a schedule's name"
 );
-text_type!(
+name_type!(
     /// A group of jobs of which one is held at a time: `deploy`.
-    GroupName, "a concurrency group's name", NAME_GRAMMAR, NAME_PATTERN, is_name
+    GroupName, "a concurrency group's name"
 );
-text_type!(
+name_type!(
     /// A secret, by its name within a project or the platform: `github`, `signing-key`.
-    SecretName, "a secret's name", NAME_GRAMMAR, NAME_PATTERN, is_name
+    SecretName, "a secret's name"
 );
-text_type!(
+id_type!(
     /// A job: `job-01jd…`.
-    JobId, "a job's id", ID_GRAMMAR, "^job-[0-9a-z]{26}$", |text| is_id(text, "job-")
+    JobId, "job-", "a job's id"
 );
-text_type!(
+id_type!(
     /// A lease, which is the fencing token of one claim: `lease-01jd…`.
-    LeaseId, "a lease's id", ID_GRAMMAR, "^lease-[0-9a-z]{26}$", |text| is_id(text, "lease-")
+    LeaseId, "lease-", "a lease's id"
 );
-text_type!(
+id_type!(
     /// An artifact: `art-01jd…`.
-    ArtifactId, "an artifact's id", ID_GRAMMAR, "^art-[0-9a-z]{26}$", |text| is_id(text, "art-")
+    ArtifactId, "art-", "an artifact's id"
 );
 
-text_type!(
+name_type!(
     /// An account, by the name it logs in with: `ada`.
-    UserName, "an account's name", NAME_GRAMMAR, NAME_PATTERN, is_name
+    UserName, "an account's name"
 );
-text_type!(
+id_type!(
     /// A session: `session-01jd…`.
-    SessionId, "a session's id", ID_GRAMMAR, "^session-[0-9a-z]{26}$", |text| is_id(text, "session-")
+    SessionId, "session-", "a session's id"
 );
-text_type!(
+id_type!(
     /// An API key, by its id, which is no secret: `key-01jd…`.
-    KeyId, "a key's id", ID_GRAMMAR, "^key-[0-9a-z]{26}$", |text| is_id(text, "key-")
+    KeyId, "key-", "a key's id"
 );
-text_type!(
+id_type!(
     /// An invitation: `invite-01jd…`.
-    InviteId, "an invitation's id", ID_GRAMMAR, "^invite-[0-9a-z]{26}$", |text| is_id(text, "invite-")
+    InviteId, "invite-", "an invitation's id"
 );
-text_type!(
+id_type!(
     /// A chat: `chat-01jd…`.
-    ChatId, "a chat's id", ID_GRAMMAR, "^chat-[0-9a-z]{26}$", |text| is_id(text, "chat-")
+    ChatId, "chat-", "a chat's id"
 );
 
-text_type!(
+id_type!(
     /// A webhook of a project: `hook-01jd…`.
-    WebhookId, "a webhook's id", ID_GRAMMAR, "^hook-[0-9a-z]{26}$", |text| is_id(text, "hook-")
+    WebhookId, "hook-", "a webhook's id"
 );
 
 /// Bits of a job's id that tell its project: five characters behind the ten of the time.
@@ -173,7 +219,7 @@ impl ProjectId {
 
 impl JobId {
     fn ulid(&self) -> Ulid {
-        Ulid::from_string(&self.0["job-".len()..]).expect("an id was parsed when it was made")
+        Ulid::from_string(&self.as_str()[Self::PREFIX.len()..]).expect("an id was parsed when it was made")
     }
 
     /// The tag of the job's project.
@@ -205,50 +251,50 @@ impl IdMaker {
 
     /// An id for a job of `project`.
     pub fn job(&self, project: &ProjectId, now: Time) -> JobId {
-        JobId(self.text("job-", u128::from(project.tag().0), now).into())
+        JobId::of(&self.text(JobId::PREFIX, u128::from(project.tag().0), now))
     }
 
     /// An id for a lease.
     pub fn lease(&self, now: Time) -> LeaseId {
-        LeaseId(self.text("lease-", self.unguessed(), now).into())
+        LeaseId::of(&self.text(LeaseId::PREFIX, self.unguessed(), now))
     }
 
     /// An id for an artifact of `project`: within a project they ascend, so lists have the newest first.
     pub fn artifact(&self, project: &ProjectId, now: Time) -> ArtifactId {
-        ArtifactId(self.text("art-", u128::from(project.tag().0), now).into())
+        ArtifactId::of(&self.text(ArtifactId::PREFIX, u128::from(project.tag().0), now))
     }
 
     /// An id for a session.
     pub fn session(&self, now: Time) -> SessionId {
-        SessionId(self.text("session-", self.unguessed(), now).into())
+        SessionId::of(&self.text(SessionId::PREFIX, self.unguessed(), now))
     }
 
     /// An id for an API key.
     pub fn key(&self, now: Time) -> KeyId {
-        KeyId(self.text("key-", self.unguessed(), now).into())
+        KeyId::of(&self.text(KeyId::PREFIX, self.unguessed(), now))
     }
 
     /// An id for a webhook.
     pub fn webhook(&self, now: Time) -> WebhookId {
-        WebhookId(self.text("hook-", self.unguessed(), now).into())
+        WebhookId::of(&self.text(WebhookId::PREFIX, self.unguessed(), now))
     }
 
     /// An id for an invitation.
     pub fn invite(&self, now: Time) -> InviteId {
-        InviteId(self.text("invite-", self.unguessed(), now).into())
+        InviteId::of(&self.text(InviteId::PREFIX, self.unguessed(), now))
     }
 
     /// An id for a chat of `project`.
     pub fn chat(&self, project: &ProjectId, now: Time) -> ChatId {
-        ChatId(self.text("chat-", u128::from(project.tag().0), now).into())
+        ChatId::of(&self.text(ChatId::PREFIX, u128::from(project.tag().0), now))
     }
 
     fn text(&self, kind: &str, tag: u128, now: Time) -> String {
         let (millis, unique) = self.next(now.millis());
         let ulid = Ulid::from_parts(millis, (tag << UNIQUE_BITS) | u128::from(unique));
-        let mut text = String::with_capacity(kind.len() + 26);
+        let mut text = String::with_capacity(kind.len() + ULID_CHARS);
         text.push_str(kind);
-        text.push_str(ulid.array_to_str(&mut [0; 26]));
+        text.push_str(ulid.array_to_str(&mut [0; ULID_CHARS]));
         text.make_ascii_lowercase();
         text
     }
