@@ -4,6 +4,7 @@
 //! - [`serve`] streams clones and fetches   - [`repo_path`] is a repository in a URL   - [`api`] is the HTTP side
 //! - [`receive`] takes pushes: into a repository of their own ([`scratch`]), where git asks the daemon by its [`hook`]
 //! - [`pushed`] reads what was pushed   - [`judge`] decides what comes of it   - [`take`] makes it the state's
+//! - [`join`] finds where it stands   - [`since`] decides whether it fits where the branch has gone on
 //! - [`refusal`] says why nothing does   - [`stray`] sees branches that were moved behind the daemon's back
 //!
 //! Invariant: what is pushed reaches a state only through its writer; git never writes to the state's repository itself.
@@ -13,6 +14,7 @@
 pub mod api;
 pub mod child;
 pub mod hook;
+pub mod join;
 pub mod judge;
 pub mod pushed;
 pub mod receive;

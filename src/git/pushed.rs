@@ -7,6 +7,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use super::join::{self, Branch, Stand};
 use super::refusal::Refusal;
 use crate::state::edit::Edit;
 use crate::state::oid::Oid;
@@ -128,40 +129,48 @@ impl Reader {
     /// The commits up to `new` that the branch, which stands at `tip`, does not have: a line without merges, as a rebase makes it.
     /// It must stand on the branch, and not before `seen`, which is where the pusher saw it.
     pub fn line(&mut self, tip: Oid, seen: Oid, new: Oid) -> Result<Line, Refusal> {
-        let mut line = Vec::new();
-        let mut at = new;
-        while !self.is_past(at, tip) {
-            if self.ended.iter().any(|end| self.is_past(at, *end)) {
-                return Err(of_ended_epoch(at));
-            }
-            if line.len() == COMMITS_MAX {
-                return Err(Refusal::push(format!("it has more than {COMMITS_MAX} commits"))
-                    .remedy("push fewer at a time, or squash them"));
-            }
-            let parents = self.parents(at)?;
-            line.push(at);
-            at = match parents[..] {
-                [parent] => parent,
-                [] => return Err(not_forward()),
-                _ => {
-                    return Err(Refusal::push(format!("{at} is a merge"))
-                        .remedy("the branch is one line: git pull --rebase, then push"));
-                }
-            };
-        }
-        if !self.is_past(seen, at) {
-            return Err(not_forward());
-        }
+        let (mut line, why_no_further) = self.back_from(new, [tip, seen]);
+        let branch = Branch { tip, seen, ended: &self.ended };
+        let before =
+            |commit: Oid| self.known.find_commit(commit.to_git()).ok()?.parent_id(0).ok().map(Oid::from);
+        let base = match join::stand(&line, &branch, before) {
+            Stand::OnBranch(base) => base,
+            Stand::OnEnded(end) => return Err(of_ended_epoch(end)),
+            Stand::Beside => return Err(why_no_further),
+        };
+        let base = line.drain(base..).next().unwrap_or(tip);
         let commits = line.into_iter().rev().map(|commit| self.read(commit)).collect::<Result<_, _>>()?;
-        Ok(Line { base: at, commits })
+        Ok(Line { base, commits })
     }
 
-    /// Whether a commit is `of`, or in its past, which is never in quarantine.
-    fn is_past(&self, commit: Oid, of: Oid) -> bool {
-        let (commit, of) = (commit.to_git(), of.to_git());
-        commit == of
-            || self.known.find_commit(commit).is_ok()
-                && self.known.graph_descendant_of(of, commit).unwrap_or(false)
+    /// The commits from `new` back, newest first, up to one that is known to be the branch's, and one more than may be pushed; and why
+    /// there are no more, if none of these is the branch's.
+    fn back_from(&self, new: Oid, known: [Oid; 2]) -> (Vec<Oid>, Refusal) {
+        let mut line = vec![new];
+        let mut at = new;
+        while line.len() <= COMMITS_MAX && !known.contains(&at) {
+            at = match self.parent(at) {
+                Ok(parent) => parent,
+                Err(refusal) => return (line, refusal),
+            };
+            line.push(at);
+        }
+        if known.contains(&at) {
+            return (line, not_forward());
+        }
+        let more = Refusal::push(format!("it has more than {COMMITS_MAX} commits"))
+            .remedy("push fewer at a time, or squash them");
+        (line, more)
+    }
+
+    /// The one commit before.
+    fn parent(&self, commit: Oid) -> Result<Oid, Refusal> {
+        match self.parents(commit)?[..] {
+            [parent] => Ok(parent),
+            [] => Err(not_forward()),
+            _ => Err(Refusal::push(format!("{commit} is a merge"))
+                .remedy("the branch is one line: git pull --rebase, then push")),
+        }
     }
 
     fn parents(&self, commit: Oid) -> Result<Vec<Oid>, Refusal> {

@@ -3,7 +3,9 @@
 use git2::{ObjectType, Oid};
 use mrx::state::layout::STATE_REF;
 
-use super::craft::{ADA, FILE, FOLDER, insert};
+use super::craft::{ADA, FILE, FOLDER, insert, pack, push_of};
+use crate::world::HELLO;
+
 use super::{Attack, How, Site, packed, state};
 
 /// An entry beside the schedules, committed.
@@ -193,6 +195,18 @@ fn schedules(site: &Site, count: usize, bytes: usize) -> How {
     state(craft.commit(tree, site.tip))
 }
 
+/// The newest of 150 commits without any of the branch, in this repository.
+fn beside(site: &Site, repo: &git2::Repository) -> Oid {
+    let tree = site.craft.repo.find_commit(site.tip).unwrap().tree_id();
+    let (odb, mut at) = (repo.odb().unwrap(), None);
+    for number in 0..150 {
+        let parent = at.map_or_else(String::new, |at: Oid| format!("parent {at}\n"));
+        let text = format!("tree {tree}\n{parent}author {ADA}\ncommitter {ADA}\n\n{number}\n");
+        at = Some(odb.write(ObjectType::Commit, text.as_bytes()).unwrap());
+    }
+    at.unwrap()
+}
+
 pub const HISTORIES: &[Attack] = &[
     ("two refs", "operator", "more than one ref", |site| {
         How::Git(vec![format!("{}:{STATE_REF}", good(site)), format!("{}:refs/heads/other", good(site))])
@@ -224,6 +238,13 @@ pub const HISTORIES: &[Attack] = &[
     ("a commit without a parent", "operator", "non-fast-forward", |site| {
         let tree = site.craft.repo.find_commit(good(site)).unwrap().tree_id();
         state(site.craft.commit_of(tree, &[], ADA, ADA, "", b"Begin\n"))
+    }),
+    ("150 commits that share nothing with the branch", "operator", "non-fast-forward", |site| {
+        state(beside(site, &site.craft.repo))
+    }),
+    ("150 commits that the repository has beside its branch", "operator", "non-fast-forward", |site| {
+        let newest = beside(site, &site.world.repository(HELLO));
+        How::Body(push_of(site.tip, newest, &pack(&[])))
     }),
     ("a merge", "operator", "is a merge", |site| {
         let (one, two) = (good(site), site.with_file("schedules/a.yaml", b"name: a\n"));
