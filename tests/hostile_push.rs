@@ -3,6 +3,7 @@
 mod bombs;
 mod craft;
 mod packs;
+mod slow;
 mod trees;
 mod wishes;
 
@@ -297,6 +298,118 @@ async fn who_stops_sending_is_told_so_and_holds_up_nobody() {
     let (one, two, call) = tokio::join!(stalled(), stalled(), world.queue("build"));
     assert_eq!((one.refused(408), two.refused(408)), ("stalled".into(), "stalled".into()));
     assert_eq!(world.state(&call).await, "pending");
+}
+
+/// A body that changes the chat's title, or claims the job, as git would send it.
+fn good_body(site: &Site, who: &str) -> Vec<u8> {
+    let claim = format!("claimedBy: {who}");
+    let commit = match who {
+        "builder-1" => site.edited(
+            &site.job_path(),
+            &[("state: pending", "state: claimed"), ("claimedBy: null", claim.as_str())],
+        ),
+        _ => site.edited(&site.chat_path(), &[("title: Plan", "title: Other")]),
+    };
+    match packed(site, commit) {
+        How::Body(body) => body,
+        _ => unreachable!(),
+    }
+}
+
+/// What shuts somebody out: by which call, and a part of what they are told.
+type ShutOut = (&'static str, &'static str, reqwest::Method, String, Value, &'static str);
+
+#[tokio::test]
+async fn who_is_shut_out_while_a_push_is_sent_is_not_taken_at_its_word_any_more() {
+    use reqwest::Method;
+    let mut site = Site::new().await;
+    let gone = "the credential is not good any more";
+    let key = json!({ "name": "ci", "permission": "write" });
+    let made =
+        Caller::with_token(&site.world, &site.keys["writer"]).post("/keys").json(&key).await.expect(201);
+    let key_path = format!("/keys/{}", made["keyId"].as_str().unwrap());
+    site.keys.insert("key", made["key"].as_str().unwrap().to_owned());
+    let member = format!("/projects/{HELLO}/members/ada");
+    let (read, disabled) = (json!({ "right": "read" }), json!({ "disabled": true }));
+    let (agent, none) = ("/admin/agents/builder-1".to_owned(), Value::Null);
+    let cases: Vec<ShutOut> = vec![
+        ("a key that is revoked", "key", Method::DELETE, key_path, none.clone(), gone),
+        ("a right that is less", "writer", Method::PUT, member.clone(), read, "you may read this project"),
+        ("a member who is one no more", "writer", Method::DELETE, member, none.clone(), "you may not read"),
+        (
+            "an account that is disabled",
+            "writer",
+            Method::PATCH,
+            "/admin/users/ada".into(),
+            disabled.clone(),
+            gone,
+        ),
+        (
+            "an agent's key that is another",
+            "builder-1",
+            Method::POST,
+            format!("{agent}/rotate"),
+            none.clone(),
+            gone,
+        ),
+        ("an agent that is disabled", "builder-1", Method::PATCH, agent, disabled, gone),
+        (
+            "a project in the trash",
+            "operator",
+            Method::DELETE,
+            format!("/projects/{HELLO}"),
+            none,
+            "in the trash",
+        ),
+    ];
+    for (name, who, method, path, body, why) in cases {
+        site.works().await;
+        let push = slow::Slow::begin(&site, &site.keys[who], &good_body(&site, who)).await;
+        let by = if path.starts_with("/keys") { &site.keys["writer"] } else { &site.keys["operator"] };
+        let call = Caller::with_token(&site.world, by).call(method, &path);
+        let call = if body.is_null() { call } else { call.json(&body) };
+        let answer = call.await;
+        assert!(answer.status < 300, "{name}: {} {}", answer.status, answer.text());
+        site.world.published(HELLO).await;
+        let before = site.world.tip(HELLO).await;
+        let said = push.end().await;
+        assert!(said.starts_with("HTTP/1.1 200") && said.contains(why), "{name}: {said}");
+        assert_eq!(site.world.tip(HELLO).await, before, "{name}");
+        // For the next case.
+        if path.ends_with("/members/ada") {
+            site.world.admin().put(&path).json(&json!({ "right": "write" })).await.expect(200);
+        }
+        if path.ends_with("/rotate") {
+            let again = site.world.admin().post(&path).await.expect(200);
+            site.keys.insert("builder-1", again["key"].as_str().unwrap().to_owned());
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_two_pushes_of_one_sender_at_once_that_touch_one_thing_one_is_taken() {
+    let site = Site::new().await;
+    let key = &site.keys["builder-1"];
+    let body = good_body(&site, "builder-1");
+    let (one, two) = (slow::Slow::begin(&site, key, &body).await, slow::Slow::begin(&site, key, &body).await);
+    let said: [String; 2] = tokio::join!(one.end(), two.end()).into();
+    let taken = said.iter().filter(|said| said.contains("pending -> claimed by builder-1")).count();
+    let known = |said: &&String| said.contains("has all of this already") || said.contains("(fetch first)");
+    assert_eq!((taken, said.iter().filter(known).count()), (1, 1), "{said:?}");
+    assert_eq!(site.world.state(&site.job).await, "claimed");
+    site.is_sound().await;
+}
+
+#[tokio::test]
+async fn a_push_that_is_slow_to_send_is_taken_if_its_sender_may_still_write() {
+    let mut site = Site::new().await;
+    let push = slow::Slow::begin(&site, &site.keys["writer"], &good_body(&site, "writer")).await;
+    site.world.queue("build").await;
+    site.world.published(HELLO).await;
+    let said = push.end().await;
+    assert!(said.contains("unpack ok") && said.contains("made anew on what came meanwhile"), "{said}");
+    site.works().await;
+    site.is_sound().await;
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use super::repo_path::RepoPath;
 use super::serve::{ServeError, Shown};
 use crate::app::App;
 use crate::forge::ForgeKind;
+use crate::http::auth::Pass;
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::input::{Asked, Named, Raw};
 use crate::id::ProjectId;
@@ -100,14 +101,14 @@ pub async fn upload_pack(
     ))]
 pub async fn receive_pack(
     State(app): State<App>,
-    by: Principal,
+    pass: Pass,
     headers: HeaderMap,
     Named(repo): Named<RepoPath>,
     sent: Body,
 ) -> ApiResult<Response> {
-    heard(&app, &by, &repo);
-    let project = pushed_to(&app, &by, &repo)?;
-    let told = app.receiving.receive(&app, &by, &project, sent, is_gzip(&headers)).await?;
+    heard(&app, pass.caller(), &repo);
+    let project = pushed_to(&app, pass.caller(), &repo)?;
+    let told = app.receiving.receive(&app, &pass, &project, sent, is_gzip(&headers)).await?;
     Ok(labelled(told.into_response(), "application/x-git-receive-pack-result"))
 }
 

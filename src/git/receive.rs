@@ -24,6 +24,7 @@ use super::scratch::{self, Scratch};
 use super::seen::{self, Seen, Wants};
 use super::take::{self, NotTaken, Taken};
 use crate::app::App;
+use crate::http::auth::Pass;
 use crate::id::ProjectId;
 use crate::identity::Principal;
 use crate::state::layout::{RepoName, STATE_REF};
@@ -189,11 +190,12 @@ impl Receiving {
         Ok(also_there(told, there))
     }
 
-    /// Takes a push: the answer to `POST …/git-receive-pack`.
+    /// Takes a push: the answer to `POST …/git-receive-pack`. Sending and unpacking may take minutes, so who pushes is asked again
+    /// when it is taken.
     pub async fn receive(
         &self,
         app: &App,
-        by: &Principal,
+        pass: &Pass,
         project: &ProjectId,
         sent: Body,
         is_gzip: bool,
@@ -210,7 +212,7 @@ impl Receiving {
         loop {
             tokio::select! {
                 done = &mut unpacked => return done,
-                asked = next(&listener) => self.answer(app, by, project, &stage, asked?).await,
+                asked = next(&listener) => self.answer(app, pass, project, &stage, asked?).await,
             }
         }
     }
@@ -283,7 +285,7 @@ impl Receiving {
     async fn answer(
         &self,
         app: &App,
-        by: &Principal,
+        pass: &Pass,
         project: &ProjectId,
         stage: &Stage,
         mut socket: UnixStream,
@@ -292,7 +294,7 @@ impl Receiving {
             Ok(question) => question,
             Err(error) => return tracing::warn!(%error, "a hook asked nothing"),
         };
-        let answer = match self.decide(app, by, project, stage, &question).await {
+        let answer = match self.decide(app, pass, project, stage, &question).await {
             Ok(lines) => Answer { is_taken: true, lines },
             Err(NotTaken::Refused(refusal)) => Answer { is_taken: false, lines: refusal.lines() },
             Err(NotTaken::Engine(error)) => {
@@ -309,7 +311,7 @@ impl Receiving {
     async fn decide(
         &self,
         app: &App,
-        by: &Principal,
+        pass: &Pass,
         project: &ProjectId,
         stage: &Stage,
         question: &Question,
@@ -327,7 +329,7 @@ impl Receiving {
             return Ok(vec!["the branch has all of this already; nothing was changed".to_owned()]);
         }
         let name = RepoName::Project(project.clone());
-        let done = take::take(app, by, project, pushed).await?;
+        let done = take::take(app, || pass.again(app), project, pushed).await?;
         app.state.published(&name, done.lsn).await?;
         Ok(told(&done))
     }

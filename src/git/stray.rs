@@ -48,7 +48,7 @@ async fn take_over(app: &App, stray: &Stray) -> Result<Vec<String>, NotTaken> {
     let ended = app.state.ended_epochs(&stray.name, tip).await?;
     let read = tokio::task::spawn_blocking(move || read(repo, ended, tip, found)).await;
     let pushed = read.map_err(|_| EngineError::Unknown)??;
-    Ok(take(app, &Principal::Operator, project, pushed).await?.answer.lines)
+    Ok(take(app, || Some(Principal::Operator), project, pushed).await?.answer.lines)
 }
 
 fn read(repo: PathBuf, ended: Vec<Oid>, tip: Oid, found: Oid) -> Result<Line, Refusal> {

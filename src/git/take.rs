@@ -1,5 +1,7 @@
 //! Takes over into the state what was committed elsewhere: as it is, followed by what the daemon makes of it.
 
+use std::sync::Arc;
+
 use super::judge::{self, By, Judge};
 use super::pushed::{Line, PushedCommit};
 use super::refusal::Refusal;
@@ -8,6 +10,7 @@ use crate::app::App;
 use crate::entity::Facts;
 use crate::id::ProjectId;
 use crate::identity::Principal;
+use crate::project::Project;
 use crate::state::edit::{Foreign, Step};
 use crate::state::layout::{RepoName, STATE_REF};
 use crate::state::repo::{Decision, View};
@@ -45,18 +48,36 @@ pub struct Taken {
     pub is_replayed: bool,
 }
 
-/// Takes over commits in the rights of `by`: as they are where the branch still stands where they do, made anew where it has gone on
-/// and nobody has touched what they touch.
+/// Takes over commits in the rights of `who`: as they are where the branch still stands where they do, made anew where it has gone on
+/// and nobody has touched what they touch. `who` is asked by the writer, when it decides: whoever was shut out before that is refused.
 pub async fn take(
     app: &App,
-    by: &Principal,
+    who: impl FnOnce() -> Option<Principal>,
     project: &ProjectId,
     pushed: Line,
 ) -> Result<Done<Taken>, NotTaken> {
     let pushed = checked(app, project, pushed).await?;
     let name = RepoName::Project(project.clone());
     let before = Before::read(&app.state, &name, &pushed).await?;
-    app.state.change(&name, |view| judged(app, by, project, &before, pushed, view)).await
+    let judged = |view: &mut View<'_>| {
+        let (by, known) = (who().ok_or_else(shut_out)?, in_use(app, project)?);
+        judged(app, &by, &known, &before, pushed, view)
+    };
+    app.state.change(&name, judged).await
+}
+
+fn shut_out() -> Refusal {
+    Refusal::push("the credential is not good any more: it was revoked or has ended since the push began")
+        .remedy("push again with one that is")
+}
+
+fn in_use(app: &App, project: &ProjectId) -> Result<Arc<Project>, Refusal> {
+    let known = app.projects.registry().find(project).ok_or_else(|| Refusal::push("the project is gone"))?;
+    match known.trashed_at {
+        None => Ok(known),
+        Some(_) => Err(Refusal::push("the project is in the trash")
+            .remedy(format!("POST /projects/{project}/restore brings it back"))),
+    }
 }
 
 /// The commits, if each of their files is what its path says. Nobody waits for this: the writer has no part in it.
@@ -74,27 +95,27 @@ async fn checked(app: &App, project: &ProjectId, pushed: Line) -> Result<Line, N
 fn judged(
     app: &App,
     by: &Principal,
-    project: &ProjectId,
+    known: &Project,
     before: &Before,
     pushed: Line,
     view: &mut View<'_>,
 ) -> Result<Decision<Taken>, NotTaken> {
+    let project = &known.project_id;
+    let right = by
+        .right_in(project, &known.members)
+        .ok_or_else(|| Refusal::push("you may not read this project any more"))?;
     let tip = view.tip();
     let is_replayed = tip != pushed.base;
     if is_replayed {
         before.is_untouched(view)?;
     }
-    let known = app.projects.registry().find(project).ok_or_else(|| Refusal::push("the project is gone"))?;
-    let right = by
-        .right_in(project, &known.members)
-        .ok_or_else(|| Refusal::push("you may not read this project any more"))?;
     let now = app.clock.now();
     let facts = Facts { project, now, tip, allow_private_webhooks: app.webhooks.allow_private() };
     let by = match by {
         Principal::Agent(caller) => By::Agent { caller, lease: app.jobs.new_lease(now) },
         Principal::Operator | Principal::Person(_) => By::Other(by.actor()),
     };
-    let judge = Judge { by, right, project: &known, facts };
+    let judge = Judge { by, right, project: known, facts };
     let changes = judge.judge(view, &pushed.commits)?;
     if is_replayed {
         before.can_be_replayed()?;

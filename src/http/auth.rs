@@ -153,6 +153,9 @@ pub async fn guard(
     let role = caller.as_ref().and_then(Principal::role);
     let path = request.uri().path().to_owned();
     if let Some(principal) = caller {
+        if is_git(&path) {
+            request.extensions_mut().insert(Pass { shown: shown.clone(), caller: principal.clone() });
+        }
         request.extensions_mut().insert(principal);
     }
     let response = next.run(request).await;
@@ -181,6 +184,14 @@ fn asking_for_basic(refusal: ApiError) -> Response {
 
 /// Whose credential it is.
 async fn caller_of(app: &App, shown: &Shown) -> Option<Principal> {
+    match (caller_known_here(app, shown), shown.bearer()) {
+        (None, Some(text)) if !text.starts_with(AGENT_PREFIX) => app.identity.caller_of_issuer(text).await,
+        (caller, _) => caller,
+    }
+}
+
+/// Whose credential it is, if it is one of the daemon's own.
+fn caller_known_here(app: &App, shown: &Shown) -> Option<Principal> {
     let Some(text) = shown.bearer() else {
         // A bad Authorization is not made good by a cookie.
         let cookie = shown.session_cookie().filter(|_| shown.authorization.is_none())?;
@@ -194,16 +205,40 @@ async fn caller_of(app: &App, shown: &Shown) -> Option<Principal> {
     if let Some(caller) = app.identity.caller_of(text) {
         return Some(caller);
     }
-    if let Some((agent, job, lease)) = app.identity.read_lease_token(text) {
-        let agent = app.agents.find(&agent).filter(|agent| agent.disabled_at.is_none())?;
-        let projects = app.projects.registry().tagged(job.tag()).into_iter().collect();
-        return Some(Principal::Agent(Arc::new(AgentCaller {
-            agent,
-            projects: Some(projects),
-            only: Some((job, lease)),
-        })));
+    let (agent, job, lease) = app.identity.read_lease_token(text)?;
+    let agent = app.agents.find(&agent).filter(|agent| agent.disabled_at.is_none())?;
+    let projects = app.projects.registry().tagged(job.tag()).into_iter().collect();
+    Some(Principal::Agent(Arc::new(AgentCaller {
+        agent,
+        projects: Some(projects),
+        only: Some((job, lease)),
+    })))
+}
+
+/// By what a caller of a git path was let in, to be asked again at the moment when what took long to send is acted on.
+#[derive(Clone)]
+pub struct Pass {
+    shown: Shown,
+    caller: Principal,
+}
+
+impl Pass {
+    /// Who calls.
+    pub fn caller(&self) -> &Principal {
+        &self.caller
     }
-    app.identity.caller_of_issuer(text).await
+
+    /// Who calls by the same credential now; nobody if it is not good any more. It waits for nothing, so a writer may ask.
+    pub fn again(&self, app: &App) -> Option<Principal> {
+        caller_known_here(app, &self.shown).or_else(|| app.identity.vouched_again(&self.caller))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Pass {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get().cloned().ok_or_else(unauthorized)
+    }
 }
 
 /// Where in the state a path leads.

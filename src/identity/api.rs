@@ -319,7 +319,7 @@ pub async fn me(State(app): State<App>, caller: Principal) -> Json<MeView> {
             match &person.by {
                 Credential::Key(key) => me.key = Some(KeyView::of(&app, key)),
                 Credential::Cookie(session) => me.csrf_token = Some(app.identity.csrf_token(session)),
-                Credential::Session(_) | Credential::External => {}
+                Credential::Session(_) | Credential::External { .. } => {}
             }
         }
     }

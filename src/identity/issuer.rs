@@ -90,6 +90,7 @@ struct Fetched {
 /// What a token of another issuer says, once it is believed.
 struct Vouched {
     who: External,
+    until: Time,
     claims: Map<String, Value>,
 }
 
@@ -134,11 +135,13 @@ impl Issuers {
         rules.required_spec_claims = ["exp", "iss", "aud", "sub"].map(str::to_owned).into();
         let claims = jsonwebtoken::decode::<Map<String, Value>>(text, &key, &rules).ok()?.claims;
         let now = self.clock.now().seconds();
-        let is_current = claims.get("exp").and_then(Value::as_u64).is_some_and(|end| now < end)
+        let end = claims.get("exp").and_then(Value::as_u64)?;
+        let is_current = now < end
             && claims.get("nbf").is_none_or(|begin| begin.as_u64().is_some_and(|begin| begin <= now));
         let subject = claims.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty())?;
         let who = External { issuer: trusted.issuer.issuer.clone(), subject: subject.to_owned() };
-        is_current.then_some((&trusted.issuer, Vouched { who, claims }))
+        let until = Time::from_millis(end.saturating_mul(1000));
+        is_current.then_some((&trusted.issuer, Vouched { who, until, claims }))
     }
 
     async fn key(&self, trusted: &Trusted, kid: Option<&str>) -> Option<DecodingKey> {
@@ -208,6 +211,7 @@ impl Identity {
     /// Whom a token of another issuer belongs to; an account is made if the issuer may do so.
     pub async fn caller_of_issuer(&self, text: &str) -> Option<Principal> {
         let (issuer, vouched) = self.issuers.believe(text).await?;
+        let until = vouched.until;
         let user = match self.known.external(&vouched.who) {
             Some(user) => user,
             None if issuer.provision => {
@@ -219,7 +223,16 @@ impl Identity {
         };
         user.disabled_at
             .is_none()
-            .then(|| Principal::Person(Arc::new(Person { user, by: Credential::External })))
+            .then(|| Principal::Person(Arc::new(Person { user, by: Credential::External { until } })))
+    }
+
+    /// Whom a token that was believed before belongs to now. Its issuer is not asked again.
+    pub fn vouched_again(&self, caller: &Principal) -> Option<Principal> {
+        let Principal::Person(person) = caller else { return None };
+        let Credential::External { until } = person.by else { return None };
+        let user = self.known.external(person.user.external.as_ref()?)?;
+        let stands = user.disabled_at.is_none() && self.clock.now() < until;
+        stands.then(|| Principal::Person(Arc::new(Person { user, by: Credential::External { until } })))
     }
 }
 

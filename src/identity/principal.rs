@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::rights::{Right, Role};
 use super::types::{ApiKey, Member, User};
 use crate::agent::Agent;
+use crate::clock::Time;
 use crate::id::{JobId, LeaseId, ProjectId, SessionId, UserName};
 use crate::state::edit::Actor;
 
@@ -39,7 +40,10 @@ pub enum Credential {
     /// An API key.
     Key(Arc<ApiKey>),
     /// A token of another issuer.
-    External,
+    External {
+        /// When it ends.
+        until: Time,
+    },
 }
 
 /// An agent that calls.
@@ -72,7 +76,9 @@ impl Principal {
             Principal::Person(person) => Some(match &person.by {
                 Credential::Key(key) if key.project_id.is_some() => Role::Viewer,
                 Credential::Key(key) => person.user.role.min(key.permission.highest_role()),
-                Credential::Session(_) | Credential::Cookie(_) | Credential::External => person.user.role,
+                Credential::Session(_) | Credential::Cookie(_) | Credential::External { .. } => {
+                    person.user.role
+                }
             }),
         }
     }
@@ -103,7 +109,7 @@ impl Principal {
         match self {
             Principal::Person(person) => match &person.by {
                 Credential::Session(session) | Credential::Cookie(session) => Some(session),
-                Credential::Key(_) | Credential::External => None,
+                Credential::Key(_) | Credential::External { .. } => None,
             },
             Principal::Operator | Principal::Agent(_) => None,
         }
@@ -122,7 +128,7 @@ impl Person {
         match &self.by {
             Credential::Key(key) if key.project_id.as_ref().is_some_and(|only| only != project) => None,
             Credential::Key(key) => Some(own.min(key.permission)),
-            Credential::Session(_) | Credential::Cookie(_) | Credential::External => Some(own),
+            Credential::Session(_) | Credential::Cookie(_) | Credential::External { .. } => Some(own),
         }
     }
 }
@@ -130,7 +136,6 @@ impl Person {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Time;
     use crate::identity::token::Token;
 
     fn user(role: Role) -> Arc<User> {
