@@ -77,14 +77,16 @@ sorted() { # few lines: an insertion sort does
 
 # Claims a job; sets `job` to its file. After a lost race it looks a little further behind the first, so that many agents part.
 claim() {
-    local lost=0
+    local lost=0 said
     local -a files
     while pull; do
         mapfile -t files < <(waiting)
         [ ${#files[@]} -gt 0 ] || return 1
         job=${files[RANDOM % (lost + 1) % ${#files[@]}]}
         rewrite "$job" 'state: claimed' "claimedBy: $name"
-        if push "$name takes ${job##*/}" 2> /dev/null; then return 0; fi
+        if said=$(push "$name takes ${job##*/}" 2>&1); then return 0; fi
+        # With a wrong clock no push is taken, of whichever job.
+        [[ $said != *'your clock is right'* ]] || { printf '%s\n' "$said" >&2; exit 1; }
         lost=$((lost < 16 ? lost + 1 : lost))
     done
     return 1

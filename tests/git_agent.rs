@@ -2,28 +2,56 @@
 
 use std::process::Stdio;
 
+use mrx::clock::Time;
 use serde_json::json;
 
-use crate::world::{HELLO, World};
+use crate::world::{HELLO, World, seconds};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/git-only-agent.sh");
 
-/// Runs the agent for one job; it ends with the job.
+/// Runs the agent for one job, where the machine's clock says that it is so late; tells whether it ended well, and what it said.
 #[expect(clippy::disallowed_methods, reason = "the agent is another program, and is started as one")]
-async fn work(world: &World, name: &str, key: &str, command: &str) -> String {
+async fn run(world: &World, name: &str, key: &str, command: &str, now: Time) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("{}/git/{HELLO}.git", world.address());
+    let now = format!("@{} +0000", now.seconds());
     let run = tokio::process::Command::new("bash")
         .args([SCRIPT, "--once", &url, name, "sh", "-c", command])
         .current_dir(folder.path())
         .env("MRX_KEY", key)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_AUTHOR_DATE", &now)
+        .env("GIT_COMMITTER_DATE", &now)
         .stdin(Stdio::null())
         .output();
     let output = run.await.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{name}: {said}");
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Runs the agent for one job; it ends with the job.
+async fn work(world: &World, name: &str, key: &str, command: &str) -> String {
+    let (is_good, said) = run(world, name, key, command, world.clock.now()).await;
+    assert!(is_good, "{name}: {said}");
     said
+}
+
+#[tokio::test]
+async fn an_agent_whose_clock_is_a_little_off_works_and_one_whose_clock_is_wrong_says_so_and_ends() {
+    let world = World::start().await;
+    world.commit_code(HELLO, "hello.txt", "hello").await;
+    let key = world.key_of_agent("gitter").await;
+    let now = world.clock.now();
+    for late in [now.before(seconds(100)), now.after(seconds(100))] {
+        let job = world.queue("build").await;
+        world.published(HELLO).await;
+        let (is_good, said) = run(&world, "gitter", &key, "cat hello.txt", late).await;
+        assert!(is_good && world.state(&job).await == "completed", "{said}");
+    }
+    let job = world.queue("build").await;
+    world.published(HELLO).await;
+    let (is_good, said) = run(&world, "gitter", &key, "cat hello.txt", now.after(seconds(4000))).await;
+    assert!(!is_good && said.contains("see that your clock is right"), "{said}");
+    assert_eq!(world.state(&job).await, "pending");
 }
 
 #[tokio::test]

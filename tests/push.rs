@@ -441,3 +441,122 @@ async fn each_installed_git_pushes_where_the_branch_goes_on_between_its_fetch_an
         assert_eq!(clone.git(&["rev-parse", "HEAD"]).await.trim(), world.tip(HELLO).await);
     }
 }
+
+/// What a search by time finds.
+async fn at(world: &World, time: mrx::clock::Time) -> String {
+    let name = mrx::state::layout::RepoName::Project(HELLO.parse().unwrap());
+    let found = world.app().state.commit_at(&name, mrx::state::moment::Moment::Time(time)).await.unwrap();
+    found.unwrap().to_string()
+}
+
+/// The seconds of the branch's commits, newest first.
+async fn times(world: &World) -> Vec<u64> {
+    world.published(HELLO).await;
+    let log = git(world.repository(HELLO).path(), &["log", "--format=%ct", "state"]).await.text;
+    log.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_push_whose_committer_time_is_before_its_parents_hides_nothing_from_a_search_by_time() {
+    let world = World::start().await;
+    let chat = new_chat(&world, json!({ "title": "Plan" })).await;
+    let path = chat_file(&chat);
+    world.pass(seconds(3600)).await;
+    world.queue("build").await;
+    let (then, tip) = (world.clock.now(), world.tip(HELLO).await);
+    world.pass(seconds(3600)).await;
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    clone.edit(&path, &[("title: Plan", "title: Another")]);
+    clone.git(&["add", "-A"]).await;
+    clone.git_at(then.before(seconds(301)).seconds(), &["commit", "-q", "-m", "Long ago"]).await;
+    let commit = clone.git(&["rev-parse", "HEAD"]).await;
+    let pushed = git(clone.path(), &["push", "origin", "HEAD:state"]).await;
+    let wanted = format!("the commit {} says that it was committed at 2026-11-20T10:54:59", &commit[..10]);
+    assert!(!pushed.ok && pushed.text.contains(&wanted), "{}", pushed.text);
+    assert!(pushed.text.contains("to do: see that your clock is right, then git rebase --force-rebase"));
+    assert_eq!((world.tip(HELLO).await, at(&world, then).await), (tip.clone(), tip.clone()));
+    // What the refusal tells to do makes it good.
+    clone.git(&["rebase", "-q", "--force-rebase", "origin/state"]).await;
+    let pushed = git(clone.path(), &["push", "origin", "HEAD:state"]).await;
+    assert!(pushed.ok && pushed.text.contains("mrx: taken; "), "{}", pushed.text);
+    assert_eq!(at(&world, then).await, tip);
+}
+
+#[tokio::test]
+async fn a_push_of_a_clock_that_is_a_little_off_is_taken_and_made_anew_at_the_daemons_time() {
+    let world = World::start().await;
+    let chat = new_chat(&world, json!({ "title": "Plan 0" })).await;
+    let (path, now) = (chat_file(&chat), world.clock.now().seconds());
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    for (round, second) in [now - 2, now + 2, now - 300, now + 300].into_iter().enumerate() {
+        clone.edit(&path, &[(&format!("Plan {round}"), &format!("Plan {}", round + 1))]);
+        clone.git(&["add", "-A"]).await;
+        clone.git_at(second, &["commit", "-q", "-m", "Off by a little"]).await;
+        let pushed = git(clone.path(), &["push", "origin", "HEAD:state"]).await;
+        assert!(pushed.ok && pushed.text.contains("made anew at the time here"), "{}", pushed.text);
+        clone.git(&["pull", "-q", "--rebase"]).await;
+        assert_eq!(clone.git(&["rev-parse", "HEAD"]).await.trim(), world.tip(HELLO).await);
+    }
+    let times = times(&world).await;
+    assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
+    let shown = world.admin().get(&format!("/projects/{HELLO}/chats/{chat}")).await.expect(200);
+    assert_eq!(shown["title"], "Plan 4");
+}
+
+#[tokio::test]
+async fn a_commit_from_the_future_is_refused_and_the_commit_graph_stays_sound() {
+    let world = World::start().await;
+    let path = chat_file(&new_chat(&world, json!({ "title": "Plan" })).await);
+    let (tip, now) = (world.tip(HELLO).await, world.clock.now().seconds());
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    clone.edit(&path, &[("title: Plan", "title: Another")]);
+    clone.commit("From now").await;
+    for second in [now + 301, 3_800_000_000, (1 << 34) + 5] {
+        clone.git_at(second, &["commit", "-q", "--amend", "-m", "From then"]).await;
+        let pushed = git(clone.path(), &["push", "origin", "HEAD:state"]).await;
+        assert!(!pushed.ok && pushed.text.contains("more than 300 s ahead"), "{}", pushed.text);
+        let date = format!("--date=@{second} +0000");
+        clone.git(&["commit", "-q", "--amend", "-m", "By whom", &date]).await;
+        let pushed = git(clone.path(), &["push", "origin", "HEAD:state"]).await;
+        assert!(!pushed.ok && pushed.text.contains("says that it was authored at"), "{}", pushed.text);
+        assert!(pushed.text.contains("git rebase --ignore-date origin/state"), "{}", pushed.text);
+    }
+    assert_eq!(world.tip(HELLO).await, tip);
+    // What the refusal tells to do gives new dates: those of this machine, whose clock is not the story's.
+    clone.git(&["rebase", "-q", "--ignore-date", "origin/state"]).await;
+    let dates = clone.git(&["log", "-1", "--format=%at %ct"]).await;
+    assert!(!dates.contains("17179869"), "{dates}");
+    clone.git(&["commit", "-q", "--amend", "--reset-author", "--no-edit"]).await;
+    let pushed = git(clone.path(), &["push", "origin", "HEAD:state"]).await;
+    assert!(pushed.ok && pushed.text.contains("mrx: taken; "), "{}", pushed.text);
+    world.published(HELLO).await;
+    let repository = world.repository(HELLO).path().to_owned();
+    for check in
+        [&["commit-graph", "write", "--reachable"][..], &["commit-graph", "verify"], &["fsck", "--strict"]]
+    {
+        let said = git(&repository, check).await;
+        assert!(said.ok, "{check:?}: {}", said.text);
+    }
+}
+
+#[tokio::test]
+async fn the_zone_of_a_commits_time_makes_no_difference_to_when_it_is() {
+    let world = World::start().await;
+    let chat = new_chat(&world, json!({ "title": "Plan 0" })).await;
+    let (path, now) = (chat_file(&chat), world.clock.now().seconds());
+    let clone = Clone::of(&world, HELLO, &operator(&world)).await;
+    for (round, zone) in ["-1200", "+1400", "-0000", "+0545", "-9959"].into_iter().enumerate() {
+        clone.edit(&path, &[(&format!("Plan {round}"), &format!("Plan {}", round + 1))]);
+        clone.commit("Elsewhere").await;
+        let text =
+            clone.git(&["cat-file", "commit", "HEAD"]).await.replace(" +0000\n", &format!(" {zone}\n"));
+        clone.write(".git/elsewhere", &text);
+        let commit = clone.git(&["hash-object", "-t", "commit", "-w", ".git/elsewhere"]).await;
+        let pushed =
+            git(clone.path(), &["push", "origin", &format!("{}:refs/heads/state", commit.trim())]).await;
+        assert!(pushed.ok && pushed.text.contains("mrx: taken; "), "{zone}: {}", pushed.text);
+        clone.git(&["fetch", "-q"]).await;
+        clone.git(&["reset", "-q", "--hard", "origin/state"]).await;
+    }
+    assert!(times(&world).await.into_iter().all(|second| second == now));
+}

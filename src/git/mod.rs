@@ -4,7 +4,7 @@
 //! - [`serve`] streams clones and fetches   - [`repo_path`] is a repository in a URL   - [`api`] is the HTTP side
 //! - [`receive`] takes pushes: into a repository of their own ([`scratch`]), where git asks the daemon by its [`hook`]
 //! - [`pushed`] reads what was pushed   - [`judge`] decides what comes of it   - [`take`] makes it the state's
-//! - [`join`] finds where it stands   - [`since`] decides whether it fits where the branch has gone on
+//! - [`join`] finds where it stands   - [`since`] decides whether it fits where the branch has gone on   - [`times`] whether its times may stand in history
 //! - [`refusal`] says why nothing does   - [`stray`] sees branches that were moved behind the daemon's back
 //!
 //! Invariant: what is pushed reaches a state only through its writer; git never writes to the state's repository itself.
@@ -26,3 +26,4 @@ pub mod serve;
 pub mod since;
 pub mod stray;
 pub mod take;
+pub mod times;

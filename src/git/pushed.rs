@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 use super::join::{self, Branch, Stand};
 use super::refusal::Refusal;
+use super::times::Times;
+use crate::clock::Time;
 use crate::state::edit::Edit;
 use crate::state::oid::Oid;
 use crate::state::yaml::FILE_BYTES_MAX;
@@ -49,6 +51,8 @@ pub struct PushedCommit {
     pub subject: String,
     /// Its author's name.
     pub author: String,
+    /// When it says that it was made.
+    pub times: Times,
     /// What it does to files, by path.
     pub files: BTreeMap<String, FileChange>,
 }
@@ -84,6 +88,8 @@ impl PushedCommit {
 pub struct Line {
     /// The commit that they were made on.
     pub base: Oid,
+    /// When that one was committed.
+    pub base_time: Time,
     /// The commits; none if the branch has all of them.
     pub commits: Vec<PushedCommit>,
 }
@@ -140,7 +146,7 @@ impl Reader {
         };
         let base = line.drain(base..).next().unwrap_or(tip);
         let commits = line.into_iter().rev().map(|commit| self.read(commit)).collect::<Result<_, _>>()?;
-        Ok(Line { base, commits })
+        Ok(Line { base, base_time: self.committed(base)?, commits })
     }
 
     /// The commits from `new` back, newest first, up to one that is known to be the branch's, and one more than may be pushed; and why
@@ -179,20 +185,25 @@ impl Reader {
         Ok(commit.parent_ids().map(Oid::from).collect())
     }
 
+    fn committed(&self, commit: Oid) -> Result<Time, Refusal> {
+        let found = self.repo.find_commit(commit.to_git()).map_err(|error| unread(commit, &error))?;
+        Ok(Times::of(&found).committed)
+    }
+
     fn read(&mut self, id: Oid) -> Result<PushedCommit, Refusal> {
         let text = self.content(id)?;
-        let (subject, author, before, after) = {
+        let (subject, author, times, before, after) = {
             let commit = self.repo.find_commit(id.to_git()).map_err(|error| unread(id, &error))?;
             check_words(id, &commit)?;
             check_signatures(id, &commit)?;
             let parent = commit.parent(0).map_err(|error| unread(id, &error))?;
             let author = String::from_utf8_lossy(commit.author().name_bytes()).into_owned();
             let subject = commit.message().unwrap_or_default().lines().next().unwrap_or_default().to_owned();
-            (subject, author, Oid::from(parent.tree_id()), Oid::from(commit.tree_id()))
+            (subject, author, Times::of(&commit), Oid::from(parent.tree_id()), Oid::from(commit.tree_id()))
         };
         let mut files = BTreeMap::new();
         self.compare(Some(before), Some(after), "", &mut files)?;
-        Ok(PushedCommit { commit: id, text, subject, author, files })
+        Ok(PushedCommit { commit: id, text, subject, author, times, files })
     }
 
     /// What differs between two folders; each of them may be missing.

@@ -22,7 +22,7 @@ use super::pushed::{Line, Reader, not_forward};
 use super::refusal::Refusal;
 use super::scratch::{self, Scratch};
 use super::seen::{self, Seen, Wants};
-use super::take::{self, NotTaken, Taken};
+use super::take::{self, Anew, NotTaken, Taken};
 use crate::app::App;
 use crate::http::auth::Pass;
 use crate::id::ProjectId;
@@ -441,10 +441,13 @@ fn told(done: &Done<Taken>) -> Vec<String> {
         format!("{count} commits of the daemon follow")
     };
     let up_to = &done.commit.to_string()[..10];
-    lines.push(if done.answer.is_replayed {
-        format!("taken, made anew on what came meanwhile; {follow} yours, up to {up_to}: git pull --rebase")
-    } else {
-        format!("taken; {follow} yours, up to {up_to}: git pull")
-    });
+    let (taken, pull) = match done.answer.made_anew {
+        None => ("taken", "git pull"),
+        Some(Anew::OnNewer) => ("taken, made anew on what came meanwhile", "git pull --rebase"),
+        Some(Anew::ForTimes) => {
+            ("taken, made anew at the time here, because your clock is a little off", "git pull --rebase")
+        }
+    };
+    lines.push(format!("{taken}; {follow} yours, up to {up_to}: {pull}"));
     lines
 }

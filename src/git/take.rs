@@ -6,6 +6,7 @@ use super::judge::{self, By, Judge};
 use super::pushed::{Line, PushedCommit};
 use super::refusal::Refusal;
 use super::since::Before;
+use super::times;
 use crate::app::App;
 use crate::entity::Facts;
 use crate::id::ProjectId;
@@ -44,8 +45,17 @@ impl From<Refusal> for NotTaken {
 pub struct Taken {
     /// The first lines of the daemon's commits behind them.
     pub lines: Vec<String>,
-    /// Whether they were made anew on a later commit than their own.
-    pub is_replayed: bool,
+    /// Why they were made anew, if they were.
+    pub made_anew: Option<Anew>,
+}
+
+/// Why pushed commits are not taken as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anew {
+    /// The branch has gone on from the commit that they were made on.
+    OnNewer,
+    /// Their times do not fit between that commit's and now.
+    ForTimes,
 }
 
 /// Takes over commits in the rights of `who`: as they are where the branch still stands where they do, made anew where it has gone on
@@ -56,14 +66,21 @@ pub async fn take(
     project: &ProjectId,
     pushed: Line,
 ) -> Result<Done<Taken>, NotTaken> {
+    let may_stand = times::may_stand(pushed.base_time, &pushed.commits, app.clock.now())?;
     let pushed = checked(app, project, pushed).await?;
     let name = RepoName::Project(project.clone());
     let before = Before::read(&app.state, &name, &pushed).await?;
     let judged = |view: &mut View<'_>| {
         let (by, known) = (who().ok_or_else(shut_out)?, in_use(app, project)?);
-        judged(app, &by, &known, &before, pushed, view)
+        judged(app, &by, &known, &before, Pushed { line: pushed, may_stand }, view)
     };
     app.state.change(&name, judged).await
+}
+
+/// What is to be taken over, and whether its times may stand in history.
+struct Pushed {
+    line: Line,
+    may_stand: bool,
 }
 
 fn shut_out() -> Refusal {
@@ -97,7 +114,7 @@ fn judged(
     by: &Principal,
     known: &Project,
     before: &Before,
-    pushed: Line,
+    Pushed { line: pushed, may_stand }: Pushed,
     view: &mut View<'_>,
 ) -> Result<Decision<Taken>, NotTaken> {
     let project = &known.project_id;
@@ -105,8 +122,12 @@ fn judged(
         .right_in(project, &known.members)
         .ok_or_else(|| Refusal::push("you may not read this project any more"))?;
     let tip = view.tip();
-    let is_replayed = tip != pushed.base;
-    if is_replayed {
+    let made_anew = match (tip == pushed.base, may_stand) {
+        (false, _) => Some(Anew::OnNewer),
+        (true, false) => Some(Anew::ForTimes),
+        (true, true) => None,
+    };
+    if made_anew.is_some() {
         before.is_untouched(view)?;
     }
     let now = app.clock.now();
@@ -117,13 +138,14 @@ fn judged(
     };
     let judge = Judge { by, right, project: known, facts };
     let changes = judge.judge(view, &pushed.commits)?;
-    if is_replayed {
+    if made_anew.is_some() {
         before.can_be_replayed()?;
     }
     let lines = changes.iter().map(|change| change.subject.clone()).collect();
     let own = changes.into_iter().map(Step::Own);
-    let steps = pushed.commits.into_iter().map(|commit| foreign(commit, is_replayed)).chain(own).collect();
-    Ok(Decision { steps, answer: Taken { lines, is_replayed } })
+    let steps =
+        pushed.commits.into_iter().map(|commit| foreign(commit, made_anew.is_some())).chain(own).collect();
+    Ok(Decision { steps, answer: Taken { lines, made_anew } })
 }
 
 /// As a step of the decision.

@@ -14,6 +14,7 @@ use crate::clock::Time;
 use crate::entity::{Facts, Name};
 use crate::git::judge::{By, Judge};
 use crate::git::pushed::{FileChange, PushedCommit};
+use crate::git::times::Times;
 use crate::id::ChatId;
 use crate::identity::Right;
 use crate::project::Project;
@@ -186,6 +187,7 @@ impl BringIn<'_> {
             text: Bytes::new(),
             subject: String::new(),
             author: self.actor.name.to_string(),
+            times: Times { authored: self.now, committed: self.now },
             files,
         };
         judge.judge(view, std::slice::from_ref(&pushed)).map_err(|refusal| {

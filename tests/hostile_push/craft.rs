@@ -12,7 +12,7 @@ pub type Entry = (Vec<u8>, Vec<u8>, Oid);
 
 pub const FILE: &str = "100644";
 pub const FOLDER: &str = "40000";
-pub const ADA: &str = "Ada <ada@example.org> 1795514400 +0000";
+pub const ADA: &str = "Ada <ada@example.org> 1795168800 +0000";
 
 /// A bare repository of the pusher that borrows the objects of the daemon's.
 pub struct Craft {

@@ -280,13 +280,13 @@ pub const HISTORIES: &[Attack] = &[
     }),
     ("a trailer as the first line", "operator", "begins with Mrx-", |site| saying(site, b"Mrx-Request: 1\n")),
     ("the daemon as the committer", "operator", "as only the daemon's are", |site| {
-        said(site, ADA, "MrX <daemon@mrx.invalid> 1795514400 +0000", "", b"Mine\n")
+        said(site, ADA, "MrX <daemon@mrx.invalid> 1795168800 +0000", "", b"Mine\n")
     }),
     ("an agent of the daemon as the author", "operator", "as only the daemon's are", |site| {
-        said(site, "b <b@agent.mrx.invalid> 1795514400 +0000", ADA, "", b"Mine\n")
+        said(site, "b <b@agent.mrx.invalid> 1795168800 +0000", ADA, "", b"Mine\n")
     }),
     ("the daemon's address in capitals", "operator", "as only the daemon's are", |site| {
-        said(site, "b <b@AGENT.MRX.INVALID> 1795514400 +0000", ADA, "", b"Mine\n")
+        said(site, "b <b@AGENT.MRX.INVALID> 1795168800 +0000", ADA, "", b"Mine\n")
     }),
     ("an escape sequence in the message", "operator", "control characters", |site| {
         saying(site, b"\x1b[2Jgone\n")
@@ -299,13 +299,43 @@ pub const HISTORIES: &[Attack] = &[
     ("a message of 100 KiB", "operator", "more than 16384", |site| saying(site, &[b'x'; 100 << 10])),
     ("a first line of 2,000 bytes", "operator", "first line", |site| saying(site, &[b'x'; 2000])),
     ("an escape sequence in the author's name", "operator", "the header of", |site| {
-        said(site, "\x1b[2J <a@example.org> 1795514400 +0000", ADA, "", b"Mine\n")
+        said(site, "\x1b[2J <a@example.org> 1795168800 +0000", ADA, "", b"Mine\n")
     }),
     ("a committer's name of 10,000 bytes", "operator", "the committer of", |site| {
-        said(site, ADA, &format!("{} <a@example.org> 1795514400 +0000", "x".repeat(10_000)), "", b"Mine\n")
+        said(site, ADA, &format!("{} <a@example.org> 1795168800 +0000", "x".repeat(10_000)), "", b"Mine\n")
     }),
     ("words in another encoding", "operator", "an encoding of its own", |site| {
         said(site, ADA, ADA, "encoding UTF-7\n", b"+AE0-rx-Event: job.claimed\n")
+    }),
+    ("two authors", "operator", "multipleAuthors", |site| {
+        said(site, &format!("{ADA}\nauthor {ADA}"), ADA, "", b"Mine\n")
+    }),
+    ("a NUL in a header", "operator", "nulInHeader", |site| {
+        said(site, ADA, ADA, "mood good\0bad\n", b"Mine\n")
+    }),
+    ("a header of 20,000 bytes", "operator", "more than 16384", |site| {
+        said(site, ADA, ADA, &format!("mood {}\n", "x".repeat(20_000)), b"Mine\n")
+    }),
+    ("an escape sequence in a header of nobody's", "operator", "the header of", |site| {
+        said(site, ADA, ADA, "mood \x1b[2J\n", b"Mine\n")
+    }),
+    ("a time with a minus sign", "operator", "badDate", |site| {
+        said(site, ADA, "Ada <ada@example.org> -1 +0000", "", b"Mine\n")
+    }),
+    ("a time of two numbers", "operator", "badTimezone", |site| {
+        said(site, ADA, "Ada <ada@example.org> 1795168800 +0000 5 +0000", "", b"Mine\n")
+    }),
+    ("an address with a time in it", "operator", "badTimezone", |site| {
+        said(site, ADA, "Ada <ada@example.org> 5 +0000> 1795168800 +0000", "", b"Mine\n")
+    }),
+    ("a commit from 2090", "operator", "more than 300 s ahead", |site| {
+        said(site, ADA, "Ada <ada@example.org> 3800000000 +0000", "", b"Mine\n")
+    }),
+    ("an author from beyond 2^34 s", "operator", "more than 300 s ahead", |site| {
+        said(site, "Ada <ada@example.org> 17179869190 +0000", ADA, "", b"Mine\n")
+    }),
+    ("a commit from 1970", "operator", "before the commit that it stands on", |site| {
+        said(site, ADA, "Ada <ada@example.org> 0 +0000", "", b"Mine\n")
     }),
     ("no author", "operator", "missing", |site| said(site, "", ADA, "", b"Mine\n")),
     ("a time that overflows", "operator", "badDateOverflow", |site| {
@@ -313,7 +343,7 @@ pub const HISTORIES: &[Attack] = &[
     }),
     ("a commit of the daemon and a good one", "operator", "as only the daemon's are", |site| {
         let tree = site.craft.repo.find_commit(good(site)).unwrap().tree_id();
-        let forged = "MrX <daemon@mrx.invalid> 1795514400 +0000";
+        let forged = "MrX <daemon@mrx.invalid> 1795168800 +0000";
         let first = site.craft.commit_of(tree, &[site.tip], forged, forged, "", b"Mine\n");
         state(site.craft.commit(site.craft.with_file(first, &site.chat_path(), b"x: 1\n"), first))
     }),

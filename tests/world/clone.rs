@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use mrx::clock::Clock;
+
 use super::World;
 
 /// What git said, whether it worked or not.
@@ -16,14 +18,19 @@ pub async fn git(folder: &Path, arguments: &[&str]) -> Said {
 }
 
 /// Runs this very git.
-#[expect(clippy::disallowed_methods, reason = "the story is told by git itself")]
 pub async fn git_of(program: &str, folder: &Path, arguments: &[&str]) -> Said {
+    run(program, folder, arguments, &[]).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "the story is told by git itself")]
+async fn run(program: &str, folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
     let output = tokio::process::Command::new(program)
         .args(["-c", "credential.helper="])
         .args(arguments)
         .current_dir(folder)
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .envs(environment.iter().copied())
         .output()
         .await
         .unwrap();
@@ -37,10 +44,11 @@ pub fn url(world: &World, key: &str, repo: &str) -> String {
     format!("{}/git/{repo}", world.address().replace("http://", &format!("http://me:{key}@")))
 }
 
-/// Somebody's clone of a project's state, with files to change.
+/// Somebody's clone of a project's state, with files to change, on a machine whose clock is the story's.
 pub struct Clone {
     _folder: tempfile::TempDir,
     path: PathBuf,
+    clock: Clock,
 }
 
 impl Clone {
@@ -58,7 +66,7 @@ impl Clone {
         let said = git(folder.path(), &arguments).await;
         assert!(said.ok, "{}", said.text);
         let path = folder.path().join("copy");
-        let clone = Self { _folder: folder, path };
+        let clone = Self { _folder: folder, path, clock: world.clock.clone() };
         clone.git(&["config", "user.name", "Ada"]).await;
         clone.git(&["config", "user.email", "ada@example.org"]).await;
         clone
@@ -71,7 +79,14 @@ impl Clone {
 
     /// Runs git in it, which must work.
     pub async fn git(&self, arguments: &[&str]) -> String {
-        let said = git(&self.path, arguments).await;
+        self.git_at(self.clock.now().seconds(), arguments).await
+    }
+
+    /// The same, where the machine's clock says that it is so late.
+    pub async fn git_at(&self, seconds: u64, arguments: &[&str]) -> String {
+        let time = format!("@{seconds} +0000");
+        let times = [("GIT_AUTHOR_DATE", time.as_str()), ("GIT_COMMITTER_DATE", time.as_str())];
+        let said = run("git", &self.path, arguments, &times).await;
         assert!(said.ok, "git {arguments:?}: {}", said.text);
         said.text
     }
