@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -187,18 +187,17 @@ impl Source<'_> {
             Next::New { refs, since } => (refs, since),
             Next::Whole => (tips.keys().cloned().collect(), Vec::new()),
         };
+        let moved: Tips = refs.into_iter().filter_map(|name| tips.get_key_value(&name)).map(cloned).collect();
         let bundles = before.map_or_else(Vec::new, |saved| saved.bundles.clone());
         let mut saved = Saved { tips, bundles, head: self.head() };
         let number = saved.bundles.iter().map(|bundle| bundle.number).max().unwrap_or(0) + 1;
         if since.is_empty() {
             replaced.extend(saved.bundles.drain(..).map(|bundle| bundle.path(self.to, self.kept)));
         }
-        if let Some((bundle, heads)) = self.write(number, &refs, &since)? {
+        if let Some(bundle) = self.write(number, &moved, &since)? {
             report.bundles += 1;
             report.bytes += bundle.bytes;
             saved.bundles.push(bundle);
-            // A ref may have moved since it was looked at: what counts is what the bundle holds.
-            saved.tips.extend(heads);
         }
         Ok(Some(saved))
     }
@@ -223,40 +222,62 @@ impl Source<'_> {
         read_tips(&listed)
     }
 
-    /// Writes a bundle, and gives where the refs in it stand; `None` if the commits lead to all that the refs lead to.
-    fn write(&self, number: u32, refs: &[String], since: &[Oid]) -> anyhow::Result<Option<(Bundle, Tips)>> {
-        let lines = |oids: &[Oid]| oids.iter().map(|oid| format!("^{oid}\n")).collect::<String>();
-        let wanted = refs.iter().map(|name| format!("{name}\n")).collect::<String>() + &lines(since);
+    /// Writes a bundle; `None` if the commits in `since` lead to all that the refs lead to.
+    fn write(&self, number: u32, tips: &Tips, since: &[Oid]) -> anyhow::Result<Option<Bundle>> {
+        let known = since.iter().map(|oid| format!("^{oid}\n"));
+        let wanted = tips.values().map(|oid| format!("{oid}\n")).chain(known).collect::<String>();
         let is_new =
             || self.git().args(["rev-list", "--max-count=1", "--stdin"]).input(wanted.clone().into_bytes());
-        if refs.is_empty() || again(|| is_new().run())?.is_empty() {
+        if tips.is_empty() || again(|| is_new().run())?.is_empty() {
             return Ok(None);
         }
         let folder = self.to.join(self.kept.to_string());
         files::make_folder(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
         let folder = folder.canonicalize()?;
         let (path, beside) = (folder.join(format!("{number:06}.bundle")), folder.join("unfinished.bundle"));
-        let bundle = || {
-            let git = self.git().args(["bundle", "create", "--quiet"]).args([&beside]);
-            git.args(["--stdin"]).input(wanted.clone().into_bytes())
-        };
-        again(|| bundle().run())?;
-        let heads = read_tips(&self.git().args(["bundle", "list-heads"]).args([&beside]).run()?)?;
+        let begins = self.header(tips, since)?;
+        again(|| self.bundle(&beside, &begins, &wanted))?;
         let (bytes, sha256) = sum(&beside)?;
         File::open(&beside)?.sync_all()?;
         fs::rename(&beside, &path)?;
         File::open(&folder)?.sync_all()?;
-        Ok(Some((Bundle { number, bytes, sha256 }, heads)))
+        Ok(Some(Bundle { number, bytes, sha256 }))
+    }
+
+    /// What a bundle begins with (gitformat-bundle): the commits that whoever reads it has, then where its refs stand.
+    fn header(&self, tips: &Tips, since: &[Oid]) -> anyhow::Result<String> {
+        let since = since.iter().map(|oid| format!("{oid}\n")).collect::<String>();
+        // Of a tag this gives the commit: nothing else may be said there.
+        let commits =
+            || self.git().args(["rev-list", "--no-walk", "--stdin"]).input(since.clone().into_bytes());
+        let commits = if since.is_empty() { Vec::new() } else { again(|| commits().run())? };
+        let commits = String::from_utf8(commits).context("git lists no commits")?;
+        let known = commits.lines().map(|commit| format!("-{commit} \n"));
+        let stand = tips.iter().map(|(name, oid)| format!("{oid} {name}\n"));
+        Ok(format!("# v2 git bundle\n{}\n", known.chain(stand).collect::<String>()))
+    }
+
+    /// Has git write a pack behind the header. This is `git bundle create`, which passes over `--stdin` before git 2.31, and
+    /// arguments have no room for all the refs there can be.
+    fn bundle(&self, path: &Path, begins: &str, wanted: &str) -> anyhow::Result<Vec<u8>> {
+        let mut file = File::create(path)?;
+        file.write_all(begins.as_bytes())?;
+        let pack = ["pack-objects", "--revs", "--thin", "--delta-base-offset", "--stdout", "--quiet"];
+        Ok(self.git().args(pack).input(wanted.as_bytes().to_vec()).output_file(file).run()?)
     }
 }
 
-fn again(run: impl Fn() -> Result<Vec<u8>, crate::git::child::ProgramError>) -> anyhow::Result<Vec<u8>> {
+fn cloned((name, tip): (&String, &Oid)) -> (String, Oid) {
+    (name.clone(), *tip)
+}
+
+fn again<E: Into<anyhow::Error>>(run: impl Fn() -> Result<Vec<u8>, E>) -> anyhow::Result<Vec<u8>> {
     for _ in 1..TRIES {
         if let Ok(output) = run() {
             return Ok(output);
         }
     }
-    Ok(run()?)
+    run().map_err(Into::into)
 }
 
 pub(super) fn read_tips(listed: &[u8]) -> anyhow::Result<Tips> {

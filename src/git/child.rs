@@ -54,6 +54,7 @@ pub struct Program {
     environment: &'static [(&'static str, &'static str)],
     input: Vec<u8>,
     input_file: Option<File>,
+    output_file: Option<File>,
     time_limit: Duration,
     output_bytes_max: u64,
     is_background: bool,
@@ -128,6 +129,7 @@ impl Program {
             environment: &[],
             input: Vec::new(),
             input_file: None,
+            output_file: None,
             time_limit: TIME_LIMIT,
             output_bytes_max: OUTPUT_BYTES_MAX,
             is_background: false,
@@ -151,6 +153,11 @@ impl Program {
         Self { input_file: Some(file), ..self }
     }
 
+    /// Has it write to a file, from where that stands, instead of giving what it says; as much as it likes.
+    pub fn output_file(self, file: File) -> Self {
+        Self { output_file: Some(file), output_bytes_max: u64::MAX, ..self }
+    }
+
     /// Lets it run this long.
     pub fn time_limit(self, time_limit: Duration) -> Self {
         Self { time_limit, ..self }
@@ -166,7 +173,7 @@ impl Program {
         Self { halt: halt.clone(), ..self }
     }
 
-    /// Runs it to its end; gives what it wrote to stdout.
+    /// Runs it to its end; gives what it wrote to stdout, if that was not to a file.
     pub fn run(&self) -> Result<Vec<u8>, ProgramError> {
         self.run_to_end().map_err(|cause| ProgramError {
             command: self.command(),
@@ -176,7 +183,7 @@ impl Program {
     }
 
     fn run_to_end(&self) -> Result<Vec<u8>, Cause> {
-        let (mut said, mut complaints) = (tempfile::tempfile()?, tempfile::tempfile()?);
+        let (mut said, mut complaints) = (self.said()?, tempfile::tempfile()?);
         let mut group = Group { leader: self.start(&said, &complaints)?, ended: false };
         self.wait(&group.leader, &said, &mut complaints)?;
         let status = group.end()?;
@@ -188,9 +195,15 @@ impl Program {
             return Err(Cause::Failed { exit, complaint: tail(&mut complaints)? });
         }
         let mut output = Vec::new();
-        said.rewind()?;
-        said.read_to_end(&mut output)?;
+        if self.output_file.is_none() {
+            said.rewind()?;
+            said.read_to_end(&mut output)?;
+        }
         Ok(output)
+    }
+
+    fn said(&self) -> io::Result<File> {
+        self.output_file.as_ref().map_or_else(tempfile::tempfile, File::try_clone)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the daemon's one place that starts programs")]
@@ -289,6 +302,16 @@ mod tests {
     fn a_program_reads_its_input_and_its_output_comes_back() {
         let output = Program::other("cat", Path::new("/")).input(vec![7; 300_000]).run().unwrap();
         assert_eq!(output, vec![7; 300_000]);
+    }
+
+    #[test]
+    fn a_program_adds_to_a_file_as_much_as_it_likes() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"before\n").unwrap();
+        let more = u32::try_from(OUTPUT_BYTES_MAX).unwrap() + 1;
+        let writes = shell(&format!("head -c {more} /dev/zero")).output_file(file.try_clone().unwrap());
+        assert!(writes.run().unwrap().is_empty());
+        assert_eq!(file.metadata().unwrap().len(), u64::from(more) + 7);
     }
 
     #[test]
