@@ -1,6 +1,7 @@
 //! The packs in a repository's folder: which there are, what their indexes say, and how one is removed.
 //! Formats: gitformat-pack(5). Knows nothing about why a pack is there.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -17,6 +18,8 @@ use super::pack::{Object, TRAILER_BYTES};
 /// An index, version 2, begins with these bytes; a table of 256 counts follows.
 const INDEX_HEAD: [u8; 8] = *b"\xfftOc\0\0\0\x02";
 const COUNTS_END: usize = 8 + 1024;
+/// A reversed index, version 1, of SHA-1, begins with these.
+const REVERSED_HEAD: [u8; 12] = *b"RIDX\0\0\0\x01\0\0\0\x01";
 /// For each object: id, CRC-32, offset.
 const OBJECT_BYTES: usize = 20 + 4 + 4;
 /// An offset with this bit is a place in the table of long offsets.
@@ -93,6 +96,47 @@ pub(super) fn read_index(repo: &Path, name: &str) -> io::Result<Vec<Object>> {
     })?;
     objects.sort_unstable_by_key(|object| object.offset);
     Ok(objects)
+}
+
+/// Whether an index names an object; reads little of it.
+pub(super) fn is_in_index(index: &File, oid: Oid) -> io::Result<bool> {
+    let count = |at: usize| -> io::Result<usize> {
+        let mut four = [0; 4];
+        index.read_exact_at(&mut four, at as u64)?;
+        Ok(u32::from_be_bytes(four) as usize)
+    };
+    let first = usize::from(oid.0[0]);
+    let mut from = if first == 0 { 0 } else { count(8 + (first - 1) * 4)? };
+    let mut to = count(8 + first * 4)?;
+    while from < to {
+        let middle = from + (to - from) / 2;
+        let mut found = Oid::ZERO;
+        index.read_exact_at(&mut found.0, (COUNTS_END + middle * 20) as u64)?;
+        match found.cmp(&oid) {
+            Ordering::Equal => return Ok(true),
+            Ordering::Less => from = middle + 1,
+            Ordering::Greater => to = middle,
+        }
+    }
+    Ok(false)
+}
+
+/// What stands in a pack's `.rev`: the places in the index, in the order of the pack, and sums.
+pub(super) fn reversed_index(repo: &Path, name: &str) -> io::Result<Vec<u8>> {
+    let path = folder(repo).join(format!("{name}.idx"));
+    let bytes = fs::read(&path)?;
+    let damaged = || io::Error::new(ErrorKind::InvalidData, format!("{} is no whole index", path.display()));
+    let objects = parse_index(&bytes).ok_or_else(damaged)?;
+    let mut places: Vec<(u64, u32)> =
+        (0..).zip(&objects).map(|(place, object)| (object.offset, place)).collect();
+    places.sort_unstable();
+    let sum_of_pack = &bytes[bytes.len() - 2 * TRAILER_BYTES..bytes.len() - TRAILER_BYTES];
+    let mut reversed = REVERSED_HEAD.to_vec();
+    places.iter().for_each(|(_, place)| reversed.extend_from_slice(&place.to_be_bytes()));
+    reversed.extend_from_slice(sum_of_pack);
+    let sum = Sha1::digest(&reversed);
+    reversed.extend_from_slice(&sum);
+    Ok(reversed)
 }
 
 fn parse_index(bytes: &[u8]) -> Option<Vec<Object>> {

@@ -7,13 +7,15 @@
 //! - The packs that will go are listed *first*. A pack that comes later is not touched by anything here, and a fold takes
 //!   none of the listed ones while the repack lasts.
 //! - The first new pack holds all that a ref needs. What the listed packs hold besides goes into the second, the cruft
-//!   pack, unless it is older than [`CRUFT_KEPT`]. So objects that are published while their ref has not moved yet
+//!   pack (a usual pack where git is older than 2.37), unless it is older than [`CRUFT_KEPT`]. So objects that are published while their ref has not moved yet
 //!   (milliseconds, or as long as a disk is full, and then they are written anew) survive a repack in the cruft pack,
 //!   where they are found like any others; the next repack takes them to the rest, because then a ref needs them.
 //! - A commit refers to objects of its own pack and of its branch's past only, so nothing that is old and needed by no ref
 //!   is ever referred to again.
 //! - Both packs and their names are durable before a listed pack is removed, and that is not done here.
 //! - The commit-graph is written anew before, so it never names a commit that is gone.
+
+mod older_git;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ use std::time::Duration;
 use super::disk::Disk;
 use super::packs::{self, PackFile};
 use crate::git::child::{Halt, Program, ProgramError};
+use older_git::Rest;
 
 /// What no ref needs is kept this long. Publishing takes milliseconds between the pack and the ref.
 const CRUFT_KEPT: &str = "--cruft-expiration=1.hour.ago";
@@ -110,12 +113,21 @@ fn write_packs(
     let replaced = |pack: &&PackFile| !names(&needed).contains(&pack.name);
     listed.iter().filter(replaced).for_each(|pack| input.push_str(&format!("-{}.pack\n", pack.name)));
     let cruft = ["--cruft", CRUFT_KEPT, "objects/pack/pack"];
-    let cruft = git().args(PACK_OBJECTS).args(cruft).input(input.into_bytes()).run()?;
+    let cruft = git().args(PACK_OBJECTS).args(cruft).input(input.into_bytes()).run();
     let folder = packs::folder(repo);
+    let failed = |source| RepackError::Read { path: folder.clone(), source };
+    let cruft = match cruft {
+        Err(error) if older_git::knows_no_option(&error) => {
+            let rest = Rest::of(repo, listed, &names(&needed)).map_err(failed)?;
+            rest.write(repo, git().args(PACK_OBJECTS))?
+        }
+        cruft => cruft?,
+    };
+    let new = [names(&needed), names(&cruft)].concat();
+    older_git::reverse(disk, repo, &new).map_err(failed)?;
     disk.sync_folder(&folder).map_err(|source| RepackError::Unsynced { path: folder.clone(), source })?;
     write_graph(repo, Graph::Anew, halt)?;
-    let new = [names(&needed), names(&cruft)].concat();
-    let there = packs::list(repo).map_err(|source| RepackError::Read { path: folder, source })?;
+    let there = packs::list(repo).map_err(failed)?;
     if !new.iter().all(|name| there.iter().any(|pack| pack.name == *name)) {
         return Ok(Vec::new());
     }
