@@ -4,7 +4,7 @@
 CYCLES ?= 300
 MODELS_VENV := target/models-venv
 
-.PHONY: demo dashboard test test-models test-ui check-ui fuzz-api check bench crash fmt
+.PHONY: demo dashboard test test-models test-old-git test-ui check-ui fuzz-api check bench crash fmt
 
 # Two real builds on this machine: logs, artifacts, and a git log that reads as a story. Ctrl-C ends it.
 # The dashboard is in it if npm is there to build it.
@@ -30,6 +30,10 @@ test:
 	cargo test
 	$(MAKE) test-models
 	$(MAKE) test-ui
+
+# What runs git, once more with git 2.30, which is unpacked below target/ for it. Needs apt on Debian; ends with 3 if that git cannot be had.
+test-old-git:
+	tests/old-git/run
 
 # The dashboard in Chromium, against the real daemon. MRX_PICTURES=1 also writes its pictures under docs/pictures/.
 test-ui: dashboard $(MODELS_VENV)/ready

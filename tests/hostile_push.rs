@@ -12,7 +12,7 @@ use std::future::IntoFuture;
 
 use git2::Oid;
 use mrx::identity::token::OPERATOR_TOKEN;
-use mrx::state::layout::{self, STATE_REF};
+use mrx::state::layout;
 use serde_json::{Value, json};
 
 use self::craft::Craft;
@@ -144,7 +144,9 @@ impl Site {
             let attack = how(self);
             if self.is_late {
                 let url = url(&self.world, &self.keys[who], &format!("{HELLO}.git"));
-                git(self.craft.path(), &["fetch", "-q", "--refetch", &url, STATE_REF]).await;
+                // Whoever clones is told of all, whatever was fetched before, and some may not.
+                let copy = tempfile::tempdir().unwrap();
+                git(copy.path(), &["clone", "-q", "--bare", &url, "copy.git"]).await;
                 self.world.queue("build").await;
                 self.world.published(HELLO).await;
             }
