@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::ChatError;
 use super::live::Live;
 use super::read::Metas;
-use super::segments::{self, CHAT_MESSAGES_MAX};
+use super::segments::{self, CHAT_MESSAGES_MAX, Filling};
 use super::types::{Author, Chat, LlmMode, Message, Part, Prompt, Role, Segment};
 use crate::clock::{Clock, Time};
 use crate::id::{ChatId, IdMaker, JobId, ProjectId};
@@ -267,8 +267,8 @@ pub(super) fn appended(
     now: Time,
 ) -> Result<(Chat, Vec<Edit>), ChatError> {
     let mut next = Chat { updated_at: now, ..chat.clone() };
-    let mut segment = newest_segment(view, chat)?;
-    let mut edits = Vec::new();
+    let mut filling = Filling::of(newest_segment(view, chat)?);
+    let (mut filled, mut is_changed) = (Vec::new(), false);
     for message in messages {
         segments::check_size(&message)?;
         if message.number > CHAT_MESSAGES_MAX {
@@ -277,16 +277,20 @@ pub(super) fn appended(
             )));
         }
         next.messages = message.number;
-        if next.last_segment == 0 || !segments::has_room(&segment, &message) {
+        if next.last_segment == 0 || !filling.has_room(&message) {
+            let empty = Filling::of(Segment { chat_id: chat.chat_id.clone(), messages: Vec::new() });
+            let full = std::mem::replace(&mut filling, empty);
+            filled.extend(is_changed.then_some((next.last_segment, full)));
             next.last_segment = message.number;
-            segment = Segment { chat_id: chat.chat_id.clone(), messages: Vec::new() };
         }
-        segment = segments::with(&segment, &message);
-        let path = layout::chat_segment(&chat.chat_id, next.last_segment);
-        edits.retain(|edit: &Edit| edit.path() != path);
-        edits.push(Edit::put(path, Arc::new(segment.clone())));
+        filling.push(message);
+        is_changed = true;
     }
-    Ok((next, edits))
+    filled.extend(is_changed.then_some((next.last_segment, filling)));
+    let edit = |(first, filling): (u64, Filling)| {
+        Edit::put(layout::chat_segment(&chat.chat_id, first), Arc::new(filling.into_segment()))
+    };
+    Ok((next, filled.into_iter().map(edit).collect()))
 }
 
 fn newest_segment(view: &mut View<'_>, chat: &Chat) -> Result<Segment, ChatError> {

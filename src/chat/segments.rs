@@ -14,6 +14,8 @@ pub const MESSAGE_BYTES_MAX: usize = SEGMENT_BYTES_MAX - 4096;
 pub const TEXT_BYTES_MAX: usize = 32 << 10;
 /// Parts of one message.
 pub const PARTS_MAX: usize = 64;
+/// What the file of a segment without messages has more than the head of one with some.
+const EMPTY_LIST: &str = " []";
 /// Messages of one chat: its folder of segments stays narrow, and nobody reads more.
 pub const CHAT_MESSAGES_MAX: u64 = 10_000;
 
@@ -41,17 +43,45 @@ pub fn check_size(message: &Message) -> Result<(), ChatError> {
     Ok(())
 }
 
-/// Whether one more message goes into the segment.
-pub fn has_room(segment: &Segment, message: &Message) -> bool {
-    segment.messages.len() < SEGMENT_MESSAGES_MAX
-        && yaml::write(&with(segment, message)).len() <= SEGMENT_BYTES_MAX
+/// A segment that is being filled, and how many bytes its file has.
+pub struct Filling {
+    segment: Segment,
+    bytes: usize,
 }
 
-/// The segment with one more message.
-pub fn with(segment: &Segment, message: &Message) -> Segment {
-    let mut next = segment.clone();
-    next.messages.push(message.clone());
-    next
+impl Filling {
+    /// From what a segment holds already.
+    pub fn of(segment: Segment) -> Self {
+        Self { bytes: yaml::write(&segment).len(), segment }
+    }
+
+    /// Whether one more message goes into it.
+    pub fn has_room(&self, message: &Message) -> bool {
+        self.segment.messages.len() < SEGMENT_MESSAGES_MAX && self.bytes_with(message) <= SEGMENT_BYTES_MAX
+    }
+
+    /// Adds one. Only that message is written, so that many take time by their length alone.
+    pub fn push(&mut self, message: Message) {
+        self.bytes = self.bytes_with(&message);
+        self.segment.messages.push(message);
+    }
+
+    /// What it holds.
+    pub fn into_segment(self) -> Segment {
+        self.segment
+    }
+
+    /// Messages stand below one another in the file, so each takes as much room as in a segment of its own.
+    fn bytes_with(&self, message: &Message) -> usize {
+        let chat_id = self.segment.chat_id.clone();
+        let mut alone = Segment { chat_id, messages: vec![message.clone()] };
+        let with = yaml::write(&alone).len();
+        if self.segment.messages.is_empty() {
+            return with;
+        }
+        alone.messages.clear();
+        self.bytes + with + EMPTY_LIST.len() - yaml::write(&alone).len()
+    }
 }
 
 /// An answer cut into texts that each fit into a message; `fits` tells of one text whether it does.
@@ -108,7 +138,7 @@ mod tests {
     fn the_largest_message_fits_into_a_segment_of_its_own() {
         let largest = message(1, &"a".repeat(TEXT_BYTES_MAX));
         assert!(check_parts(&largest.parts).is_ok() && check_size(&largest).is_ok());
-        assert!(has_room(&empty(), &largest));
+        assert!(Filling::of(empty()).has_room(&largest));
         assert!(check_parts(&[Part::Text { text: "a".repeat(TEXT_BYTES_MAX + 1) }]).is_err());
         let escaped = message(1, &"\u{1}".repeat(TEXT_BYTES_MAX));
         assert!(check_size(&escaped).is_err(), "each byte is several in the file");
@@ -117,14 +147,27 @@ mod tests {
     #[test]
     fn a_segment_is_full_by_count_or_by_bytes() {
         let small = message(1, "hello");
-        let mut segment = empty();
+        let mut segment = Filling::of(empty());
         for _ in 0..SEGMENT_MESSAGES_MAX {
-            assert!(has_room(&segment, &small));
-            segment = with(&segment, &small);
+            assert!(segment.has_room(&small));
+            segment.push(small.clone());
         }
-        assert!(!has_room(&segment, &small));
+        assert!(!segment.has_room(&small));
         let large = message(1, &"a".repeat(TEXT_BYTES_MAX));
-        assert!(!has_room(&with(&empty(), &large), &large));
+        let mut segment = Filling::of(empty());
+        segment.push(large.clone());
+        assert!(!segment.has_room(&large));
+    }
+
+    #[test]
+    fn a_segment_that_is_filled_knows_the_length_of_its_file() {
+        let mut segment = Filling::of(empty());
+        for text in ["hello", "two\nlines", "- a\n  b: \"c\"", "\u{1}", &"long ".repeat(900), "é\n\n"] {
+            segment.push(message(1, text));
+            assert_eq!(segment.bytes, yaml::write(&segment.segment).len());
+        }
+        let again = Filling::of(segment.segment.clone());
+        assert_eq!(again.bytes, segment.bytes);
     }
 
     #[test]
