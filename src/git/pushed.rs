@@ -23,9 +23,10 @@ const FILES_MAX: usize = 1000;
 const FILES_BYTES_MAX: usize = 8 << 20;
 /// Folders that are looked into for them: each file is in at most eight. Folders without files would never end otherwise.
 const FOLDERS_MAX: usize = 8 * FILES_MAX;
-/// A file with more brackets than this may be nested so deep that reading it takes the square of its length, and has so many bytes at most.
-const BRACKETS_MAX: usize = 512;
-const BRACKETED_BYTES_MAX: usize = 64 << 10;
+/// A file with more brackets than this may be nested so deep that reading it takes the square of its length.
+pub const BRACKETS_MAX: usize = 512;
+/// So many bytes such a file has at most.
+pub const BRACKETED_BYTES_MAX: usize = 64 << 10;
 /// A commit's text, and in it the first line and the names, which events hold in memory.
 const COMMIT_BYTES_MAX: usize = 16 << 10;
 const SUBJECT_BYTES_MAX: usize = 1000;
@@ -363,7 +364,7 @@ fn too_many_files() -> Refusal {
 }
 
 /// Whether the YAML of a file may be nested deep in much text: each bracket that is open makes each word dearer.
-fn is_slow_to_read(bytes: &[u8]) -> bool {
+pub fn is_slow_to_read(bytes: &[u8]) -> bool {
     bytes.len() > BRACKETED_BYTES_MAX
         && bytes.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() > BRACKETS_MAX
 }

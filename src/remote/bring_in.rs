@@ -7,8 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::changes::{Changed, Theirs};
-use super::chats;
+use super::chats::{self, Wrote};
 use super::merge::{self, Clash, Sides};
+use super::reading;
 use super::types::{Conflict, ConflictFile, RemoteFile};
 use crate::clock::Time;
 use crate::entity::{Facts, Name};
@@ -54,16 +55,20 @@ pub struct BroughtIn {
     pub conflicts: usize,
 }
 
+/// What was written in each chat, as it was read before.
+type Written = BTreeMap<ChatId, Result<Option<Wrote>, String>>;
+
 /// Files by what they are files of; what each holds from now on.
 type Wanted = BTreeMap<Name, BTreeMap<String, FileChange>>;
 
 impl BringIn<'_> {
     /// The commits: what the subjects decided, and one that says how far the remote is brought in.
-    pub fn decide(&self, view: &mut View<'_>) -> Result<Decision<BroughtIn>, EngineError> {
+    /// `wrote` is what was written in chats.
+    pub fn decide(&self, wrote: Written, view: &mut View<'_>) -> Result<Decision<BroughtIn>, EngineError> {
         let mut conflicts = Vec::new();
         let mut edits = Vec::new();
         let mut changes: Vec<Change> = Vec::new();
-        let (said, rest) = self.said(view, &mut changes, &mut conflicts);
+        let (said, rest) = self.said(wrote, view, &mut changes, &mut conflicts);
         let wanted = self.merged(view, rest, &mut conflicts, &mut edits)?;
         let mut files_taken = said + edits.len();
         for (name, files) in wanted {
@@ -87,24 +92,20 @@ impl BringIn<'_> {
     /// What was written in chats: tells how many files that is, and which others are left.
     fn said(
         &self,
+        mut wrote: Written,
         view: &mut View<'_>,
         changes: &mut Vec<Change>,
         conflicts: &mut Vec<Conflict>,
     ) -> (usize, Vec<&Changed>) {
-        let mut chats: BTreeMap<ChatId, Vec<&Changed>> = BTreeMap::new();
-        let mut rest = Vec::new();
-        for changed in &self.theirs.changed {
-            match Place::of(&changed.path) {
-                Some(Place::Chat(id) | Place::ChatSegment(id, _)) => {
-                    chats.entry(id).or_default().push(changed)
-                }
-                _ => rest.push(changed),
-            }
-        }
+        let is_of_chat =
+            |path: &str| matches!(Place::of(path), Some(Place::Chat(_) | Place::ChatSegment(..)));
+        let mut rest: Vec<_> =
+            self.theirs.changed.iter().filter(|changed| !is_of_chat(&changed.path)).collect();
         let mut files = 0;
-        for (id, changed) in chats {
+        for (id, changed) in reading::by_chat(&self.theirs.changed) {
             let facts = self.facts(view);
-            match chats::brought_in(view, &id, &changed, &facts, self.actor) {
+            let wrote = wrote.remove(&id).unwrap_or(Ok(None));
+            match chats::brought_in(view, &id, &changed, wrote, (&facts, self.actor)) {
                 Ok(Some(made)) => {
                     files += changed.len();
                     changes.extend(made.changes);

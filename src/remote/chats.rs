@@ -27,20 +27,43 @@ pub struct Made {
     pub clashes: Vec<Clash>,
 }
 
+/// What was written there in a chat that was here before.
+#[derive(Clone, Debug)]
+pub struct Wrote {
+    base: Chat,
+    theirs: Chat,
+    said: Vec<Message>,
+}
+
+/// What was appended to a chat, as its changed files say; `None` if nothing was. It takes the time of reading them, and no state.
+pub fn wrote(id: &ChatId, changed: &[&Changed]) -> Result<Option<Wrote>, String> {
+    let Some(file) = file_of(id, changed).filter(|file| file.base.is_some()) else { return Ok(None) };
+    let Some(said) = said(file, changed)? else { return Ok(None) };
+    let (base, theirs) = (chat(file.base.as_deref(), &file.path)?, chat(file.theirs.as_deref(), &file.path)?);
+    Ok(Some(Wrote { base, theirs, said }))
+}
+
+/// The chat's own file, if all that was changed of the chat is there and readable.
+fn file_of<'a>(id: &ChatId, changed: &[&'a Changed]) -> Option<&'a Changed> {
+    let path = layout::chat(id);
+    let is_odd = |changed: &&Changed| changed.theirs.is_none() || changed.oddity.is_some();
+    if changed.iter().any(is_odd) {
+        return None;
+    }
+    changed.iter().find(|changed| changed.path == path).copied()
+}
+
 /// What comes of the files of a chat that were changed there; `None` if nothing was said, so that each file is merged by itself.
 pub fn brought_in(
     view: &mut View<'_>,
     id: &ChatId,
     changed: &[&Changed],
-    facts: &Facts<'_>,
-    actor: &Actor,
+    wrote: Result<Option<Wrote>, String>,
+    by: (&Facts<'_>, &Actor),
 ) -> Result<Option<Made>, String> {
-    let path = layout::chat(id);
-    let Some(file) = changed.iter().find(|changed| changed.path == path) else { return Ok(None) };
-    if changed.iter().any(|changed| changed.theirs.is_none() || changed.oddity.is_some()) {
-        return Ok(None);
-    }
-    let ours = view.file(STATE_REF, &path).map_err(|error| error.to_string())?;
+    let Some(file) = file_of(id, changed) else { return Ok(None) };
+    let (facts, actor) = by;
+    let ours = view.file(STATE_REF, &file.path).map_err(|error| error.to_string())?;
     match (&file.base, ours) {
         (None, None) => {
             let files: BTreeMap<_, _> =
@@ -49,8 +72,8 @@ pub fn brought_in(
             Ok(Some(Made { changes, clashes: Vec::new() }))
         }
         (Some(_), Some(ours)) => {
-            let Some(said) = said(file, changed)? else { return Ok(None) };
-            let (wanted, clashes) = wanted(file, &ours)?;
+            let Some(Wrote { base, theirs, said }) = wrote? else { return Ok(None) };
+            let (wanted, clashes) = wanted(base, theirs, &ours, &file.path)?;
             let change = push::said_elsewhere(view, &wanted, said, actor, facts.now)?;
             Ok(Some(Made { changes: vec![change], clashes }))
         }
@@ -90,8 +113,7 @@ fn said(file: &Changed, changed: &[&Changed]) -> Result<Option<Vec<Message>>, St
 }
 
 /// The chat's file with what they changed in it besides counting.
-fn wanted(file: &Changed, ours: &[u8]) -> Result<(Chat, Vec<Clash>), String> {
-    let (base, theirs) = (chat(file.base.as_deref(), &file.path)?, chat(file.theirs.as_deref(), &file.path)?);
+fn wanted(base: Chat, theirs: Chat, ours: &[u8], path: &str) -> Result<(Chat, Vec<Clash>), String> {
     let theirs = Chat {
         messages: base.messages,
         last_segment: base.last_segment,
@@ -102,7 +124,7 @@ fn wanted(file: &Changed, ours: &[u8]) -> Result<(Chat, Vec<Clash>), String> {
     let (base, theirs) = (yaml::write(&base), yaml::write(&theirs));
     let merged = merge::file(Sides { base: Some(&base), ours: Some(ours), theirs: Some(&theirs) });
     let text = merged.file.flatten();
-    Ok((chat(Some(text.as_deref().unwrap_or(ours)), &file.path)?, merged.clashes))
+    Ok((chat(Some(text.as_deref().unwrap_or(ours)), path)?, merged.clashes))
 }
 
 fn chat(file: Option<&[u8]>, path: &str) -> Result<Chat, String> {

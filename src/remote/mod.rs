@@ -1,7 +1,7 @@
 //! A project's remote: a branch elsewhere that its state is pushed to, and whose own changes come back as edits.
 //!
 //! - [`types`] is the setting and the status   - [`address`] decides what may be called, and which host gets the credential
-//! - [`relation`] decides what is to be done about two tips   - [`changes`] reads what the other side changed
+//! - [`relation`] decides what is to be done about two tips   - [`changes`] finds what the other side changed, [`reading`] reads it within bounds
 //! - [`merge`] merges a file field by field   - [`bring_in`] decides what becomes of the state, [`chats`] of what was said there
 //! - [`credential`] hands the credential to git through a pipe   - [`transport`] runs git   - [`remotes`] keeps all of it going
 //! - [`api`] is the HTTP side   - [`error`] says why a remote does not have the state
@@ -18,6 +18,7 @@ pub mod chats;
 pub mod credential;
 pub mod error;
 pub mod merge;
+pub mod reading;
 pub mod relation;
 pub mod remotes;
 pub mod transport;

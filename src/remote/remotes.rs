@@ -16,8 +16,9 @@ use tokio::sync::Notify;
 
 use super::address::{self, BadAddress};
 use super::bring_in::BringIn;
-use super::changes::{self, Theirs};
+use super::changes;
 use super::error::RemoteError;
+use super::reading::{self, Reading};
 use super::relation::{self, Heads, Next};
 use super::transport::{self, Transport, TransportError};
 use super::types::{Remote, RemoteProblem, RemoteStatus};
@@ -375,13 +376,14 @@ impl Remotes {
                     over = Some(tip);
                     (ours, None)
                 }
-                Looked::Own(theirs) => {
-                    if !theirs.changed.is_empty() {
-                        self.bring_in(project, remote, &theirs).await?;
+                Looked::Own(reading) => {
+                    let theirs = reading.theirs.tip;
+                    if !reading.theirs.changed.is_empty() {
+                        self.bring_in(project, remote, reading).await?;
                         has_merged = true;
                         ours = self.published(&name).await?;
                     }
-                    (ours, Some(theirs.tip))
+                    (ours, Some(theirs))
                 }
             };
             let (speaker, branch, now) = (transport.clone(), ref_name.clone(), inner.clock.now());
@@ -402,7 +404,12 @@ impl Remotes {
         Err(RemoteError::Restless)
     }
 
-    async fn bring_in(&self, project: &Project, remote: &Remote, theirs: &Theirs) -> Result<(), RemoteError> {
+    async fn bring_in(
+        &self,
+        project: &Project,
+        remote: &Remote,
+        reading: Reading,
+    ) -> Result<(), RemoteError> {
         let inner = &self.0;
         let url = address::parse(&remote.url, inner.options.allow_local)?;
         let actor = Actor { kind: "remote", name: url.host_str().unwrap_or("local").into() };
@@ -412,10 +419,10 @@ impl Remotes {
             allow_private_webhooks: inner.allow_private_webhooks,
             actor: &actor,
             branch: &remote.branch,
-            theirs,
+            theirs: &reading.theirs,
         };
         let name = RepoName::Project(project.project_id.clone());
-        inner.state.change(&name, |view| bring_in.decide(view)).await?;
+        inner.state.change(&name, |view| bring_in.decide(reading.wrote, view)).await?;
         Ok(())
     }
 
@@ -482,7 +489,7 @@ enum Looked {
     Behind,
     /// It is behind, in an epoch that is over.
     Before(Oid),
-    Own(Theirs),
+    Own(Reading),
 }
 
 /// How the remote's branch stands, and the ends of epochs that it does not keep yet.
@@ -505,7 +512,7 @@ fn look(transport: &Transport, ref_name: &str, ours: Oid) -> Result<(Looked, Hea
         Next::Join(tip) => {
             transport.fetch(ref_name).map_err(RemoteError::Unreachable)?;
             let theirs = changes::read(&transport.scratch, ours, &ends, tip)?;
-            if theirs.is_joined { Looked::Same(tip) } else { Looked::Own(theirs) }
+            if theirs.is_joined { Looked::Same(tip) } else { Looked::Own(reading::read(theirs)) }
         }
     };
     Ok((looked, missing))
