@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -112,24 +113,70 @@ fn most_resident(process: u32, over: &AtomicBool) -> (u64, Vec<(String, u64)>) {
     most
 }
 
-/// Each process of a family by name, and its own pages: those it shares with the files on disk the machine can take back.
+/// A process: where it comes from, and where its program and its stack lie in memory.
+struct Process {
+    parent: u32,
+    layout: [u64; 3],
+}
+
+impl Process {
+    fn read(id: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        // The third field of all is the first here: the beginning of the program, of the stack and of the arguments.
+        let number = |field: usize| fields.get(field - 3)?.parse().ok();
+        Some(Self { parent: fields.get(1)?.parse().ok()?, layout: [number(26)?, number(28)?, number(48)?] })
+    }
+
+    /// Whether it was forked and has not become another program yet: then all that it has is its parent's. What another
+    /// program is lies elsewhere. (Who may not look sees 0 and 1.)
+    fn is_copy_of(&self, parent: &Process) -> bool {
+        self.layout == parent.layout && self.layout.iter().all(|place| *place > 1)
+    }
+}
+
+/// Each process of a family by name, and its pages.
 fn resident(root: u32) -> Vec<(String, u64)> {
-    let mut parents = BTreeMap::new();
+    let mut all = BTreeMap::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
-        let parent = rest.split(' ').nth(1).and_then(|text| text.parse::<u32>().ok());
-        parents.insert(id, parent.unwrap_or_default());
+        all.extend(Process::read(id).map(|process| (id, process)));
     }
-    let is_of_family = |id: &u32| {
-        let mut at = *id;
+    let is_of_family = |id: u32| {
+        let mut at = id;
         while at != root && at > 1 {
-            at = parents.get(&at).copied().unwrap_or_default();
+            at = all.get(&at).map_or(0, |process| process.parent);
         }
         at == root
     };
-    parents.keys().filter(|id| is_of_family(id)).filter_map(|id| held(*id)).collect()
+    let is_counted = |(id, process): &(&u32, &Process)| {
+        let is_copy = all.get(&process.parent).is_some_and(|parent| process.is_copy_of(parent));
+        is_of_family(**id) && (**id == root || !is_copy)
+    };
+    all.iter().filter(is_counted).filter_map(|(id, _)| held(*id)).collect()
+}
+
+#[test]
+fn a_child_that_was_only_forked_is_not_counted_beside_its_parent() {
+    let mut shell = Command::new("sh");
+    // A shell runs brackets in a child that is a copy of it, and `cat` in one that is another program.
+    shell.args(["-c", "exec 3<&0; (read line <&3) & cat <&3; wait"]);
+    let mut shell = shell.stdin(Stdio::piped()).spawn().unwrap();
+    let names = |of: u32| resident(of).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let begun = Instant::now();
+    let children = |of: u32| {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        ids.filter_map(Process::read).filter(|process| process.parent == of).count()
+    };
+    while children(shell.id()) < 2 || names(shell.id()).len() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", names(shell.id()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(names(shell.id()).into_iter().collect::<BTreeSet<_>>().len(), 2, "and there are two children");
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
 }
 
 fn held(process: u32) -> Option<(String, u64)> {
