@@ -7,26 +7,32 @@ use crate::state::edit::{Actor, Edit};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The machine's disk, which can lose its journal.
-#[derive(Clone, Default)]
-struct Losing(Arc<AtomicBool>);
+use parking_lot::RwLock;
 
-struct LosingFile(Arc<dyn DiskFile>, Arc<AtomicBool>);
+/// The machine's disk, which can lose its journal, and which stands still while it is copied.
+#[derive(Clone, Default)]
+struct Losing(Arc<AtomicBool>, Arc<RwLock<()>>);
+
+struct LosingFile(Arc<dyn DiskFile>, Losing);
 
 impl Disk for Losing {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(LosingFile(RealDisk.open(path)?, self.0.clone())))
+        Ok(Arc::new(LosingFile(RealDisk.open(path)?, self.clone())))
     }
     fn create_new(&self, path: &Path, mode: u32) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(LosingFile(RealDisk.create_new(path, mode)?, self.0.clone())))
+        let _moves = self.1.read();
+        Ok(Arc::new(LosingFile(RealDisk.create_new(path, mode)?, self.clone())))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _moves = self.1.read();
         RealDisk.rename(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
+        let _moves = self.1.read();
         RealDisk.remove(path)
     }
     fn make_folder(&self, path: &Path) -> io::Result<()> {
+        let _moves = self.1.read();
         RealDisk.make_folder(path)
     }
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
@@ -36,6 +42,7 @@ impl Disk for Losing {
 
 impl DiskFile for LosingFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let _moves = self.1.1.read();
         self.0.write_all_at(bytes, offset)
     }
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
@@ -45,7 +52,7 @@ impl DiskFile for LosingFile {
         self.0.len()
     }
     fn sync_data(&self) -> io::Result<()> {
-        if self.1.load(Ordering::SeqCst) { Err(io::ErrorKind::Other.into()) } else { self.0.sync_data() }
+        if self.1.0.load(Ordering::SeqCst) { Err(io::ErrorKind::Other.into()) } else { self.0.sync_data() }
     }
 }
 
@@ -139,8 +146,8 @@ async fn a_repository_that_somebody_is_about_to_open_keeps_its_place_when_it_is_
     assert_eq!(state.open_repositories(), 0);
 }
 
-/// A copy of a data folder, as a kill at this moment would leave it.
-fn copy_of(from: &Path) -> tempfile::TempDir {
+/// A copy of a data folder, as a kill at this moment would leave it: nothing is written or named meanwhile.
+fn copy_of(from: &Path, disk: &Losing) -> tempfile::TempDir {
     fn copy(from: &Path, to: &Path) {
         for entry in std::fs::read_dir(from).unwrap().flatten() {
             let to = to.join(entry.file_name());
@@ -153,6 +160,7 @@ fn copy_of(from: &Path) -> tempfile::TempDir {
         }
     }
     let folder = tempfile::tempdir().unwrap();
+    let _still = disk.1.write();
     copy(from, folder.path());
     folder
 }
@@ -169,13 +177,13 @@ async fn a_removed_repository_is_not_brought_back_from_the_journal() {
     let late = state.change(&name, |_: &mut View<'_>| Ok(Decision::commit(change("b"), ()))).await;
     assert!(matches!(late, Err::<Done<()>, _>(EngineError::NoRepo(_))));
     assert!(state.remove(&RepoName::Platform).await.is_err(), "the platform's stays");
-    let (killed, unmarked) = (copy_of(folder.path()), copy_of(folder.path()));
+    let (killed, unmarked) = (copy_of(folder.path(), &disk), copy_of(folder.path(), &disk));
     state.close();
 
     let (state, _) = State::open(options(killed.path(), &disk, &clock)).unwrap();
     assert!(!state.exists(&name) && state.exists(&RepoName::Platform));
     let again = state.create(&name, change("b")).await.unwrap();
-    let killed_again = copy_of(killed.path());
+    let killed_again = copy_of(killed.path(), &disk);
     state.close();
     let (state, _) = State::open(options(killed_again.path(), &disk, &clock)).unwrap();
     assert_eq!(state.read(&name, |view| view.tip()).await.unwrap(), again, "a new one of the name is whole");
@@ -216,7 +224,7 @@ async fn a_repository_in_use_is_removed_between_two_changes_and_is_not_made_agai
     removed.unwrap();
     assert!(one > 0 && two > 0 && three > 0);
     assert!(!state.exists(&name) && put(&state, "b").await.is_ok(), "the others go on");
-    let killed = copy_of(folder.path());
+    let killed = copy_of(folder.path(), &disk);
     state.close();
     let (state, _) = State::open(options(killed.path(), &disk, &clock)).unwrap();
     assert!(!state.exists(&name));
