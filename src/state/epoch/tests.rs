@@ -349,3 +349,85 @@ async fn upkeep_ends_an_epoch_when_it_is_long_and_when_it_is_old_and_keeps_all_o
     assert_eq!(subjects(&state, Some("a")).await, told);
     fsck(folder.path());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upkeep_reaches_every_repository_that_nobody_wrote_to_since_the_start_and_leaves_none_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::by_hand("2026-11-21T10:00:00.000Z".parse().unwrap());
+    let limits = Limits { commits: 0, days: 365 };
+    let state = open(folder.path(), Arc::new(RealDisk), &clock, limits);
+    let name = |number: usize| RepoName::Project(format!("mrx-{number}").parse().unwrap());
+    for number in 0..45 {
+        for text in ["1", "2"] {
+            let made = state.create(&name(number), change("a", text)).await.unwrap();
+            let decide = |_: &mut View<'_>| -> Result<_, EngineError> {
+                Ok(Decision::commit(change("a", text), made))
+            };
+            state.change(&name(number), decide).await.unwrap();
+        }
+    }
+    state.close();
+    drop(state);
+    clock.pass(Duration::from_secs(366 * 24 * 3600));
+    let state = open(folder.path(), Arc::new(RealDisk), &clock, limits);
+    let ended = || {
+        let archive = |number: &usize| {
+            let repo = DataFolder::new(folder.path()).repo(&name(*number));
+            let repo = git2::Repository::open_bare(repo).unwrap();
+            !archives(&repo).unwrap().is_empty()
+        };
+        (0..45).filter(archive).count()
+    };
+    for expected in [20, 40, 45, 45] {
+        state.maintain().await.unwrap();
+        assert_eq!((ended(), state.open_repositories()), (expected, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_whose_epoch_cannot_be_counted_keeps_no_other_from_ending_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataFolder::new(folder.path());
+    let clock = Clock::by_hand("2026-11-21T10:00:00.000Z".parse().unwrap());
+    let limits = Limits { commits: 2, days: 0 };
+    let state = open(folder.path(), Arc::new(RealDisk), &clock, limits);
+    let last = RepoName::Project("mrx-z".parse().unwrap());
+    state.create(&last, change("a", "1")).await.unwrap();
+    let decide = |_: &mut View<'_>| -> Result<_, EngineError> { Ok(Decision::commit(change("a", "2"), ())) };
+    state.change(&last, decide).await.unwrap();
+    state.close();
+    drop(state);
+    // More than a round counts, and all before the other by name.
+    for number in 0..150 {
+        let heads = data.repos().join(format!("projects/mrx-{number}.git/refs/heads"));
+        std::fs::create_dir_all(&heads).unwrap();
+        std::fs::write(heads.join("state"), format!("{}\n", "1".repeat(40))).unwrap();
+    }
+    let state = open(folder.path(), Arc::new(RealDisk), &clock, limits);
+    let ended = || archives(&git2::Repository::open_bare(data.repo(&last)).unwrap()).unwrap().len();
+    for expected in [0, 1] {
+        state.maintain().await.unwrap();
+        assert_eq!(ended(), expected);
+    }
+}
+
+#[test]
+fn a_long_epoch_is_counted_as_a_short_one_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let repo = git2::Repository::init_bare(folder.path()).unwrap();
+    let tree = repo.find_tree(repo.treebuilder(None).unwrap().write().unwrap()).unwrap();
+    let mut tip: Option<git2::Oid> = None;
+    for number in 1..=600_i64 {
+        let by = git2::Signature::new("mrx", "mrx@localhost", &git2::Time::new(number * 60, 0)).unwrap();
+        let parent = tip.map(|tip| repo.find_commit(tip).unwrap());
+        let text =
+            repo.commit_create_buffer(&by, &by, "one", &tree, parent.iter().collect::<Vec<_>>().as_slice());
+        tip = Some(repo.odb().unwrap().write(git2::ObjectType::Commit, &text.unwrap()).unwrap());
+        if number == 200 || number == 600 {
+            let tip = Oid::from(tip.unwrap());
+            let counted = count::count(&Objects::new(folder.path().to_owned()), tip, None).unwrap();
+            assert_eq!((counted.tip, counted.commits), (tip, u64::try_from(number).unwrap()));
+            assert_eq!(counted.began, Time::from_millis(60_000));
+        }
+    }
+}

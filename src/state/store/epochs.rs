@@ -1,13 +1,14 @@
 //! Ending epochs: which branches are long or old enough, found without a look at each commit, and the cut itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::{Engine, EngineError, State};
 use crate::clock::Time;
-use crate::git::child::Program;
 use crate::state::edit::{Actor, Change, Cut, Step};
+use crate::state::epoch::count::{self, Counted};
 use crate::state::epoch::{self, BEGUN, Limits};
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::objects::Objects;
@@ -16,47 +17,86 @@ use crate::state::refs;
 use crate::state::repo::{Decision, View};
 use crate::state::tree::LoadError;
 
-/// How many branches are counted for the first time in one round: each asks git twice.
+/// How many branches are counted for the first time in one round: each opens its repository for a moment. Ten thousand take some
+/// ten minutes of rounds.
 const FIRST_COUNTS_MAX: usize = 100;
+/// How many epochs are ended in one round: each brings its repository into memory, and may have others follow it.
+const ENDED_MAX: usize = 20;
+/// A branch that cannot be counted or cut is let be for so long.
+const RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// What is known of the epochs that branches are in. It is memory alone: after a start it is counted again.
 pub(super) struct Epochs {
     limits: Limits,
-    counted: Mutex<HashMap<RepoName, Counted>>,
+    known: Mutex<HashMap<RepoName, Known>>,
     /// Held while one is ended, so that each has a number of its own.
     ending: tokio::sync::Mutex<()>,
 }
 
-/// An epoch as it was when it was last counted.
 #[derive(Clone, Copy, Debug)]
-struct Counted {
-    tip: Oid,
-    commits: u64,
-    began: Time,
-    /// How many objects had been published to the repository: since then there are at most as many commits as objects more.
-    published: u64,
+enum Known {
+    /// And how many objects had been published to the repository: since then there are at most as many commits as objects more.
+    Counted(Counted, u64),
+    /// It cannot be read, or has no commit; it is looked at again then.
+    Not(Time),
+}
+
+/// What a round does about a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    First,
+    Again(Counted),
+    Pass,
+}
+
+/// Decides whether a branch is counted. Reads no clock and no disk.
+fn look(known: Option<Known>, published: u64, limits: Limits, now: Time) -> Look {
+    match known {
+        None => Look::First,
+        Some(Known::Not(until)) if now < until => Look::Pass,
+        Some(Known::Not(_)) => Look::First,
+        Some(Known::Counted(counted, then)) => {
+            let most = counted.commits.saturating_add(published.saturating_sub(then));
+            let may_be_due = limits.are_reached(most, now.since(counted.began));
+            if may_be_due { Look::Again(counted) } else { Look::Pass }
+        }
+    }
 }
 
 impl Epochs {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, counted: Mutex::default(), ending: tokio::sync::Mutex::default() }
+        Self { limits, known: Mutex::default(), ending: tokio::sync::Mutex::default() }
+    }
+
+    fn note(&self, name: &RepoName, known: Known) {
+        self.known.lock().insert(name.clone(), known);
     }
 }
 
 impl State {
-    /// Ends the epochs that are long or old enough, of the repositories that were written to since the start.
+    /// Ends the epochs that are long or old enough. Each round looks at some of the repositories that it does not know, so that all
+    /// are reached.
     pub(super) async fn end_due_epochs(&self) -> Result<(), EngineError> {
         if self.0.epochs.limits.are_none() {
             return Ok(());
         }
         let state = self.clone();
         let due = tokio::task::spawn_blocking(move || state.0.due_epochs()).await;
-        for name in due.map_err(|_| EngineError::Unknown)? {
+        for name in due.map_err(|_| EngineError::Unknown)?.into_iter().take(ENDED_MAX) {
+            let was_open = self.0.repos.lock().contains_key(&name);
             match self.end_epoch(&name).await {
                 // It was removed meanwhile.
                 Err(EngineError::NoRepo(_)) | Ok(None) => {}
                 Ok(Some(kept)) => tracing::info!(repo = %name, %kept, "a new epoch has begun"),
-                Err(error) => return Err(error),
+                Err(error @ (EngineError::Full(_) | EngineError::Unknown)) => return Err(error),
+                Err(error) => {
+                    // The others do not wait for it.
+                    self.0.epochs.note(&name, Known::Not(self.0.clock.now().after(RETRY_AFTER)));
+                    tracing::error!(repo = %name, %error, "its epoch cannot be ended");
+                }
+            }
+            if !was_open {
+                self.let_go(&name);
             }
         }
         Ok(())
@@ -76,7 +116,7 @@ impl State {
         };
         let done = self.change(name, decide).await?;
         self.published(name, done.lsn).await?;
-        self.0.epochs.counted.lock().remove(name);
+        self.0.epochs.known.lock().remove(name);
         Ok(Some(archive))
     }
 }
@@ -120,72 +160,105 @@ fn next_archive(path: std::path::PathBuf, tip: Oid, now: Time) -> Result<Option<
 
 impl Engine {
     fn due_epochs(&self) -> Vec<RepoName> {
-        let (limits, now) = (self.epochs.limits, self.clock.now());
+        let published: HashMap<RepoName, u64> = self.upkeep.published_since_start().into_iter().collect();
+        let mut names = self.folder.repositories();
+        self.forget_removed(&names);
+        // Those that are written to are not kept waiting by those that are not.
+        names.sort_by_key(|name| !published.contains_key(name));
         let (mut due, mut first_counts) = (Vec::new(), 0);
-        for (name, published) in self.upkeep.published_since_start() {
-            let known = self.epochs.counted.lock().get(&name).copied();
-            let may_be_due = |known: &Counted| {
-                let most = known.commits.saturating_add(published.saturating_sub(known.published));
-                limits.are_reached(most, now.since(known.began))
+        for name in names {
+            let published = published.get(&name).copied().unwrap_or(0);
+            let known = self.epochs.known.lock().get(&name).copied();
+            let counted = match look(known, published, self.epochs.limits, self.clock.now()) {
+                Look::Pass => continue,
+                Look::First if first_counts == FIRST_COUNTS_MAX => continue,
+                Look::First => {
+                    first_counts += 1;
+                    None
+                }
+                Look::Again(counted) => Some(counted),
             };
-            if known.as_ref().is_some_and(|known| !may_be_due(known)) {
-                continue;
-            }
-            first_counts += usize::from(known.is_none());
-            if known.is_none() && first_counts > FIRST_COUNTS_MAX {
-                continue;
-            }
-            match self.count_epoch(&name, known, published) {
-                Ok(Some(counted)) => {
-                    if limits.are_reached(counted.commits, now.since(counted.began)) {
-                        due.push(name.clone());
-                    }
-                    self.epochs.counted.lock().insert(name, counted);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    // A repository that was made anew has no commit of the one before.
-                    self.epochs.counted.lock().remove(&name);
-                    tracing::warn!(repo = %name, %error, "the commits of an epoch cannot be counted");
-                }
+            if self.is_due(&name, counted, published) {
+                due.push(name);
             }
         }
         due
     }
 
-    /// Counts the commits of the epoch that a branch is in, from where they were last counted on.
-    fn count_epoch(
-        &self,
-        name: &RepoName,
-        known: Option<Counted>,
-        published: u64,
-    ) -> Result<Option<Counted>, LoadError> {
+    fn forget_removed(&self, names: &[RepoName]) {
+        let there: HashSet<&RepoName> = names.iter().collect();
+        self.epochs.known.lock().retain(|name, _| there.contains(name));
+    }
+
+    /// Counts an epoch, and whether it has ended.
+    fn is_due(&self, name: &RepoName, known: Option<Counted>, published: u64) -> bool {
+        let (limits, now) = (self.epochs.limits, self.clock.now());
+        let not = Known::Not(now.after(RETRY_AFTER));
+        match self.count_epoch(name, known) {
+            Ok(Some(counted)) => {
+                self.epochs.note(name, Known::Counted(counted, published));
+                limits.are_reached(counted.commits, now.since(counted.began))
+            }
+            // Its first commit may be on its way.
+            Ok(None) if published > 0 => false,
+            Ok(None) => {
+                self.epochs.note(name, not);
+                false
+            }
+            Err(error) => {
+                // A repository that was made anew has no commit of the one before: then it is counted from its start.
+                let known = if known.is_some() { Known::Not(now) } else { not };
+                self.epochs.note(name, known);
+                tracing::warn!(repo = %name, %error, "the commits of an epoch cannot be counted");
+                false
+            }
+        }
+    }
+
+    /// Counts the commits of the epoch that a branch is in, from where they were last counted on; `None` if it has none.
+    fn count_epoch(&self, name: &RepoName, known: Option<Counted>) -> Result<Option<Counted>, LoadError> {
         let objects = Objects::new(self.folder.repo(name));
-        let failed = |cause: String| LoadError {
-            what: "the commits of the epoch".to_owned(),
-            repo: name.key(),
-            cause,
-        };
-        // A repository that was removed has no epoch.
-        let tip = refs::read(objects.path(), STATE_REF).map_err(|error| failed(error.to_string()))?;
+        let (what, repo) = ("the tip of the state".to_owned(), name.key());
+        let tip = refs::read(objects.path(), STATE_REF).map_err(|error| LoadError {
+            what,
+            repo,
+            cause: error.to_string(),
+        })?;
         if tip == Oid::ZERO {
             return Ok(None);
         }
-        let mut git = Program::git(objects.path()).in_background(self.upkeep.halt());
-        git = git.args(["rev-list", "--count", "--first-parent"]).args([tip.to_string()]);
-        git = git.args(known.map(|known| format!("^{}", known.tip))).args(["--"]);
-        let output = git.run().map_err(|error| failed(error.cause.to_string()))?;
-        let counted: u64 = String::from_utf8_lossy(&output).trim().parse().unwrap_or(0);
-        let began = match known {
-            Some(known) => known.began,
-            None => {
-                let first = epoch::first_of_epoch(&objects, tip)?;
-                let read = |repo: &git2::Repository| Ok(repo.find_commit(first.to_git())?.time().seconds());
-                let seconds = objects.with(read).map_err(|error| failed(error.message().to_owned()))?;
-                Time::from_millis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
-            }
-        };
-        let commits = known.map_or(0, |known| known.commits) + counted;
-        Ok(Some(Counted { tip, commits, began, published }))
+        let halt = self.upkeep.halt();
+        match known {
+            Some(known) => count::count_on(&objects, tip, known, halt),
+            None => count::count(&objects, tip, Some(halt)),
+        }
+        .map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_is_counted_at_first_and_again_when_it_may_be_long_or_old_enough() {
+        let limits = Limits { commits: 100, days: 10 };
+        let time = |text: &str| -> Time { text.parse().unwrap() };
+        let (began, later) = (time("2026-11-01T00:00:00.000Z"), time("2026-11-10T00:00:00.000Z"));
+        let counted = Counted { tip: Oid::ZERO, commits: 60, began };
+        let known = Some(Known::Counted(counted, 1_000));
+        assert_eq!(look(None, 0, limits, later), Look::First);
+        assert_eq!(look(known, 1_039, limits, later), Look::Pass, "99 commits at most");
+        assert_eq!(look(known, 1_040, limits, later), Look::Again(counted));
+        let old = time("2026-11-11T00:00:00.000Z");
+        assert_eq!(
+            look(known, 1_000, limits, old),
+            Look::Again(counted),
+            "nobody needs to have written to it"
+        );
+        let one = Counted { commits: 1, ..counted };
+        assert_eq!(look(Some(Known::Counted(one, 0)), 0, limits, old), Look::Pass, "it has only begun");
+        assert_eq!(look(Some(Known::Not(old)), 500, limits, later), Look::Pass);
+        assert_eq!(look(Some(Known::Not(later)), 500, limits, later), Look::First);
     }
 }
