@@ -1,4 +1,4 @@
-//! `mrx admin`: makes accounts and agents, as the operator of the daemon whose data folder is on this machine.
+//! `mrx admin`: makes accounts and agents and ends epochs, as the operator of the daemon whose data folder is on this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,10 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use crate::cli::ask::{self, NewKeyFile};
-use crate::config::{AdminAgent, AdminArgs, AdminUser, AdminWhat, RoleChoice};
+use crate::config::{AdminAgent, AdminArgs, AdminEpoch, AdminUser, AdminWhat, RoleChoice};
 use crate::id::{AgentId, UserName};
 use crate::identity::token::OPERATOR_TOKEN;
-use crate::state::layout::DataFolder;
+use crate::state::layout::{DataFolder, RepoName};
 
 /// Does what was asked.
 pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
@@ -21,6 +21,9 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
         AdminWhat::Agent(AdminAgent::Add { name, key_file }) => {
             let file = key_file.unwrap_or_else(|| PathBuf::from(format!("{name}.key")));
             add_agent(&daemon, &name, &file).await
+        }
+        AdminWhat::Epoch(AdminEpoch::End { project, platform: _ }) => {
+            end_epoch(&daemon, &project.map_or(RepoName::Platform, RepoName::Project)).await
         }
     }
 }
@@ -44,6 +47,13 @@ async fn add_agent(daemon: &Daemon, name: &AgentId, file: &Path) -> anyhow::Resu
     let Value::String(key) = added["key"].take() else { bail!("the daemon's answer has no key") };
     out.keep(&key.into())?;
     println!("agent {name} is registered; its key is in {}", file.display());
+    Ok(())
+}
+
+async fn end_epoch(daemon: &Daemon, name: &RepoName) -> anyhow::Result<()> {
+    let begun = daemon.post("/admin/epochs", &json!({ "repository": name.key() })).await?;
+    let (number, archive) = (&begun["number"], begun["archive"].as_str().unwrap_or_default());
+    println!("{name} is in epoch {number}; {archive} keeps what was before");
     Ok(())
 }
 

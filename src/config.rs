@@ -198,12 +198,12 @@ pub struct AdminArgs {
     /// The data folder of the running daemon.
     #[arg(long, default_value = "mrx-data", env = "MRX_DATA", global = true)]
     pub data: PathBuf,
-    /// What is made.
+    /// What is done.
     #[command(subcommand)]
     pub what: AdminWhat,
 }
 
-/// What `mrx admin` makes.
+/// What `mrx admin` does.
 #[derive(Clone, Debug, Subcommand)]
 pub enum AdminWhat {
     /// Accounts of people.
@@ -212,6 +212,23 @@ pub enum AdminWhat {
     /// Agents.
     #[command(subcommand)]
     Agent(AdminAgent),
+    /// Epochs of histories.
+    #[command(subcommand)]
+    Epoch(AdminEpoch),
+}
+
+/// `mrx admin epoch`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AdminEpoch {
+    /// Ends the epoch that a project's history is in, and begins the next; what was before is kept under refs/archive/.
+    End {
+        /// The project.
+        #[arg(required_unless_present = "platform", conflicts_with = "platform")]
+        project: Option<crate::id::ProjectId>,
+        /// The platform's own history instead: the registry, agents and accounts.
+        #[arg(long)]
+        platform: bool,
+    },
 }
 
 /// `mrx admin user`.

@@ -18,12 +18,15 @@ use crate::job::queue::Queue;
 use crate::project::types::ProjectFile;
 use crate::state::disk::{Disk, DiskFile};
 use crate::state::edit::{Edit, Projection};
+use crate::state::epoch::chain::{self, Missing};
 use crate::state::journal::file::inspect;
 use crate::state::layout::{
-    self, DataFolder, OPEN_JOBS, PROJECT_FILE, REJECTED_REF_PREFIX, RepoName, STATE_REF,
+    self, ARCHIVE_REF_PREFIX, DataFolder, OPEN_JOBS, PROJECT_FILE, REJECTED_REF_PREFIX, RepoName, STATE_REF,
 };
 use crate::state::objects::Objects;
+use crate::state::oid::Oid;
 use crate::state::packs;
+use crate::state::refs;
 use crate::state::yaml;
 
 /// The oldest git that serves clones and pushes as we need it, and the oldest that can set unneeded objects aside.
@@ -246,6 +249,7 @@ fn repository(folder: &DataFolder, name: &RepoName) -> Vec<Finding> {
     }
     let mut found = vec![fsck(name, &repo), pack_count(name, &repo)];
     found.extend(rejected(name, &repo));
+    found.extend(epochs(name, &repo));
     found.extend(name.project().and_then(|_| quarantined(name, &repo)));
     found
 }
@@ -303,6 +307,45 @@ fn rejected(name: &RepoName, repo: &Path) -> Option<Finding> {
         }
         Err(error) => Some(fail(format!("{name}: {error}"))),
     }
+}
+
+/// How many epochs the history has, and whether each leads to the one before it.
+fn epochs(name: &RepoName, repo: &Path) -> Option<Finding> {
+    let objects = Objects::new(repo.to_owned());
+    let tip = refs::read(repo, STATE_REF).ok().filter(|tip| *tip != Oid::ZERO)?;
+    let chain = match chain::follow(&objects, tip) {
+        Ok(chain) => chain,
+        Err(error) => return Some(fail(format!("{name}: {error}"))),
+    };
+    let (number, now, kept) = (chain.number, chain.now, chain.kept.len());
+    let Some(gap) = chain.gap else {
+        let before = match kept {
+            0 => String::new(),
+            _ => format!(
+                "; {kept} before it are kept under {ARCHIVE_REF_PREFIX}, each whole to its first commit"
+            ),
+        };
+        return Some(ok(format!(
+            "{name}: epoch {number} since {}, {} commits{before}",
+            now.began, now.commits
+        )));
+    };
+    let (ref_name, end) = (&gap.ref_name, gap.end);
+    Some(match gap.why {
+        Missing::Commits => warn(format!(
+            "{name}: history begins with an epoch that goes on from {end}, which is not here: fetch {ref_name} from a backup or a mirror, \
+             if the past is wanted"
+        )),
+        Missing::Ref => fail(format!(
+            "{name}: nothing keeps {end}, from which an epoch goes on: run `git -C {} update-ref {ref_name} {end}`",
+            repo.display()
+        )),
+        Missing::Elsewhere(other) => fail(format!(
+            "{name}: {ref_name} is at {other}, and the epoch behind it goes on from {end}: look at both, and put it back with \
+             `git -C {} update-ref {ref_name} {end}`",
+            repo.display()
+        )),
+    })
 }
 
 /// Files of open jobs that are none.

@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use clap::CommandFactory;
 use mrx::config::Cli;
+use mrx::state::layout::DataFolder;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -520,4 +521,23 @@ async fn completions_and_the_manual_know_every_command() {
             assert!(text.contains(name.as_str()), "{shell} does not know {page}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_operator_ends_an_epoch_from_the_machine_of_the_daemon() {
+    let world = World::start().await;
+    world.queue("build").await;
+    let data = world.folder().join("data");
+    std::fs::write(DataFolder::new(&data).address(), world.address()).unwrap();
+    let desk = Desk::of_nobody(world.address());
+    let data = data.to_str().unwrap();
+    let said = desk.run(&["admin", "epoch", "end", HELLO, "--data", data]).await.good();
+    world.published(HELLO).await;
+    let kept = world.branches(HELLO)[0].clone();
+    assert_eq!(said, format!("projects/{HELLO} is in epoch 2; {kept} keeps what was before\n"));
+    let again = desk.run(&["admin", "epoch", "end", HELLO, "--data", data]).await;
+    assert!(again.failed(1).contains("has only begun"), "{}", again.err);
+    let said = desk.run(&["admin", "epoch", "end", "--platform", "--data", data]).await.good();
+    assert!(said.starts_with("platform is in epoch 2; refs/archive/"), "{said}");
+    desk.run(&["admin", "epoch", "end", "--data", data]).await.failed(2);
 }

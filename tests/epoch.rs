@@ -184,6 +184,59 @@ async fn upkeep_ends_an_epoch_that_is_a_year_old() {
     is_sound(&world).await;
 }
 
+async fn cut(world: &World, repository: &str) -> crate::world::Answer {
+    world.admin().post("/admin/epochs").json(&json!({ "repository": repository })).await
+}
+
+#[tokio::test]
+async fn an_operator_ends_an_epoch_by_hand_and_its_commit_says_who() {
+    let world = World::start().await;
+    world.queue("build").await;
+    let answer = cut(&world, &format!("projects/{HELLO}")).await;
+    let begun = answer.expect(201);
+    let archive = begun["archive"].as_str().unwrap();
+    assert_eq!(begun, json!({ "repository": format!("projects/{HELLO}"), "number": 2, "archive": archive }));
+    assert!(archive.starts_with("refs/archive/20") && archive.ends_with("-1"), "{archive}");
+    assert_eq!(answer.header("mrx-commit"), world.tip(HELLO).await);
+    world.published(HELLO).await;
+    assert_eq!(world.branches(HELLO), [archive, "refs/heads/state"]);
+    let told = get(&world, "history?limit=1").await["commits"][0].clone();
+    assert_eq!((&told["event"], &told["actor"]), (&json!("epoch.begun"), &json!("operator operator")));
+    assert_eq!(events(&world, "").await, ["epoch.begun", "job.created", "project.created"]);
+
+    assert_eq!(cut(&world, &format!("projects/{HELLO}")).await.refused(409), "epochHasBegun");
+    assert_eq!(cut(&world, "projects/mrx-nowhere").await.refused(404), "projectUnknown");
+    for odd in ["", HELLO, "../platform", "projects/"] {
+        assert_eq!(cut(&world, odd).await.refused(400), "badRequest", "{odd}");
+    }
+    let body = json!({ "repository": "platform" });
+    let by_agent = world.any_agent().post("/admin/epochs").json(&body).await;
+    assert_eq!(by_agent.refused(403), "forbidden");
+    assert_eq!(world.admin().post("/admin/epochs?ack=published").json(&body).await.expect(201)["number"], 2);
+    is_sound(&world).await;
+}
+
+#[tokio::test]
+async fn an_admin_sees_which_epoch_each_history_is_in_and_how_long_it_is() {
+    let world = World::start().await;
+    world.queue("build").await;
+    cut(&world, &format!("projects/{HELLO}")).await.expect(201);
+    world.queue("build").await;
+    world.published(HELLO).await;
+    let shown = |page: Value| page["projects"][0].clone();
+    let before = shown(world.admin().get("/admin/debug/projects").await.expect(200));
+    assert_eq!((&before["epoch"], &before["epochCommits"]), (&json!(2), &Value::Null), "it was not counted");
+    world.app().state.maintain().await.unwrap();
+    let after = shown(world.admin().get("/admin/debug/projects").await.expect(200));
+    assert_eq!((&after["epoch"], &after["epochCommits"]), (&json!(2), &json!(2)));
+    let began = after["epochBeganAt"].as_str().unwrap();
+    let state = world.admin().get("/admin/debug/state").await.expect(200);
+    assert_eq!(state["epochsCounted"], 2, "the platform's too");
+    let longest = state["longestEpochs"].as_array().unwrap();
+    let hello = longest.iter().find(|one| one["repository"] == format!("projects/{HELLO}")).unwrap();
+    assert_eq!((&hello["commits"], hello["beganAt"].as_str().unwrap()), (&json!(2), began));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_epochs_end_nobody_who_writes_is_refused_and_nothing_is_lost() {
     let mut world = World::start().await;

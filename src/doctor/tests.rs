@@ -104,6 +104,67 @@ async fn many_packs_rejected_refs_and_invalid_jobs_are_named() {
     assert!(found[0].contains("more than 50") && found.len() == 1, "{found:?}");
 }
 
+/// What is said of the epochs of the project.
+fn said_of_epochs(folder: &DataFolder) -> String {
+    let found = examine(folder).into_iter().map(|finding| finding.to_string());
+    let found: Vec<String> =
+        found.filter(|text| text.contains("projects/mrx-bench") && text.contains("epoch")).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].clone()
+}
+
+#[tokio::test]
+async fn epochs_are_told_and_one_that_does_not_lead_to_the_one_before_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (app, bench) = seed::open(folder.path()).await.unwrap();
+    let data = DataFolder::new(folder.path());
+    let before = said_of_epochs(&data);
+    assert!(before.starts_with("ok    projects/mrx-bench: epoch 1 since 20"), "{before}");
+    assert!(before.ends_with(", 1 commits"), "{before}");
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        seed::pending(&app, &bench, 3).await.unwrap();
+        kept.push(app.state.end_epoch(&project()).await.unwrap().unwrap());
+    }
+    app.state.close();
+    drop(app);
+    let told = said_of_epochs(&data);
+    assert!(told.starts_with("ok    projects/mrx-bench: epoch 3 since 20"), "{told}");
+    assert!(told.contains("1 commits; 2 before it are kept under refs/archive/"), "{told}");
+
+    let path = data.repo(&project());
+    let (first, second) = (path.join(&kept[0]), path.join(&kept[1]));
+    let (first_tip, second_tip) = (fs::read_to_string(&first).unwrap(), fs::read_to_string(&second).unwrap());
+    fs::write(&second, &first_tip).unwrap();
+    let told = said_of_epochs(&data);
+    assert!(told.starts_with("fail") && told.contains(&format!("{} is at {}", kept[1], first_tip.trim())));
+    assert!(told.contains(&format!("update-ref {} {}", kept[1], second_tip.trim())), "{told}");
+    fs::write(&second, &second_tip).unwrap();
+    fs::remove_file(&first).unwrap();
+    let told = said_of_epochs(&data);
+    assert!(told.starts_with("fail") && told.contains(&format!("nothing keeps {}", first_tip.trim())));
+    assert!(told.contains(&format!("update-ref {} {}", kept[0], first_tip.trim())), "{told}");
+}
+
+#[tokio::test]
+async fn a_history_whose_archive_was_not_copied_is_told_and_no_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let (app, bench) = seed::open(folder.path()).await.unwrap();
+    seed::pending(&app, &bench, 3).await.unwrap();
+    let kept = app.state.end_epoch(&project()).await.unwrap().unwrap();
+    app.state.close();
+    drop(app);
+    let (data, copies) = (DataFolder::new(folder.path()), tempfile::tempdir().unwrap());
+    let (path, copy) = (data.repo(&project()), copies.path().join("copy"));
+    let from = format!("file://{}", path.display());
+    let arguments = ["clone", "-q", "--bare", "--single-branch", "--branch", "state", &from];
+    Program::other("git", copies.path()).args(arguments).args(["copy"]).run().unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    fs::rename(&copy, &path).unwrap();
+    let told = said_of_epochs(&data);
+    assert!(told.starts_with("warn") && told.contains(&format!("fetch {kept} from a backup")), "{told}");
+}
+
 #[tokio::test]
 async fn a_job_file_that_is_none_is_named() {
     let (_folder, data) = used_folder().await;

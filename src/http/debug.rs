@@ -10,6 +10,7 @@ use super::error::{ApiError, ApiResult};
 use super::input::Asked;
 use crate::app::App;
 use crate::bench::report::{bytes_below, rss_mb};
+use crate::clock::Time;
 use crate::id::ProjectId;
 use crate::job::open::OpenJobs;
 use crate::project::types::ProjectState;
@@ -19,6 +20,9 @@ use crate::state::store::EngineError;
 
 /// How many repositories are named that have the most packs.
 const MOST_PACKS_SHOWN: usize = 20;
+
+/// And how many whose epochs are the longest.
+const LONGEST_EPOCHS_SHOWN: usize = 20;
 
 /// The query of a page.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -56,6 +60,12 @@ pub struct DebugProject {
     packs: Option<usize>,
     /// Bytes of its repository on the disk.
     bytes: u64,
+    /// The number of the epoch that its history is in, from one on; absent if its repository cannot be read.
+    epoch: Option<u32>,
+    /// How many commits the epoch had when upkeep looked last; absent if it has not since the start.
+    epoch_commits: Option<u64>,
+    /// The time of the epoch's first commit, known as the count is.
+    epoch_began_at: Option<Time>,
 }
 
 /// `GET /admin/debug/projects`: the registry, and how each project's repository is.
@@ -73,8 +83,9 @@ pub async fn projects(
     for project in page {
         let name = RepoName::Project(project.project_id.clone());
         let (state, of) = (app.state.clone(), name.clone());
-        let look = move || (state.glance(&of), bytes_below(&state.folder().repo(&of)));
-        let (glance, bytes) =
+        let look =
+            move || (state.glance(&of), bytes_below(&state.folder().repo(&of)), state.epoch_now(&of).ok());
+        let (glance, bytes, epoch) =
             tokio::task::spawn_blocking(look).await.map_err(|_| ApiError::from(EngineError::Unknown))?;
         // A project with open jobs stays in memory, so one that is not there has none.
         let open_jobs = match glance.is_open {
@@ -90,6 +101,9 @@ pub async fn projects(
             last_commit: glance.published,
             packs: packs.get(&name).copied(),
             bytes,
+            epoch: epoch.map(|epoch| epoch.number),
+            epoch_commits: epoch.and_then(|epoch| epoch.counted).map(|counted| counted.commits),
+            epoch_began_at: epoch.and_then(|epoch| epoch.counted).map(|counted| counted.began),
         });
     }
     Ok(Json(DebugProjects { projects, next_cursor }))
@@ -126,6 +140,10 @@ pub struct DebugState {
     packs: usize,
     /// Those that have the most.
     most_packs: Vec<DebugPacks>,
+    /// How many repositories upkeep has counted the epoch of since the start; it reaches all.
+    epochs_counted: usize,
+    /// Those with the most commits.
+    longest_epochs: Vec<DebugEpoch>,
     /// Bytes of the disk that holds the data folder.
     disk_bytes: u64,
     /// How many of them are left.
@@ -141,6 +159,17 @@ pub struct DebugPacks {
     packs: usize,
 }
 
+/// The epoch that a repository's history is in, as upkeep counted it last.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DebugEpoch {
+    /// `platform` or `projects/mrx-weather`.
+    repository: String,
+    commits: u64,
+    /// The time of its first commit.
+    began_at: Time,
+}
+
 /// `GET /admin/debug/state`: what the engine and the queue hold, and the room on the disk.
 #[utoipa::path(get, path = "/admin/debug/state", responses((status = 200, description = "The state", body = DebugState)))]
 pub async fn state(State(app): State<App>) -> ApiResult<Json<DebugState>> {
@@ -150,6 +179,8 @@ pub async fn state(State(app): State<App>) -> ApiResult<Json<DebugState>> {
     let (events_kept, event_listeners) = app.state.events().depth();
     let mut packs = app.state.packs();
     packs.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let mut epochs = app.state.epochs_counted();
+    epochs.sort_by(|a, b| b.1.commits.cmp(&a.1.commits).then_with(|| a.0.cmp(&b.0)));
     let room = rustix::fs::statvfs(app.state.folder().path());
     let (disk_bytes, disk_bytes_free) =
         room.map_or((0, 0), |room| (room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize));
@@ -173,6 +204,14 @@ pub async fn state(State(app): State<App>) -> ApiResult<Json<DebugState>> {
         packs: packs.iter().map(|(_, packs)| packs).sum(),
         most_packs: (packs.into_iter().take(MOST_PACKS_SHOWN))
             .map(|(name, packs)| DebugPacks { repository: name.key(), packs })
+            .collect(),
+        epochs_counted: epochs.len(),
+        longest_epochs: (epochs.into_iter().take(LONGEST_EPOCHS_SHOWN))
+            .map(|(name, epoch)| DebugEpoch {
+                repository: name.key(),
+                commits: epoch.commits,
+                began_at: epoch.began,
+            })
             .collect(),
         disk_bytes,
         disk_bytes_free,

@@ -120,6 +120,7 @@ use crate::{
         history::api::list,
         history::api::get,
         history::api::diff,
+        history::epochs::end,
         entity::api::put_back,
         git::api::allowed_signers,
         git::api::refs,

@@ -65,6 +65,7 @@ pub fn table() -> Vec<Route> {
         route(Method::DELETE, "/keys/{keyId}",                           Account, delete(keys_api::revoke)),
         route(Method::GET,   "/admin/debug/projects",                    Admin,  get(debug::projects)),
         route(Method::GET,   "/admin/debug/state",                       Admin,  get(debug::state)),
+        route(Method::POST,  "/admin/epochs",                            Admin,  post(history::epochs::end)),
         route(Method::GET,   "/admin/users",                             Admin,  get(admin_api::list_users)),
         route(Method::POST,  "/admin/users",                             Admin,  post(admin_api::add_user)),
         route(Method::GET,   "/admin/users/{name}",                      Admin,  get(admin_api::get_user)),

@@ -4,6 +4,7 @@
 //! The first commit of an epoch has no parent and the files of the last one before it. Its trailers name that commit and the ref
 //! under `refs/archive/` that keeps it. Whatever else is known of epochs follows from these two.
 
+pub mod chain;
 pub mod count;
 
 use std::time::Duration;

@@ -124,6 +124,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/epochs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * `POST /admin/epochs`: ends the epoch that a state's history is in, whatever its length, and begins the next.
+         * @description Nothing of the past is lost: it goes on from the commit that the new epoch's first one names, and is kept under `refs/archive/`.
+         *
+         *     Who may call: admins.
+         */
+        post: operations["postAdminEpochs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/invites": {
         parameters: {
             query?: never;
@@ -2089,6 +2111,15 @@ export interface components {
         };
         /** @description A cron expression of five fields: minute, hour, day of the month, month, day of the week */
         Cron: string;
+        /** @description The epoch that a repository's history is in, as upkeep counted it last. */
+        DebugEpoch: {
+            /** @description The time of its first commit. */
+            beganAt: components["schemas"]["Time"];
+            /** Format: int64 */
+            commits: number;
+            /** @description `platform` or `projects/mrx-weather`. */
+            repository: string;
+        };
         /** @description How many packs a repository has. */
         DebugPacks: {
             packs: number;
@@ -2102,6 +2133,17 @@ export interface components {
              * @description Bytes of its repository on the disk.
              */
             bytes: number;
+            /**
+             * Format: int32
+             * @description The number of the epoch that its history is in, from one on; absent if its repository cannot be read.
+             */
+            epoch?: number | null;
+            epochBeganAt?: components["schemas"]["Time"] | null;
+            /**
+             * Format: int64
+             * @description How many commits the epoch had when upkeep looked last; absent if it has not since the start.
+             */
+            epochCommits?: number | null;
             /** @description Whether its state is in memory. */
             isOpen: boolean;
             isTrashed: boolean;
@@ -2143,6 +2185,8 @@ export interface components {
              * @description How many of them are left.
              */
             diskBytesFree: number;
+            /** @description How many repositories upkeep has counted the epoch of since the start; it reaches all. */
+            epochsCounted: number;
             eventListeners: number;
             /** @description Events kept for listeners that come back. */
             eventsKept: number;
@@ -2159,6 +2203,8 @@ export interface components {
             journalRecords: number;
             /** Format: int64 */
             journalSegments: number;
+            /** @description Those with the most commits. */
+            longestEpochs: components["schemas"]["DebugEpoch"][];
             /** @description Those that have the most. */
             mostPacks: components["schemas"]["DebugPacks"][];
             /** @description Packs of the repositories that were written to since the start. */
@@ -2222,6 +2268,11 @@ export interface components {
             /** @description Who had it. */
             claimedBy: components["schemas"]["AgentId"];
         };
+        /** @description The body of `POST /admin/epochs`. */
+        EndEpochBody: {
+            /** @description Whose: `projects/mrx-weather`, or `platform`. */
+            repository: string;
+        };
         /** @description A thing that something happened to. */
         EntityChange: {
             /** @description What happened to it. A job whose file moved as it ended is changed. */
@@ -2238,6 +2289,18 @@ export interface components {
              *     object or too large to be shown.
              */
             fields: components["schemas"]["FieldDiff"][];
+        };
+        /** @description An epoch that has begun. */
+        EpochView: {
+            /** @description The ref that keeps the one before, and all before that: `refs/archive/2026-11-21-1`. */
+            archive: string;
+            /**
+             * Format: int32
+             * @description Its number; the first is one.
+             */
+            number: number;
+            /** @description Whose it is. */
+            repository: string;
         };
         /** @description The body of every refusal. */
         Error: {
@@ -3892,6 +3955,173 @@ export interface operations {
             };
             /** @description diskFull, stopping, starting: ask again after Retry-After */
             503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    postAdminEpochs: {
+        parameters: {
+            query?: {
+                /**
+                 * @description What the answer waits for: `durable` survives a crash, `published` is shown by plain git too, `pushed` is at the project's
+                 *     remote too, for at most 60 s. With `pushed` an answer can be 409 `noRemote`: nothing was changed, because there is none; or
+                 *     502 `remoteFailed` or 504 `remoteLate`: the change is made all the same, as its `details.commit` says.
+                 */
+                ack?: components["schemas"]["Ack"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EndEpochBody"];
+            };
+        };
+        responses: {
+            /** @description The epoch that has begun */
+            201: {
+                headers: {
+                    /** @description The commit that records the change */
+                    "Mrx-Commit"?: string;
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EpochView"];
+                };
+            };
+            /** @description badRequest: the request is not as it must be */
+            400: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description unauthorized: there is no valid credential */
+            401: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description forbidden: the caller may not do this; csrf: a change by cookie needs the header Mrx-Csrf */
+            403: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description projectUnknown */
+            404: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description epochHasBegun: the newest commit is an epoch's first one, so there is nothing to end */
+            409: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooLarge: the body is larger than this route takes */
+            413: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description notJson: the body must be sent as what it is */
+            415: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description tooManyRequests, loginThrottled: ask again after Retry-After */
+            429: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description internal: the daemon could not do this; its log says why */
+            500: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description remoteFailed: with `ack=pushed`, the remote did not take it */
+            502: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description diskFull, stopping, starting: ask again after Retry-After */
+            503: {
+                headers: {
+                    /** @description The request's name, as the daemon's log has it */
+                    "Mrx-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description remoteLate: with `ack=pushed`, the remote has it not within 60 s */
+            504: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */
                     "Mrx-Request-Id"?: string;

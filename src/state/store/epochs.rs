@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Engine, EngineError, State};
+use super::{Done, Engine, EngineError, State};
 use crate::clock::Time;
 use crate::state::edit::{Actor, Change, Cut, Step};
 use crate::state::epoch::count::{self, Counted};
@@ -105,19 +105,28 @@ impl State {
     /// Lets the history of a state branch go on without what was before, which stays under the ref that is told; `None` if the
     /// branch's last commit is the first of an epoch itself.
     pub async fn end_epoch(&self, name: &RepoName) -> Result<Option<String>, EngineError> {
+        Ok(self.end_epoch_for(name, Actor::daemon()).await?.map(|done| done.answer))
+    }
+
+    /// The same, for somebody who wants it now.
+    pub async fn end_epoch_for(
+        &self,
+        name: &RepoName,
+        actor: Actor,
+    ) -> Result<Option<Done<String>>, EngineError> {
         let _turn = self.0.epochs.ending.lock().await;
         let (tip, last) = self.read(name, |view| (view.tip(), view.last())).await?;
         self.published(name, last).await?;
         let (path, now) = (self.0.folder.repo(name), self.0.clock.now());
         let read = tokio::task::spawn_blocking(move || next_archive(path, tip, now)).await;
         let Some(archive) = read.map_err(|_| EngineError::Unknown)?? else { return Ok(None) };
-        let decide = |view: &mut View<'_>| -> Result<Decision<()>, EngineError> {
-            Ok(Decision { steps: vec![Step::Cut(cut(view.tip(), &archive))], answer: () })
+        let decide = |view: &mut View<'_>| -> Result<Decision<String>, EngineError> {
+            Ok(Decision { steps: vec![Step::Cut(cut(view.tip(), &archive, actor))], answer: archive })
         };
         let done = self.change(name, decide).await?;
         self.published(name, done.lsn).await?;
         self.0.epochs.known.lock().remove(name);
-        Ok(Some(archive))
+        Ok(Some(done))
     }
 }
 
@@ -131,14 +140,48 @@ impl State {
     }
 }
 
+/// The epoch that a state branch is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochNow {
+    /// Its number, from one on.
+    pub number: u32,
+    /// Its commits and its beginning, as upkeep counted them last; `None` if it has not looked at it since the start.
+    pub counted: Option<Counted>,
+}
+
+impl State {
+    /// Tells of the epoch that a branch is in. It blocks; the repository is not brought into memory for it.
+    pub fn epoch_now(&self, name: &RepoName) -> Result<EpochNow, LoadError> {
+        let objects = Objects::new(self.0.folder.repo(name));
+        let newest =
+            objects.with(|repo| Ok(epoch::archives(repo)?.first().map_or(0, |newest| newest.number)));
+        let newest = newest.map_err(|error| objects.load_error("the epochs".to_owned(), &error))?;
+        let counted = match self.0.epochs.known.lock().get(name) {
+            Some(Known::Counted(counted, _)) => Some(*counted),
+            _ => None,
+        };
+        Ok(EpochNow { number: newest + 1, counted })
+    }
+
+    /// The epochs that upkeep has counted since the start.
+    pub fn epochs_counted(&self) -> Vec<(RepoName, Counted)> {
+        let known = self.0.epochs.known.lock();
+        let counted = known.iter().filter_map(|(name, known)| match known {
+            Known::Counted(counted, _) => Some((name.clone(), *counted)),
+            Known::Not(_) => None,
+        });
+        counted.collect()
+    }
+}
+
 /// The first commit of the epoch behind `tip`. Reads no clock and no disk.
-fn cut(tip: Oid, archive: &str) -> Cut {
+fn cut(tip: Oid, archive: &str, actor: Actor) -> Cut {
     let number = layout::archive_number(archive).unwrap_or(0) + 1;
     let change = Change {
         branch: STATE_REF.into(),
         subject: format!("epoch {number}: goes on from {}", &tip.to_string()[..10]),
         event: BEGUN,
-        actor: Actor::daemon(),
+        actor,
         request: None,
         edits: Vec::new(),
     };
