@@ -95,6 +95,80 @@ async fn the_jobs_of_a_fork_that_runs_are_new_ones() {
     assert_eq!(list(&world, id, "schedules").await[0]["enabled"], true);
 }
 
+async fn set_run(world: &World, run: bool) -> Answer {
+    world.admin().patch(&format!("/projects/{FORK}")).json(&json!({ "run": run })).await
+}
+
+async fn ids(world: &World) -> Vec<String> {
+    let jobs = list(world, FORK, "jobs").await;
+    jobs.iter().map(|job| job["jobId"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn fork_events(world: &World) -> Vec<Value> {
+    let told = world.admin().get(&format!("/projects/{FORK}/history?limit=2")).await.expect(200);
+    told["commits"].as_array().unwrap().iter().map(|one| one["event"].clone()).collect()
+}
+
+#[tokio::test]
+async fn a_fork_that_rested_is_started_and_the_queue_takes_its_jobs() {
+    let mut world = World::start().await;
+    let (_, open) = busy(&world).await;
+    fork(&world.admin(), json!({ "id": FORK })).await.expect(201);
+    let own = world.queue_with(json!({ "projectId": FORK, "jobType": "build", "priority": 5 })).await;
+    let builder = world.agent("builder-1");
+    let of_fork = || json!({ "projects": [FORK] });
+    assert!(builder.claim_with(of_fork()).await.is_none(), "it rests");
+    // An agent that waits gets its job as it is started.
+    let waiting = builder.claim_with(json!({ "projects": [FORK], "wait": 20 }));
+    let (held, started) = tokio::join!(waiting, async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        set_run(&world, true).await
+    });
+    assert_eq!(started.expect(200)["forkOf"]["run"], true);
+    let held = held.unwrap();
+    assert_eq!(held.id, own);
+    builder.say(&held, json!({ "state": "completed" })).await.expect(200);
+    let told = world.admin().get(&format!("/projects/{FORK}/history")).await.expect(200);
+    let began = told["commits"].as_array().unwrap().iter().find(|one| one["event"] == "project.started");
+    let began = began.unwrap();
+    assert_eq!(began["actor"], "operator operator");
+    assert_eq!(began["subject"], format!("project {FORK}: begins to run, with 1 jobs of its source"));
+    assert!(!ids(&world).await.contains(&open), "what was open is the fork's own now");
+    world.restart().await;
+    let builder = world.agent("builder-1");
+    let held = builder.claim_with(of_fork()).await.expect("what was open in its source");
+    assert!(held.id != open && held.job["projectId"] == FORK);
+    builder.say(&held, json!({ "state": "completed" })).await.expect(200);
+    assert!(builder.claim_with(of_fork()).await.is_none());
+    assert_eq!(world.state(&open).await, "pending", "the source's own still waits");
+    assert_eq!(list(&world, FORK, "schedules").await[0]["enabled"], false, "who wants them turns them on");
+}
+
+#[tokio::test]
+async fn a_fork_that_runs_is_laid_to_rest_and_one_that_does_so_already_is_left_alone() {
+    let world = World::start().await;
+    fork(&world.admin(), json!({ "id": FORK })).await.expect(201);
+    let tip = world.tip(FORK).await;
+    set_run(&world, false).await.expect(200);
+    assert_eq!(world.tip(FORK).await, tip);
+    set_run(&world, true).await.expect(200);
+    let tip = world.tip(FORK).await;
+    set_run(&world, true).await.expect(200);
+    assert_eq!(world.tip(FORK).await, tip);
+    assert_eq!(set_run(&world, false).await.expect(200)["forkOf"]["run"], Value::Null);
+    world.published(FORK).await;
+    assert_eq!(fork_events(&world).await, ["project.rested", "project.started"]);
+    world.queue_with(json!({ "projectId": FORK, "jobType": "build" })).await;
+    let builder = world.agent("builder-1");
+    assert!(builder.claim_with(json!({ "projects": [FORK] })).await.is_none());
+
+    let hello = world.admin().patch(&format!("/projects/{HELLO}")).json(&json!({ "run": true })).await;
+    assert_eq!(hello.refused(409), "noFork");
+    let stale = world.admin().patch(&format!("/projects/{FORK}")).header("If-Match", "\"0\"");
+    assert_eq!(stale.json(&json!({ "run": true })).await.refused(412), "projectChanged");
+    assert_eq!(fork_events(&world).await[1], "project.rested", "it was refused before anything changed");
+}
+
 #[tokio::test]
 async fn a_fork_outlives_upkeep_and_removal_of_its_source() {
     let mut world = World::start().await;

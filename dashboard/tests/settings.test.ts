@@ -43,6 +43,28 @@ test("what is changed is saved, and nothing else", async () => {
   }
 });
 
+test("a fork that rests is started, and laid to rest again", async () => {
+  const w = await world();
+  try {
+    await w.api("POST", "/projects", { name: "mrx-hello" });
+    await w.api("POST", "/projects/mrx-hello/forks", { id: "mrx-rehearsal" });
+    const runs = async () =>
+      ((await w.api("GET", "/projects/mrx-rehearsal")) as { forkOf: { run?: boolean } }).forkOf.run ?? false;
+    const page = await w.signedIn("anna");
+    await page.goto(`${w.url}/ui/projects/mrx-rehearsal/settings`);
+    await page.getByText("and rests: its jobs are not handed out").waitFor();
+    await isAccessible(page);
+    await page.getByRole("button", { name: "Start it" }).click();
+    await page.getByRole("button", { name: "Let it rest" }).waitFor();
+    assert.equal(await runs(), true);
+    await page.getByRole("button", { name: "Let it rest" }).click();
+    await page.getByRole("button", { name: "Start it" }).waitFor();
+    assert.equal(await runs(), false);
+  } finally {
+    await w.end();
+  }
+});
+
 test("a member gets a right, another one, and none", async () => {
   const w = await world();
   try {

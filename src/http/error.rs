@@ -280,7 +280,10 @@ impl From<ProjectError> for ApiError {
             ProjectError::ForkTooLarge { .. } => {
                 Self::new(StatusCode::CONFLICT, "forkTooLarge", error.to_string())
             }
-            ProjectError::ForkBusy(_) => Self::new(StatusCode::CONFLICT, "forkBusy", error.to_string()),
+            ProjectError::ForkBusy(_) | ProjectError::ForkChanges(_) => {
+                Self::new(StatusCode::CONFLICT, "forkBusy", message)
+            }
+            ProjectError::NoFork(_) => Self::new(StatusCode::CONFLICT, "noFork", message),
             ProjectError::Bad(bad) => Self::new(StatusCode::CONFLICT, "fileInvalid", bad.to_string()),
             ProjectError::TooManyMembers => Self::bad_request(message),
             ProjectError::Engine(error) => error.into(),

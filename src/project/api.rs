@@ -204,7 +204,7 @@ pub async fn create(
     params(("id" = ProjectId, Path), AckQuery, ("If-Match" = Option<String>, Header)), request_body = ProjectEdit,
     responses(
         (status = 200, description = "The project", body = Project, headers(("ETag" = String, description = "Its version"))),
-        (status = 409, description = "projectTrashed: it is in the trash"),
+        (status = 409, description = "projectTrashed: it is in the trash; with run: noFork, forkTooLarge: more than 1,000 open jobs of its source, forkBusy"),
         (status = 412, description = "projectChanged: the version of If-Match is not the project's"),
         (status = 422, description = "remoteAddress: the remote is none that is called"),
     ))]

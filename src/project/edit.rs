@@ -47,6 +47,8 @@ pub struct ProjectEdit {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Remote>)]
     remote: Option<Option<Remote>>,
+    /// Of a fork: whether its jobs are handed out. When it begins to run, the open jobs of its source become its own.
+    run: Option<bool>,
 }
 
 /// Why a change is refused.
@@ -122,6 +124,11 @@ impl ProjectEdit {
         self.remote.as_ref()?.as_ref()
     }
 
+    /// Whether it would run, if it is a fork.
+    pub fn run(&self) -> Option<bool> {
+        self.run
+    }
+
     /// The project as it is then.
     pub fn applied_to(&self, known: &Project) -> Project {
         let mut next = known.clone();
@@ -144,6 +151,9 @@ impl ProjectEdit {
         }
         if let Some(remote) = &self.remote {
             next.remote = remote.clone();
+        }
+        if let (Some(run), Some(of)) = (self.run, &mut next.fork_of) {
+            of.run = run;
         }
         next
     }

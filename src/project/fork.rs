@@ -1,7 +1,7 @@
 //! Decides what the first commit of a fork changes of the state that it starts from. Reads no clock and no disk.
 //!
 //! A fork has all that its source had at a commit but its secrets and webhooks; its schedules make no jobs and its jobs are
-//! not handed out unless it runs. A job's id leads to one project, so in a fork that runs each open job is another one.
+//! not handed out unless it runs, or begins to later. A job's id leads to one project, so in a fork that runs each open job is another one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,6 +36,26 @@ pub fn first_edits(id: &ProjectId, of: &ForkOf, inherited: Inherited, ids: &IdMa
         edits.push(Edit::put(layout::schedule(&next.name), Arc::new(due::counted_from(next, now))));
     }
     edits.extend(made_anew(id, inherited.jobs, ids, now));
+    edits
+}
+
+/// What a fork's state is, where its jobs are about to be handed out, or not any more.
+pub struct Resting {
+    /// Its file about itself.
+    pub file: ProjectFile,
+    /// The open jobs that it has from its source.
+    pub inherited: Vec<Job>,
+}
+
+/// The edits by which a fork begins to run, or rests again; none if it does already. What it has from its source and was open
+/// becomes its own, as in a fork that was made to run.
+pub fn run_edits(id: &ProjectId, run: bool, known: Resting, ids: &IdMaker, now: Time) -> Vec<Edit> {
+    let Some(of) = known.file.fork_of.as_ref().filter(|of| of.run != run) else { return Vec::new() };
+    let file = ProjectFile { fork_of: Some(ForkOf { run, ..of.clone() }), ..known.file.clone() };
+    let mut edits = vec![Edit::put(layout::PROJECT_FILE, Arc::new(file))];
+    if run {
+        edits.extend(made_anew(id, known.inherited, ids, now));
+    }
     edits
 }
 
@@ -102,5 +122,39 @@ mod tests {
             assert_eq!((&job.project_id, job.job_id.tag(), job.attempt), (&fork, fork.tag(), 1));
         }
         assert!(edits[1].is_gone() && edits[1].path() == layout::open_job(&first.job_id));
+    }
+
+    #[test]
+    fn a_fork_that_begins_to_run_takes_over_what_was_open_and_what_is_so_already_changes_nothing() {
+        let (source, fork): (ProjectId, ProjectId) = ("mrx-a".parse().unwrap(), "mrx-b".parse().unwrap());
+        let (ids, now) = (IdMaker::new(), Time::from_millis(1_763_663_400_000));
+        let new = NewJob {
+            project: source.clone(),
+            kind: JobType::Build,
+            payload: Default::default(),
+            priority: 0,
+            labels: Vec::new(),
+            timeout_seconds: 60,
+            needs: Vec::new(),
+            concurrency_group: None,
+        };
+        let inherited = new::pending(new, &ids, now);
+        let resting = |run: bool| Resting {
+            file: ProjectFile {
+                project_id: fork.clone(),
+                created_at: now,
+                fork_of: Some(ForkOf { project: source.clone(), commit: crate::state::oid::Oid::ZERO, run }),
+            },
+            inherited: vec![inherited.clone()],
+        };
+        let edits = run_edits(&fork, true, resting(false), &ids, now);
+        let file: Arc<ProjectFile> = edits[0].entity().unwrap().unwrap();
+        assert!(edits[0].path() == layout::PROJECT_FILE && file.fork_of.as_ref().is_some_and(|of| of.run));
+        assert!(edits[1].is_gone() && edits[1].path() == layout::open_job(&inherited.job_id));
+        let made: Arc<Job> = edits[2].entity().unwrap().unwrap();
+        assert_eq!((&made.project_id, made.job_id.tag(), edits.len()), (&fork, fork.tag(), 3));
+        assert_eq!(run_edits(&fork, false, resting(true), &ids, now).len(), 1, "its jobs stay its own");
+        assert!(run_edits(&fork, true, resting(true), &ids, now).is_empty());
+        assert!(run_edits(&fork, false, resting(false), &ids, now).is_empty());
     }
 }

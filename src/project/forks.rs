@@ -7,14 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fork::{Inherited, first_edits};
+use super::fork::{Inherited, Resting, first_edits, run_edits};
 use super::projects::{ProjectError, Projects, registry_change};
-use super::types::{ForgeEntry, ForkOf, Project};
+use super::types::{ForgeEntry, ForkOf, Project, ProjectFile};
 use crate::clock::Time;
-use crate::id::{IdMaker, ProjectId, random_u64};
+use crate::id::{IdMaker, JobId, ProjectId, random_u64};
 use crate::identity::Member;
 use crate::job::Job;
-use crate::state::edit::{Actor, Change};
+use crate::state::edit::{Actor, Change, Edit};
 use crate::state::layout::{self, RepoName, STATE_REF};
 use crate::state::repo::{Decision, View};
 use crate::state::snapshot::Snapshot;
@@ -26,6 +26,8 @@ pub const RUN_JOBS_MAX: usize = 1_000;
 const FILES_READ_MAX: usize = 1_000;
 /// How often it is tried to close the fork's repository after its first commit, which is still being published.
 const CLOSE_TRIES_MAX: u32 = 500;
+/// How often it is tried to find a fork at rest for a moment that is to run, or to rest.
+const RUN_TRIES_MAX: u32 = 10;
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -119,6 +121,57 @@ impl Projects {
     }
 }
 
+impl Projects {
+    /// Has a fork's jobs handed out, or not any more, in the fork's own state. The registry comes behind it: what is cut off between
+    /// the two is made good when the same is asked for again.
+    pub(super) async fn set_run(&self, id: &ProjectId, run: bool, actor: &Actor) -> Result<(), ProjectError> {
+        let repo = RepoName::Project(id.clone());
+        for _ in 0..RUN_TRIES_MAX {
+            let tip = self.state.read(&repo, |view| view.tip()).await?;
+            let own = id.clone();
+            let known = self.state.read_at(&repo, tip, move |at| resting(at, &own, run)).await?;
+            let count = known.inherited.len();
+            let edits = run_edits(id, run, known, &IdMaker::new(), self.clock.now());
+            if edits.is_empty() {
+                return Ok(());
+            }
+            let change = run_change(id, run, count, actor.clone(), edits);
+            let decide = |view: &mut View<'_>| -> Result<_, EngineError> {
+                let is_same = view.tip() == tip;
+                Ok(if is_same { Decision::commit(change, true) } else { Decision::nothing(false) })
+            };
+            if self.state.change(&repo, decide).await?.answer {
+                return Ok(());
+            }
+        }
+        Err(ProjectError::ForkChanges(id.clone()))
+    }
+}
+
+fn run_change(id: &ProjectId, run: bool, jobs: usize, actor: Actor, edits: Vec<Edit>) -> Change {
+    let (what, event) = match run {
+        true => (format!("begins to run, with {jobs} jobs of its source"), "project.started"),
+        false => ("rests".to_owned(), "project.rested"),
+    };
+    Change {
+        branch: STATE_REF.into(),
+        subject: format!("project {id}: {what}"),
+        event,
+        actor,
+        request: None,
+        edits,
+    }
+}
+
+fn resting(at: &Snapshot, id: &ProjectId, run: bool) -> Result<Resting, ProjectError> {
+    let file = at.entity::<ProjectFile>(layout::PROJECT_FILE).map_err(EngineError::from)?;
+    let file = file.transpose()?.ok_or_else(|| ProjectError::NoFork(id.clone()))?;
+    let is_inherited =
+        |path: &str| layout::stem(path).parse::<JobId>().is_ok_and(|job| job.tag() != id.tag());
+    let inherited = if run { open_jobs(at, is_inherited)? } else { Vec::new() };
+    Ok(Resting { file, inherited })
+}
+
 /// `mrx-hello-fork-3f9a1c`: short names of long projects are cut.
 fn named_after(source: &ProjectId) -> Result<ProjectId, ProjectError> {
     /// Room for `-fork-` and six digits in the 63 characters of a name.
@@ -155,14 +208,14 @@ fn inherited(at: &Snapshot, run: bool) -> Result<Inherited, ProjectError> {
     }
     let schedules = at.entities(layout::SCHEDULES, FILES_READ_MAX).map_err(EngineError::from)?;
     let schedules = schedules.into_iter().flatten().collect();
-    let jobs = if run { open_jobs(at)? } else { Vec::new() };
+    let jobs = if run { open_jobs(at, |_| true)? } else { Vec::new() };
     Ok(Inherited { withheld, schedules, jobs })
 }
 
-fn open_jobs(at: &Snapshot) -> Result<Vec<Job>, ProjectError> {
+fn open_jobs(at: &Snapshot, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Job>, ProjectError> {
     let mut paths = Vec::new();
     at.walk(layout::OPEN_JOBS, &mut |path, _| {
-        paths.push(path.to_owned());
+        paths.extend(is_wanted(path).then(|| path.to_owned()));
         Ok(())
     })
     .map_err(EngineError::from)?;

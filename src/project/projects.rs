@@ -42,7 +42,7 @@ pub enum ProjectError {
     },
     /// A fork that runs would have too many jobs.
     #[error(
-        "the state has {jobs} open jobs, and a fork that runs begins with at most {RUN_JOBS_MAX}; fork it without run"
+        "the state has {jobs} open jobs, and a fork that runs begins with at most {RUN_JOBS_MAX}; fork it without run, or another commit"
     )]
     ForkTooLarge {
         /// How many.
@@ -51,6 +51,12 @@ pub enum ProjectError {
     /// The fork's repository could not be closed after its first commit.
     #[error("the fork {0} was not registered, because its repository is in use; ask again")]
     ForkBusy(ProjectId),
+    /// The fork changes whenever it is looked at, and so was neither started nor laid to rest.
+    #[error("the state of the fork {0} changes all the time; ask again")]
+    ForkChanges(ProjectId),
+    /// Only forks rest.
+    #[error("the project {0} is no fork, and its jobs are always handed out; run is for forks")]
+    NoFork(ProjectId),
     /// It is not in the trash.
     #[error("the project {0} is not in the trash")]
     NotTrashed(ProjectId),
@@ -211,13 +217,14 @@ impl Projects {
         only_if: Option<&str>,
         actor: Actor,
     ) -> Result<Done<Arc<Project>>, ProjectError> {
+        if let Some(run) = edit.run() {
+            let known = self.editable(id, only_if)?;
+            known.fork_of.as_ref().ok_or_else(|| ProjectError::NoFork(id.clone()))?;
+            self.set_run(id, run, &actor).await?;
+        }
         let now = self.clock.now();
         let decide = |_: &mut View<'_>| -> Result<_, ProjectError> {
-            let known = self.get(id)?;
-            if let Some(trashed) = known.trashed_at {
-                return Err(ProjectError::Trashed { id: id.clone(), since: trashed });
-            }
-            check_version(&known, only_if)?;
+            let known = self.editable(id, only_if)?;
             let mut next = edit.applied_to(&known);
             if next == *known {
                 return Ok(Decision::nothing(known));
@@ -226,7 +233,22 @@ impl Projects {
             let next = Arc::new(next);
             Ok(Decision::commit(registry_change(next.clone(), "edited", "project.edited", actor), next))
         };
-        self.state.change(&RepoName::Platform, decide).await
+        let done = self.state.change(&RepoName::Platform, decide).await?;
+        if edit.run() == Some(true) {
+            // Its jobs are in the queue once its repository is read.
+            self.state.read(&RepoName::Project(id.clone()), |_| ()).await?;
+        }
+        Ok(done)
+    }
+
+    /// The project, if it may be edited by who knows this version of it.
+    fn editable(&self, id: &ProjectId, only_if: Option<&str>) -> Result<Arc<Project>, ProjectError> {
+        let known = self.get(id)?;
+        if let Some(since) = known.trashed_at {
+            return Err(ProjectError::Trashed { id: id.clone(), since });
+        }
+        check_version(&known, only_if)?;
+        Ok(known)
     }
 
     /// The state repository comes first, so a project in the registry always has one.

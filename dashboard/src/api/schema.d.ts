@@ -2884,6 +2884,8 @@ export interface components {
             description?: string | null;
             remote?: components["schemas"]["Remote"] | null;
             retention?: components["schemas"]["Retention"] | null;
+            /** @description Of a fork: whether its jobs are handed out. When it begins to run, the open jobs of its source become its own. */
+            run?: boolean | null;
             /** @description What people call it, at most 100 characters. */
             title?: string | null;
         };
@@ -10427,7 +10429,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description projectTrashed: it is in the trash */
+            /** @description projectTrashed: it is in the trash; with run: noFork, forkTooLarge: more than 1,000 open jobs of its source, forkBusy */
             409: {
                 headers: {
                     /** @description The request's name, as the daemon's log has it */

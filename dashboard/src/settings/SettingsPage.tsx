@@ -7,6 +7,7 @@ import { PageHead } from "../ui/Page.tsx";
 import { Sections } from "../ui/Section.tsx";
 import { ErrorNote, SkeletonRows } from "../ui/States.tsx";
 import { Clone } from "./Clone.tsx";
+import { Fork } from "./Fork.tsx";
 import { General } from "./General.tsx";
 import { Members } from "./Members.tsx";
 import { PromptEditor } from "./PromptEditor.tsx";
@@ -32,6 +33,13 @@ export default function SettingsPage() {
           <PromptEditor id={id} mayManage={mayManage} />
           <Members project={project.data} mayManage={mayManage} />
           <Clone project={project.data} />
+          {project.data.forkOf && (
+            <Fork
+              id={project.data.projectId}
+              of={project.data.forkOf}
+              mayManage={mayManage && !project.data.trashedAt}
+            />
+          )}
           <Trash project={project.data} mayManage={mayManage} />
         </Sections>
       )}
