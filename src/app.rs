@@ -369,8 +369,10 @@ fn kinds(memory: Memory) -> Kinds {
                     lines.pause(id, !project.is_some_and(Project::is_worked_on));
                     lines.limit(id, project.and_then(|project| project.concurrency).map(usize::from));
                 });
+                let lines = jobs.queue.clone();
+                let on_agent = Box::new(move |id: &_, is_draining| lines.drain(id, is_draining));
                 all.with(Registered { registry: registry.clone(), on_entry })
-                    .with(agents::Registered(agents.clone()))
+                    .with(agents::Registered { known: agents.clone(), on_agent })
                     .with(known::Registered(identity.clone()))
             }
             RepoName::Project(id) if registry.is_begun_fork(id) => Projections::default(),

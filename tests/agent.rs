@@ -36,7 +36,7 @@ async fn the_admin_sees_each_agent_and_when_it_was_last_heard_of() {
     assert_eq!(
         seen["agents"][0],
         json!({
-            "agentId": "builder-1", "labels": ["linux"], "allowedLabels": null, "projects": null, "hasKey": true,
+            "agentId": "builder-1", "labels": ["linux"], "allowedLabels": null, "projects": null, "drainingSince": null, "hasKey": true,
             "registeredAt": first, "updatedAt": first, "disabledAt": null, "lastHeardAt": now,
             "holds": [],
         })
@@ -54,6 +54,72 @@ async fn the_admin_sees_which_jobs_each_agent_holds_now() {
     let page = world.admin().get("/agents").await.expect(200);
     let holds = &page["agents"][0]["holds"];
     assert_eq!(*holds, json!([{ "jobId": held.id, "projectId": HELLO }]));
+}
+
+async fn drain(world: &World, draining: bool) -> serde_json::Value {
+    let body = json!({ "draining": draining });
+    world.admin().patch("/admin/agents/builder-1").json(&body).await.expect(200)
+}
+
+#[tokio::test]
+async fn an_agent_that_drains_ends_what_it_has_gets_nothing_new_and_keeps_what_it_may() {
+    let mut world = World::start().await;
+    let (first, second) = (world.queue("build").await, world.queue("build").await);
+    let builder = world.agent("builder-1");
+    let held = builder.claim().await;
+    assert_eq!(held.id, first);
+    let may = json!({ "projects": [HELLO], "allowedLabels": ["linux"] });
+    world.admin().patch("/admin/agents/builder-1").json(&may).await.expect(200);
+    let since = world.clock.now().to_string();
+    let agent = drain(&world, true).await;
+    assert_eq!((&agent["drainingSince"], &agent["projects"]), (&json!(since), &json!([HELLO])));
+    assert_eq!(agent["allowedLabels"], json!(["linux"]));
+    assert!(builder.claim_with(json!({})).await.is_none());
+    world.clock.pass(seconds(5));
+    assert_eq!(drain(&world, true).await["drainingSince"], since, "it is so already");
+    builder.say(&held, json!({ "state": "running" })).await.expect(200);
+    world.restart().await;
+    let builder = world.agent("builder-1");
+    builder.say(&held, json!({ "state": "completed" })).await.expect(200);
+    assert!(builder.claim_with(json!({})).await.is_none(), "also after a restart");
+    assert_eq!(world.state(&second).await, "pending");
+    let agent = drain(&world, false).await;
+    assert_eq!((&agent["drainingSince"], &agent["projects"]), (&json!(null), &json!([HELLO])));
+    assert_eq!(builder.claim().await.id, second);
+    let log = world.log_of("platform").await;
+    let about = |what: &str| log.iter().filter(|line| line.ends_with(what)).count();
+    assert_eq!((about("gets no new jobs"), about("gets jobs again")), (1, 1), "{log:?}");
+}
+
+#[tokio::test]
+async fn an_agent_that_waits_for_a_job_gets_none_once_it_drains_and_others_do() {
+    let world = World::start().await;
+    let builder = world.agent("builder-1");
+    builder.claim_with(json!({})).await;
+    let waiting = builder.claim_with(json!({ "wait": 2 }));
+    let (none, job) = tokio::join!(waiting, async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        drain(&world, true).await;
+        world.queue("build").await
+    });
+    assert!(none.is_none(), "{none:?}");
+    assert_eq!(world.agent("builder-2").claim().await.id, job);
+}
+
+#[tokio::test]
+async fn an_agent_with_one_time_secrets_drains_as_one_with_a_key_does() {
+    let world = World::start().await;
+    let body = json!({ "colabId": "builder-1" });
+    let secret = world.admin().post("/agents/claim-secret").json(&body).await.expect(201);
+    drain(&world, true).await;
+    let job = world.queue("build").await;
+    let claim = json!({ "colabId": "builder-1", "claimSecret": secret["claimSecret"] });
+    let none = world.stranger().post("/jobs/claim").json(&claim).await.expect(200);
+    assert_eq!(none["job"], json!(null));
+    let next = &none["credentials"]["claimSecret"];
+    drain(&world, false).await;
+    let claim = json!({ "colabId": "builder-1", "claimSecret": next });
+    assert_eq!(world.stranger().post("/jobs/claim").json(&claim).await.expect(200)["job"]["jobId"], job);
 }
 
 #[tokio::test]

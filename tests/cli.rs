@@ -541,3 +541,19 @@ async fn the_operator_ends_an_epoch_from_the_machine_of_the_daemon() {
     assert!(said.starts_with("platform is in epoch 2; refs/archive/"), "{said}");
     desk.run(&["admin", "epoch", "end", "--data", data]).await.failed(2);
 }
+
+#[tokio::test]
+async fn an_agent_is_drained_and_gets_jobs_again() {
+    let world = World::start().await;
+    let desk = Desk::of_operator(&world);
+    desk.run(&["agents", "add", "laptop", "--project", HELLO]).await.good();
+    let said = desk.run(&["agents", "drain", "laptop"]).await.good();
+    assert_eq!(said, "laptop gets no new jobs, and ends what it has\n");
+    let agents = desk.run(&["agents", "--json"]).await.json();
+    assert!(
+        agents["agents"][0]["drainingSince"].is_string() && agents["agents"][0]["projects"] == json!([HELLO])
+    );
+    let said = desk.run(&["agents", "drain", "laptop", "--undo"]).await.good();
+    assert_eq!(said, "laptop gets jobs again\n");
+    assert_eq!(desk.run(&["agents", "--json"]).await.json()["agents"][0]["drainingSince"], Value::Null);
+}

@@ -124,6 +124,27 @@ async fn a_job_that_was_claimed_by_a_push_is_offered_to_nobody_else() {
 }
 
 #[tokio::test]
+async fn an_agent_that_drains_claims_nothing_by_a_push_and_ends_what_it_has() {
+    let world = World::start().await;
+    let (job, other) = (world.queue("build").await, world.queue("build").await);
+    let clone = Clone::of(&world, HELLO, &world.key_of_agent("builder-1").await).await;
+    let claim = [("state: pending", "state: claimed"), ("claimedBy: null", "claimedBy: builder-1")];
+    clone.edit(&open_job(&job), &claim);
+    assert!(clone.push("Mine").await.ok);
+    clone.git(&["pull", "-q", "--rebase"]).await;
+    let body = json!({ "draining": true });
+    world.admin().patch("/admin/agents/builder-1").json(&body).await.expect(200);
+    clone.edit(&open_job(&other), &claim);
+    let pushed = clone.push("This too").await;
+    assert!(!pushed.ok && pushed.text.contains("the agent builder-1 gets no new jobs"), "{}", pushed.text);
+    clone.git(&["reset", "-q", "--hard", "origin/state"]).await;
+    clone.edit(&open_job(&job), &[("state: claimed", "state: completed")]);
+    let pushed = clone.push("Done").await;
+    assert!(pushed.ok, "{}", pushed.text);
+    assert_eq!((world.state(&job).await, world.state(&other).await), ("completed".into(), "pending".into()));
+}
+
+#[tokio::test]
 async fn what_an_agent_may_not_ask_for_is_refused_with_file_rule_and_remedy() {
     let world = World::start().await;
     let job = world.queue("build").await;

@@ -50,6 +50,9 @@ test("an agent is added, and comes online with the command and key that were sho
     await card.getByRole("button", { name: /Drain/ }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Drain it" }).click();
     await card.getByText("drained").waitFor();
+    await card.getByRole("link", { name: "mrx-hello" }).waitFor();
+    await card.getByRole("button", { name: "Give it jobs again" }).click();
+    await card.getByText("drained").waitFor({ state: "detached" });
     await card.getByRole("button", { name: "Disable it" }).click();
     await isAccessible(page);
     await page.getByRole("dialog").getByRole("button", { name: "Disable it" }).click();

@@ -50,8 +50,16 @@ struct Known {
     heard: HashMap<AgentId, Time>,
 }
 
-/// The projection that fills [`KnownAgents`].
-pub struct Registered(pub KnownAgents);
+/// Called when an agent's file has changed: with its name, and whether it gets no new jobs.
+pub type OnAgent = Box<dyn Fn(&AgentId, bool) + Send>;
+
+/// The projection that fills [`KnownAgents`], and tells whoever must know of a changed agent.
+pub struct Registered {
+    /// What it fills.
+    pub known: KnownAgents,
+    /// Whom it tells.
+    pub on_agent: OnAgent,
+}
 
 impl Projection for Registered {
     fn lives_from(&self) -> &'static [&'static str] {
@@ -64,15 +72,17 @@ impl Projection for Registered {
             Ok(agent) => agent.filter(|agent| agent.agent_id == id),
             Err(bad) => return tracing::error!(%bad, "an agent's file is passed over"),
         };
-        let mut known = self.0.0.write();
+        let mut known = self.known.0.write();
         if let Some(hash) = known.agents.remove(&id).and_then(|before| before.key_hash) {
             known.keys.remove(&hash);
         }
-        let Some(agent) = agent else { return };
-        if let Some(hash) = agent.key_hash {
-            known.keys.insert(hash, id.clone());
+        let is_draining = agent.as_ref().is_some_and(|agent| agent.is_draining());
+        if let Some(agent) = agent {
+            known.keys.extend(agent.key_hash.map(|hash| (hash, id.clone())));
+            known.agents.insert(id.clone(), agent);
         }
-        known.agents.insert(id, agent);
+        drop(known);
+        (self.on_agent)(&id, is_draining);
     }
 
     fn is_busy(&self) -> bool {
@@ -95,6 +105,8 @@ pub struct AgentPatch {
     pub allowed_labels: Option<Option<BTreeSet<Label>>>,
     /// The projects it works for; an inner `None` allows all.
     pub projects: Option<Option<BTreeSet<ProjectId>>>,
+    /// Whether it gets no new jobs.
+    pub draining: Option<bool>,
     /// Whether it may call.
     pub disabled: Option<bool>,
 }
@@ -154,9 +166,9 @@ impl Agents {
             if after == (Agent { updated_at: now, ..(*before).clone() }) {
                 return Ok(Decision::nothing(before));
             }
-            let word = if after.disabled_at.is_some() { "disabled" } else { "changed" };
+            let (word, event) = what_changed(&before, &after);
             let agent = Arc::new(after);
-            Ok(Decision::commit(put(&agent, format!("agent {id}: {word}"), "agent.changed", actor), agent))
+            Ok(Decision::commit(put(&agent, format!("agent {id}: {word}"), event, actor), agent))
         };
         self.state.change(&RepoName::Platform, decide).await
     }
@@ -245,6 +257,7 @@ fn nobody(id: &AgentId, now: Time) -> Agent {
         labels: Vec::new(),
         allowed_labels: None,
         projects: None,
+        draining_since: None,
         key_hash: None,
         registered_at: now,
         updated_at: now,
@@ -253,17 +266,28 @@ fn nobody(id: &AgentId, now: Time) -> Agent {
 }
 
 fn patched(before: &Agent, patch: AgentPatch, now: Time) -> Agent {
-    let disabled_at = match patch.disabled {
-        Some(true) => before.disabled_at.or(Some(now)),
+    let since = |wanted: Option<bool>, before: Option<Time>| match wanted {
+        Some(true) => before.or(Some(now)),
         Some(false) => None,
-        None => before.disabled_at,
+        None => before,
     };
     Agent {
         allowed_labels: patch.allowed_labels.unwrap_or_else(|| before.allowed_labels.clone()),
         projects: patch.projects.unwrap_or_else(|| before.projects.clone()),
-        disabled_at,
+        draining_since: since(patch.draining, before.draining_since),
+        disabled_at: since(patch.disabled, before.disabled_at),
         updated_at: now,
         ..before.clone()
+    }
+}
+
+/// What a change of an agent is called in its commit's subject and in events.
+fn what_changed(before: &Agent, after: &Agent) -> (&'static str, &'static str) {
+    match (before.is_draining(), after.is_draining()) {
+        _ if after.disabled_at.is_some() => ("disabled", "agent.changed"),
+        (false, true) => ("gets no new jobs", "agent.draining"),
+        (true, false) => ("gets jobs again", "agent.changed"),
+        _ => ("changed", "agent.changed"),
     }
 }
 

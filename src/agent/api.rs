@@ -38,6 +38,8 @@ pub struct AgentView {
     allowed_labels: Option<BTreeSet<Label>>,
     /// The projects it works for; null for all.
     projects: Option<BTreeSet<ProjectId>>,
+    /// Since when it gets no new jobs.
+    draining_since: Option<Time>,
     /// Whether it has a key of its own; else it claims with one-time secrets.
     has_key: bool,
     registered_at: Time,
@@ -69,6 +71,7 @@ impl AgentView {
             labels: agent.labels.clone(),
             allowed_labels: agent.allowed_labels.clone(),
             projects: agent.projects.clone(),
+            draining_since: agent.draining_since,
             has_key: agent.key_hash.is_some(),
             registered_at: agent.registered_at,
             updated_at: agent.updated_at,
@@ -111,6 +114,8 @@ pub struct ChangeAgentBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<BTreeSet<ProjectId>>)]
     projects: Option<Option<BTreeSet<ProjectId>>>,
+    /// Whether it gets no new jobs; it ends what it has, and its projects and labels stay as they are.
+    draining: Option<bool>,
     /// Whether it may call.
     disabled: Option<bool>,
 }
@@ -190,6 +195,7 @@ pub async fn add(
     let patch = AgentPatch {
         allowed_labels: Some(body.allowed_labels),
         projects: Some(body.projects),
+        draining: None,
         disabled: None,
     };
     let done = app.agents.add(&body.agent_id, patch, caller.actor()).await?;
@@ -198,7 +204,7 @@ pub async fn add(
     written(&app, query.ack, &RepoName::Platform, StatusCode::CREATED, &done, view).await
 }
 
-/// `PATCH /admin/agents/{agentId}`: changes what an agent may do, or disables it.
+/// `PATCH /admin/agents/{agentId}`: changes what an agent may do, lets it drain, or disables it.
 #[utoipa::path(patch, path = "/admin/agents/{agentId}", params(("agentId" = AgentId, Path), AckQuery), request_body = ChangeAgentBody,
     responses((status = 200, description = "The agent", body = AgentView), (status = 404, description = "agentUnknown")))]
 pub async fn change(
@@ -209,8 +215,12 @@ pub async fn change(
     Body(body): Body<ChangeAgentBody>,
 ) -> ApiResult<Response> {
     query.ack.check(&app, &RepoName::Platform)?;
-    let patch =
-        AgentPatch { allowed_labels: body.allowed_labels, projects: body.projects, disabled: body.disabled };
+    let patch = AgentPatch {
+        allowed_labels: body.allowed_labels,
+        projects: body.projects,
+        draining: body.draining,
+        disabled: body.disabled,
+    };
     let done = app.agents.change(&id, patch, caller.actor()).await?;
     written(&app, query.ack, &RepoName::Platform, StatusCode::OK, &done, AgentView::of(&app, &done.answer))
         .await

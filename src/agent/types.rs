@@ -25,6 +25,9 @@ pub struct Agent {
     /// The projects it works for; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projects: Option<BTreeSet<ProjectId>>,
+    /// Since when it gets no new jobs; what it has it ends, and what it may do stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining_since: Option<Time>,
     /// The hash of its key; absent if it claims with one-time secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_hash: Option<TokenHash>,
@@ -35,6 +38,13 @@ pub struct Agent {
     /// Since when it may not call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<Time>,
+}
+
+impl Agent {
+    /// Whether it gets no new jobs.
+    pub fn is_draining(&self) -> bool {
+        self.draining_since.is_some()
+    }
 }
 
 impl Entity for Agent {

@@ -448,6 +448,14 @@ pub enum AgentsWhat {
         #[arg(long)]
         project: Vec<ProjectId>,
     },
+    /// Gives an agent no new jobs; it ends what it has, and what it may do stays as it is.
+    Drain {
+        /// Which.
+        name: AgentId,
+        /// Gives it jobs again.
+        #[arg(long)]
+        undo: bool,
+    },
     /// Keeps an agent from calling.
     Disable {
         /// Which.

@@ -21,6 +21,7 @@ const AGENTS: List = List {
         Column("LABELS", "/labels", Kind::Text),
         Column("PROJECTS", "/projects", Kind::Text),
         Column("LAST HEARD", "/lastHeardAt", Kind::Time),
+        Column("DRAINING", "/drainingSince", Kind::Time),
         Column("DISABLED", "/disabledAt", Kind::Time),
     ],
 };
@@ -69,6 +70,12 @@ pub async fn agents(context: &Context, what: AgentsWhat) -> CliResult<()> {
             let file = file_of(&name, key_file);
             let said = kept(context, client.post("admin/agents").json(body), &file).await?;
             told(context, &said, &format!("agent {name} is registered; its key is in {}", file.display()))
+        }
+        AgentsWhat::Drain { name, undo } => {
+            let call = client.call(Method::PATCH, &format!("admin/agents/{name}"));
+            let answer = client.send(call.json(json!({ "draining": !undo }))).await?;
+            let sentence = if undo { "gets jobs again" } else { "gets no new jobs, and ends what it has" };
+            output.done(&answer, &format!("{name} {sentence}"))
         }
         AgentsWhat::Disable { name } => switch(context, &format!("admin/agents/{name}"), true).await,
         AgentsWhat::Enable { name } => switch(context, &format!("admin/agents/{name}"), false).await,

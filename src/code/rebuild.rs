@@ -38,7 +38,7 @@ enum Ended {
 pub async fn run_one(app: &App) -> Result<bool, JobError> {
     let agent: AgentId = AGENT.parse().map_err(|_| JobError::Invalid(format!("{AGENT} is no name")))?;
     let types = Some([JobType::IndexRebuild].into());
-    let offer = Offer { labels: Default::default(), types, projects: None, seconds_left: None };
+    let offer = Offer { types, ..Offer::default() };
     let claim = Claim { agent, offer, wait: Duration::ZERO, request: None };
     let Some(done) = app.jobs.claim(claim).await? else { return Ok(false) };
     let job = done.answer;

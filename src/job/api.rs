@@ -241,7 +241,8 @@ pub async fn claim(
     let agent = claimant.agent.agent_id.clone();
     let seconds_left = body.available_until.map(|end| Offer::seconds_until(end, app.clock.now()));
     let projects = both(both(body.projects, claimant.projects), pushed);
-    let offer = Offer { labels: body.labels, types: body.types, projects, seconds_left };
+    let offer =
+        Offer { agent: Some(agent.clone()), labels: body.labels, types: body.types, projects, seconds_left };
     let claim = Claim { agent: agent.clone(), offer, wait: Duration::from_secs(body.wait), request };
     // Who does not wait was let in just now.
     let waits = body.wait > 0;

@@ -190,6 +190,12 @@ fn may_claim(view: &View<'_>, job: &Job, caller: &AgentCaller, project: &Project
     if !project.is_worked_on() {
         return Err("the project's jobs are not handed out".to_owned());
     }
+    if caller.agent.is_draining() {
+        return Err(format!(
+            "the agent {} gets no new jobs until an admin says otherwise",
+            caller.agent.agent_id
+        ));
+    }
     let may_offer =
         |label: &&Label| caller.agent.allowed_labels.as_ref().is_none_or(|allowed| allowed.contains(*label));
     if let Some(label) = job.labels.iter().find(|label| !may_offer(label)) {

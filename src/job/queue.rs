@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::types::{Job, JobType};
 use crate::clock::Time;
-use crate::id::{JobId, Label, ProjectId};
+use crate::id::{AgentId, JobId, Label, ProjectId};
 use busy::{Busy, Group};
 
 /// What the queue knows of a pending job.
@@ -57,6 +57,8 @@ impl Entry {
 /// What an agent offers.
 #[derive(Clone, Debug, Default)]
 pub struct Offer {
+    /// Who; `None` is the daemon itself.
+    pub agent: Option<AgentId>,
     /// Its labels.
     pub labels: BTreeSet<Label>,
     /// The types it does; `None` is all.
@@ -122,6 +124,8 @@ struct Lines {
     turn: u64,
     /// Projects whose jobs are not handed out for now.
     paused: HashSet<ProjectId>,
+    /// Agents that get no new jobs.
+    draining: HashSet<AgentId>,
     /// How many jobs of a project may be held at once, if that is limited.
     limits: HashMap<ProjectId, usize>,
     /// The reserved and held jobs.
@@ -221,6 +225,16 @@ impl Queue {
         }
     }
 
+    /// Hands an agent no more jobs, also if it waits for one already, or hands it jobs again.
+    pub fn drain(&self, agent: &AgentId, is_draining: bool) {
+        let mut lines = self.0.lock();
+        if is_draining {
+            lines.draining.insert(agent.clone());
+        } else if lines.draining.remove(agent) {
+            lines.serve_waiting(self);
+        }
+    }
+
     /// Takes the job that is next for such an agent.
     pub fn take(&self, offer: &Offer) -> Option<Reservation> {
         let mut lines = self.0.lock();
@@ -280,6 +294,9 @@ impl Lines {
 
     /// The next job for `offer`: of the highest priority, the project whose turn is longest ago, its oldest job.
     fn reserve_next(&mut self, offer: &Offer) -> Option<Entry> {
+        if offer.agent.as_ref().is_some_and(|agent| self.draining.contains(agent)) {
+            return None;
+        }
         let mut best: Option<(i8, &(u64, JobId, ProjectId))> = None;
         for ((priority, demand), line) in &self.lines {
             if best.is_some_and(|(found, _)| found > priority.0) {

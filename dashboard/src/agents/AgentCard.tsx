@@ -2,9 +2,10 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import clsx from "clsx";
-import { KeyRound, Pencil, Power, PowerOff, Waves } from "lucide-react";
+import { KeyRound, type LucideIcon, Pencil, Play, Power, PowerOff, Waves } from "lucide-react";
 import type { ReactNode } from "react";
 import { client } from "../api/client.ts";
+import type { Schemas } from "../api/read.ts";
 import { Badge } from "../ui/Badge.tsx";
 import { Button, IconButton } from "../ui/Button.tsx";
 import { Time, useNow } from "../ui/Time.tsx";
@@ -21,14 +22,14 @@ interface Props {
 }
 
 export function AgentCard({ agent, mayChange, onDo }: Props) {
-  const isDrained = agent.projects?.length === 0;
+  const isDraining = Boolean(agent.drainingSince);
   return (
     <li className="flex flex-col gap-3 rounded-lg border border-line bg-panel p-4" aria-label={agent.agentId}>
       <div className="flex items-start gap-2">
         <div className="min-w-0 flex-1">
           <h2 className="flex items-center gap-2 font-medium">
             <span className="truncate">{agent.agentId}</span>
-            {isDrained && <Badge tone="warn">drained</Badge>}
+            {isDraining && <Badge tone="warn">{agent.holds.length > 0 ? "draining" : "drained"}</Badge>}
             {agent.disabledAt && <Badge tone="bad">disabled</Badge>}
           </h2>
           <Presence agent={agent} />
@@ -40,13 +41,20 @@ export function AgentCard({ agent, mayChange, onDo }: Props) {
           <IconButton label="Give it another key" disabled={!mayChange} onClick={() => onDo("rotate")}>
             <KeyRound size={15} aria-hidden />
           </IconButton>
-          {!isDrained && !agent.disabledAt && (
+          {isDraining && !agent.disabledAt && (
+            <Undo agent={agent} mayChange={mayChange} body={{ draining: false }} icon={Play}>
+              Give it jobs again
+            </Undo>
+          )}
+          {!isDraining && !agent.disabledAt && (
             <IconButton label="Drain it: no more jobs" disabled={!mayChange} onClick={() => onDo("drain")}>
               <Waves size={15} aria-hidden />
             </IconButton>
           )}
           {agent.disabledAt ? (
-            <Enable agent={agent} mayChange={mayChange} />
+            <Undo agent={agent} mayChange={mayChange} body={{ disabled: false }} icon={Power}>
+              Enable
+            </Undo>
           ) : (
             <IconButton label="Disable it" disabled={!mayChange} onClick={() => onDo("disable")}>
               <PowerOff size={15} aria-hidden />
@@ -81,7 +89,7 @@ export function AgentCard({ agent, mayChange, onDo }: Props) {
         </Row>
         <Row name="Projects">
           {!agent.projects && <span className="text-muted">all</span>}
-          {isDrained && <span className="text-muted">none</span>}
+          {agent.projects?.length === 0 && <span className="text-muted">none</span>}
           {agent.projects?.map((id) => (
             <Link key={id} to="/projects/$id" params={{ id }} className="text-accent hover:underline">
               {id}
@@ -128,22 +136,31 @@ function Presence({ agent }: { agent: Agent }) {
   );
 }
 
-function Enable({ agent, mayChange }: { agent: Agent; mayChange: boolean }) {
+interface UndoProps {
+  agent: Agent;
+  mayChange: boolean;
+  body: Schemas["ChangeAgentBody"];
+  icon: LucideIcon;
+  children: string;
+}
+
+/** Takes back that it is drained or disabled. */
+function Undo({ agent, mayChange, body, icon: Icon, children }: UndoProps) {
   const queries = useQueryClient();
   const failed = useFailed();
-  const enable = useMutation({
+  const undo = useMutation({
     mutationFn: () =>
       client.PATCH("/admin/agents/{agentId}", {
         params: { path: { agentId: agent.agentId } },
-        body: { disabled: false },
+        body,
       }),
     onSuccess: () => queries.invalidateQueries({ queryKey: ["/agents"] }),
     onError: failed,
   });
   return (
-    <Button disabled={!mayChange} isBusy={enable.isPending} onClick={() => enable.mutate()}>
-      <Power size={15} aria-hidden />
-      Enable
+    <Button disabled={!mayChange} isBusy={undo.isPending} onClick={() => undo.mutate()}>
+      <Icon size={15} aria-hidden />
+      {children}
     </Button>
   );
 }

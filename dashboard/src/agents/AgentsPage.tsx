@@ -102,7 +102,7 @@ const QUESTIONS = {
   drain: {
     deed: "Drain it",
     title: "get no more jobs",
-    text: "It finishes what it runs and gets nothing new, until it is given projects again.",
+    text: "It finishes what it runs and gets nothing new, until it is given jobs again. Its projects and labels stay.",
   },
 } as const;
 
@@ -125,7 +125,7 @@ function Ask({ what, agent, onClose, onKey }: AskProps) {
         const { data } = await client.POST("/admin/agents/{agentId}/rotate", { params });
         return data?.key ?? null;
       }
-      const body = what === "disable" ? { disabled: true } : { projects: [] };
+      const body = what === "disable" ? { disabled: true } : { draining: true };
       await client.PATCH("/admin/agents/{agentId}", { params, body });
       return null;
     },
@@ -147,7 +147,6 @@ function Ask({ what, agent, onClose, onKey }: AskProps) {
       onConfirm={() => run.mutate()}
     >
       {text}
-      {what === "drain" && agent.projects && ` It is for these now: ${agent.projects.join(", ")}.`}
     </Confirm>
   );
 }

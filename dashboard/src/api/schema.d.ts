@@ -58,7 +58,7 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * `PATCH /admin/agents/{agentId}`: changes what an agent may do, or disables it.
+         * `PATCH /admin/agents/{agentId}`: changes what an agent may do, lets it drain, or disables it.
          * @description Who may call: admins.
          */
         patch: operations["patchAdminAgentsAgentId"];
@@ -1816,6 +1816,7 @@ export interface components {
             /** @description The labels it may offer; null for any. */
             allowedLabels?: components["schemas"]["Label"][] | null;
             disabledAt?: components["schemas"]["Time"] | null;
+            drainingSince?: components["schemas"]["Time"] | null;
             /** @description Whether it has a key of its own; else it claims with one-time secrets. */
             hasKey: boolean;
             /** @description The jobs that it holds now. */
@@ -1933,6 +1934,8 @@ export interface components {
             allowedLabels?: components["schemas"]["Label"][] | null;
             /** @description Whether it may call. */
             disabled?: boolean | null;
+            /** @description Whether it gets no new jobs; it ends what it has, and its projects and labels stay as they are. */
+            draining?: boolean | null;
             /** @description The projects it works for; `null` allows all. */
             projects?: components["schemas"]["ProjectId"][] | null;
         };

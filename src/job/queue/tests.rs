@@ -90,6 +90,20 @@ fn a_paused_projects_jobs_wait_and_then_go_to_whoever_waits() {
     assert_eq!(waits.job.try_recv().unwrap().entry().job, held.job);
 }
 
+#[test]
+fn an_agent_that_drains_gets_nothing_also_if_it_waits_already() {
+    let (queue, mut made) = (Queue::default(), made());
+    let agent: AgentId = "builder-1".parse().unwrap();
+    let offer = Offer { agent: Some(agent.clone()), ..Offer::default() };
+    let mut waits = queue.wait(offer.clone());
+    queue.drain(&agent, true);
+    let job = made.entry("mrx-a", 0, &[]);
+    queue.offer(job.clone());
+    assert!(waits.job.try_recv().is_err() && queue.take(&offer).is_none());
+    queue.drain(&agent, false);
+    assert_eq!(waits.job.try_recv().unwrap().entry().job, job.job);
+}
+
 #[tokio::test]
 async fn a_new_job_wakes_exactly_one_waiting_agent_and_a_gone_one_is_passed_over() {
     let (queue, mut made) = (Queue::default(), made());
