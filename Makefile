@@ -3,6 +3,7 @@
 
 CYCLES ?= 300
 MODELS_VENV := target/models-venv
+NOTEBOOK_VENV := target/notebook-venv
 
 .PHONY: demo dashboard test test-models test-old-git test-ui check-ui fuzz-api check bench crash fmt
 
@@ -40,14 +41,22 @@ test-ui: dashboard $(MODELS_VENV)/ready
 	cargo build --quiet
 	cd dashboard && MRX_LITELLM=$(abspath $(MODELS_VENV))/bin/litellm npm test --silent
 
-# Chats with a real server of models, offline: LiteLLM, pinned, in an environment of its own under target/. Needs Python.
-test-models: $(MODELS_VENV)/ready
-	MRX_LITELLM=$(abspath $(MODELS_VENV))/bin/litellm cargo test --test models a_chat -- --nocapture
+# Chats with a real server of models, offline: LiteLLM; and the notebook's cells in a real kernel of Jupyter. Each pinned, in an environment
+# of its own under target/. Needs Python.
+test-models: $(MODELS_VENV)/ready $(NOTEBOOK_VENV)/ready
+	MRX_LITELLM=$(abspath $(MODELS_VENV))/bin/litellm MRX_NOTEBOOK_PYTHON=$(abspath $(NOTEBOOK_VENV))/bin/python \
+		cargo test --test models -- a_chat a_notebook --nocapture
 
 $(MODELS_VENV)/ready: tests/models/requirements.txt
 	rm -rf $(MODELS_VENV)
 	python3 -m venv $(MODELS_VENV)
 	$(MODELS_VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/models/requirements.txt
+	touch $@
+
+$(NOTEBOOK_VENV)/ready: tests/models/notebook-requirements.txt
+	rm -rf $(NOTEBOOK_VENV)
+	python3 -m venv $(NOTEBOOK_VENV)
+	$(NOTEBOOK_VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/models/notebook-requirements.txt
 	touch $@
 
 # A live daemon is asked whatever its document allows, and much that it does not (schemathesis, pinned). Needs Python and curl.

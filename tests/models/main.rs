@@ -1,9 +1,11 @@
-//! Answers by a real server of models, LiteLLM: a stream, a refusal that passes, one that does not, and a cut.
+//! Answers by a real server of models, LiteLLM: a stream, a refusal that passes, one that does not, and a cut. And the notebook's cells
+//! in a real kernel of Jupyter.
 //!
-//! It needs Python, so it is not among `cargo test`; `make test-models` prepares the server and runs it.
+//! They need Python, so they are not among `cargo test`; `make test-models` prepares both and runs them.
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails; the place says why")]
 
+mod notebook;
 #[path = "../openapi.rs"]
 mod openapi;
 #[path = "../world/mod.rs"]
