@@ -204,13 +204,14 @@ impl History {
         let read = |repo: &git2::Repository| {
             let commit = repo.find_commit(commit.to_git())?;
             let old = epoch::tree_before(&commit)?;
-            let diff = repo.diff_tree_to_tree(old.as_ref(), Some(&commit.tree()?), None)?;
-            let touched = diff.deltas().take(most).map(|delta| Touched {
-                path: path_of(&delta),
-                was_there: !delta.old_file().id().is_zero(),
-                is_there: !delta.new_file().id().is_zero(),
+            let files = compare::files(repo, old.as_ref(), Some(&commit.tree()?))?;
+            let count = files.len();
+            let touched = files.into_iter().take(most).map(|delta| Touched {
+                path: delta.path,
+                was_there: delta.old.is_some(),
+                is_there: delta.new.is_some(),
             });
-            Ok((touched.collect(), diff.deltas().len()))
+            Ok((touched.collect(), count))
         };
         self.objects.with(read).map_err(|error| self.failed(commit, &error))
     }
@@ -315,39 +316,31 @@ fn changes(
     old: Option<&git2::Tree<'_>>,
     new: &git2::Tree<'_>,
 ) -> Result<(Vec<FileChange>, bool), git2::Error> {
-    let diff = repo.diff_tree_to_tree(old, Some(new), None)?;
-    let mut is_cut = diff.deltas().len() > SHOWN_FILES_MAX;
+    let files = compare::files(repo, old, Some(new))?;
+    let mut is_cut = files.len() > SHOWN_FILES_MAX;
     let mut changes = Vec::new();
     let mut room = SHOWN_BYTES_IN_ALL_MAX;
-    for delta in diff.deltas().take(SHOWN_FILES_MAX) {
+    for delta in files.into_iter().take(SHOWN_FILES_MAX) {
         let most = room.min(SHOWN_BYTES_MAX);
-        let old = content(repo, delta.old_file().id(), most)?;
-        let new = content(repo, delta.new_file().id(), most)?;
+        let shown = |oid: Option<git2::Oid>| oid.map(|oid| content(repo, oid, most)).transpose();
+        let (old, new) = (shown(delta.old)?, shown(delta.new)?);
         for content in [&old, &new].into_iter().flatten() {
             match content {
                 Content::Bytes(bytes) => room = room.saturating_sub(bytes.len()),
                 Content::Large(_) => is_cut |= room < SHOWN_BYTES_MAX,
             }
         }
-        changes.push(FileChange { path: path_of(&delta), old, new });
+        changes.push(FileChange { path: delta.path, old, new });
     }
     Ok((changes, is_cut))
 }
 
-fn path_of(delta: &git2::DiffDelta<'_>) -> String {
-    let path = delta.new_file().path_bytes().or(delta.old_file().path_bytes()).unwrap_or_default();
-    String::from_utf8_lossy(path).into_owned()
-}
-
-fn content(repo: &git2::Repository, oid: git2::Oid, most: usize) -> Result<Option<Content>, git2::Error> {
-    if oid.is_zero() {
-        return Ok(None);
-    }
+fn content(repo: &git2::Repository, oid: git2::Oid, most: usize) -> Result<Content, git2::Error> {
     let (length, _) = repo.odb()?.read_header(oid)?;
     if length > most {
-        return Ok(Some(Content::Large(length as u64)));
+        return Ok(Content::Large(length as u64));
     }
-    Ok(Some(Content::Bytes(repo.find_blob(oid)?.content().to_vec().into())))
+    Ok(Content::Bytes(repo.find_blob(oid)?.content().to_vec().into()))
 }
 
 fn entry(repo: &git2::Repository, commit: Oid, path: &str) -> Result<Option<Entry>, git2::Error> {
@@ -507,6 +500,7 @@ fn far_ones(objects: &Objects, tip: Oid, after: Oid, age: u64) -> Result<Option<
     Ok(None)
 }
 
+mod compare;
 mod walk;
 
 #[cfg(test)]
