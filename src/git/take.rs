@@ -66,8 +66,8 @@ pub async fn take(
     project: &ProjectId,
     pushed: Line,
 ) -> Result<Done<Taken>, NotTaken> {
-    let may_stand = times::may_stand(pushed.base_time, &pushed.commits, app.clock.now())?;
     let pushed = checked(app, project, pushed).await?;
+    let may_stand = times::may_stand(pushed.base_time, &pushed.commits, app.clock.now())?;
     let name = RepoName::Project(project.clone());
     let before = Before::read(&app.state, &name, &pushed).await?;
     let judged = |view: &mut View<'_>| {
