@@ -1,7 +1,7 @@
 //! Packs that are small and mean much, several at once against a real daemon: it stays small, with all that it starts, and
 //! others are served meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
