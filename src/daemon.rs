@@ -27,6 +27,8 @@ const SCHEDULE_ROUND: Duration = Duration::from_secs(1);
 const IDLE_ROUND: Duration = Duration::from_secs(60);
 /// How often packs are folded and repositories are repacked, if that is due.
 const MAINTENANCE_ROUND: Duration = Duration::from_secs(5);
+/// How often epochs are ended that are due.
+const EPOCHS_ROUND: Duration = Duration::from_secs(5);
 /// How often branches are looked at that somebody may have moved inside their repository.
 const STRAY_ROUND: Duration = Duration::from_secs(1);
 /// How often a job that rebuilds an index is looked for.
@@ -111,6 +113,7 @@ impl Daemon {
         self.every(MAINTENANCE_ROUND, |app| async move {
             app.state.maintain().await.context("maintain repositories")
         });
+        self.every(EPOCHS_ROUND, |app| async move { app.state.end_due_epochs().await.context("end epochs") });
         self.every(STRAY_ROUND, |app| async move {
             git::stray::round(&app).await.map(drop).context("look after moved branches")
         });

@@ -175,10 +175,10 @@ async fn upkeep_ends_an_epoch_that_is_a_year_old() {
     world.queue("build").await;
     world.published(HELLO).await;
     world.clock.pass(seconds(364 * 24 * 3600));
-    world.app().state.maintain().await.unwrap();
+    world.app().state.end_due_epochs().await.unwrap();
     assert_eq!(world.branches(HELLO), ["refs/heads/state"]);
     world.clock.pass(seconds(24 * 3600));
-    world.app().state.maintain().await.unwrap();
+    world.app().state.end_due_epochs().await.unwrap();
     assert_eq!(world.branches(HELLO), ["refs/archive/2027-11-20-1", "refs/heads/state"]);
     assert_eq!(events(&world, "").await, ["epoch.begun", "job.created", "project.created"]);
     is_sound(&world).await;
@@ -226,7 +226,7 @@ async fn an_admin_sees_which_epoch_each_history_is_in_and_how_long_it_is() {
     let shown = |page: Value| page["projects"][0].clone();
     let before = shown(world.admin().get("/admin/debug/projects").await.expect(200));
     assert_eq!((&before["epoch"], &before["epochCommits"]), (&json!(2), &Value::Null), "it was not counted");
-    world.app().state.maintain().await.unwrap();
+    world.app().state.end_due_epochs().await.unwrap();
     let after = shown(world.admin().get("/admin/debug/projects").await.expect(200));
     assert_eq!((&after["epoch"], &after["epochCommits"]), (&json!(2), &json!(2)));
     let began = after["epochBeganAt"].as_str().unwrap();
@@ -245,7 +245,7 @@ async fn while_epochs_end_nobody_who_writes_is_refused_and_nothing_is_lost() {
     let is_enough = AtomicBool::new(false);
     let upkeep = async {
         while ended(&world) < 3 {
-            world.app().state.maintain().await.unwrap();
+            world.app().state.end_due_epochs().await.unwrap();
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         is_enough.store(true, Ordering::SeqCst);

@@ -288,11 +288,10 @@ impl State {
         self.0.close_unused(name, self.0.clock.now().after(Duration::from_secs(1)));
     }
 
-    /// Keeps every repository's packs few, its history quick to read, and its epochs short. Asked for now and then by the daemon.
+    /// Keeps every repository's packs few and its history quick to read. Asked for now and then by the daemon.
     pub async fn maintain(&self) -> Result<(), EngineError> {
         let upkeep = self.0.upkeep.clone();
-        tokio::task::spawn_blocking(move || upkeep.round()).await.map_err(|_| EngineError::Unknown)?;
-        self.end_due_epochs().await
+        tokio::task::spawn_blocking(move || upkeep.round()).await.map_err(|_| EngineError::Unknown)
     }
 
     /// How many packs each repository has that was looked at since the start.

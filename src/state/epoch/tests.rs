@@ -329,16 +329,16 @@ async fn upkeep_ends_an_epoch_when_it_is_long_and_when_it_is_old_and_keeps_all_o
         put(&state, "a", &number.to_string()).await;
         let lsn = state.read(&NAME, |view| view.last()).await.unwrap();
         state.published(&NAME, lsn).await.unwrap();
-        state.maintain().await.unwrap();
+        state.end_due_epochs().await.unwrap();
         assert_eq!(ends(), ended, "{number}");
     }
     clock.pass(Duration::from_secs(11 * 24 * 3600));
-    state.maintain().await.unwrap();
+    state.end_due_epochs().await.unwrap();
     assert_eq!(ends(), 2, "an epoch that has only begun does not end");
     put(&state, "a", "10").await;
     let lsn = state.read(&NAME, |view| view.last()).await.unwrap();
     state.published(&NAME, lsn).await.unwrap();
-    state.maintain().await.unwrap();
+    state.end_due_epochs().await.unwrap();
     assert_eq!(ends(), 3);
     // A repack keeps what the archives lead to.
     clock.pass(Duration::from_secs(25 * 3600));
@@ -379,7 +379,7 @@ async fn upkeep_reaches_every_repository_that_nobody_wrote_to_since_the_start_an
         (0..45).filter(archive).count()
     };
     for expected in [20, 40, 45, 45] {
-        state.maintain().await.unwrap();
+        state.end_due_epochs().await.unwrap();
         assert_eq!((ended(), state.open_repositories()), (expected, 0));
     }
 }
@@ -406,7 +406,7 @@ async fn a_repository_whose_epoch_cannot_be_counted_keeps_no_other_from_ending_i
     let state = open(folder.path(), Arc::new(RealDisk), &clock, limits);
     let ended = || archives(&git2::Repository::open_bare(data.repo(&last)).unwrap()).unwrap().len();
     for expected in [0, 1] {
-        state.maintain().await.unwrap();
+        state.end_due_epochs().await.unwrap();
         assert_eq!(ended(), expected);
     }
 }

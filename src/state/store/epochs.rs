@@ -75,8 +75,8 @@ impl Epochs {
 
 impl State {
     /// Ends the epochs that are long or old enough. Each round looks at some of the repositories that it does not know, so that all
-    /// are reached.
-    pub(super) async fn end_due_epochs(&self) -> Result<(), EngineError> {
+    /// are reached. Asked for now and then by the daemon, and apart from [`State::maintain`], which a repack can keep for long.
+    pub async fn end_due_epochs(&self) -> Result<(), EngineError> {
         if self.0.epochs.limits.are_none() {
             return Ok(());
         }
