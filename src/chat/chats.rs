@@ -277,13 +277,20 @@ pub(super) fn appended(
             )));
         }
         next.messages = message.number;
-        if next.last_segment == 0 || !filling.has_room(&message) {
-            let empty = Filling::of(Segment { chat_id: chat.chat_id.clone(), messages: Vec::new() });
-            let full = std::mem::replace(&mut filling, empty);
-            filled.extend(is_changed.then_some((next.last_segment, full)));
+        if next.last_segment == 0 {
             next.last_segment = message.number;
         }
-        filling.push(message);
+        if let Err(message) = filling.add(message) {
+            let empty = Segment { chat_id: chat.chat_id.clone(), messages: Vec::new() };
+            let full = std::mem::replace(&mut filling, Filling::of(empty));
+            filled.extend(is_changed.then_some((next.last_segment, full)));
+            next.last_segment = message.number;
+            // One whose size was checked fits into a segment of its own.
+            filling.add(*message).map_err(|message| ChatError::TooLarge {
+                bytes: yaml::write(&message).len(),
+                most: segments::MESSAGE_BYTES_MAX,
+            })?;
+        }
         is_changed = true;
     }
     filled.extend(is_changed.then_some((next.last_segment, filling)));

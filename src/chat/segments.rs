@@ -43,44 +43,42 @@ pub fn check_size(message: &Message) -> Result<(), ChatError> {
     Ok(())
 }
 
-/// A segment that is being filled, and how many bytes its file has.
+/// A segment that is being filled, and how many bytes its file has, of which some are there without any message.
 pub struct Filling {
     segment: Segment,
     bytes: usize,
+    head: usize,
 }
 
 impl Filling {
     /// From what a segment holds already.
     pub fn of(segment: Segment) -> Self {
-        Self { bytes: yaml::write(&segment).len(), segment }
+        let empty = Segment { chat_id: segment.chat_id.clone(), messages: Vec::new() };
+        let head = yaml::write(&empty).len() - EMPTY_LIST.len();
+        let bytes = if segment.messages.is_empty() { head } else { yaml::write(&segment).len() };
+        Self { segment, bytes, head }
     }
 
-    /// Whether one more message goes into it.
-    pub fn has_room(&self, message: &Message) -> bool {
-        self.segment.messages.len() < SEGMENT_MESSAGES_MAX && self.bytes_with(message) <= SEGMENT_BYTES_MAX
-    }
-
-    /// Adds one. Only that message is written, so that many take time by their length alone.
-    pub fn push(&mut self, message: Message) {
-        self.bytes = self.bytes_with(&message);
-        self.segment.messages.push(message);
+    /// Adds a message; gives it back if there is no room. Only that message is written, because messages stand below one
+    /// another in the file: so many take time by their own length alone.
+    pub fn add(&mut self, message: Message) -> Result<(), Box<Message>> {
+        let alone = Segment { chat_id: self.segment.chat_id.clone(), messages: vec![message] };
+        let more = yaml::write(&alone).len() - self.head;
+        let has_room =
+            self.segment.messages.len() < SEGMENT_MESSAGES_MAX && self.bytes + more <= SEGMENT_BYTES_MAX;
+        for message in alone.messages {
+            if !has_room {
+                return Err(Box::new(message));
+            }
+            self.segment.messages.push(message);
+            self.bytes += more;
+        }
+        Ok(())
     }
 
     /// What it holds.
     pub fn into_segment(self) -> Segment {
         self.segment
-    }
-
-    /// Messages stand below one another in the file, so each takes as much room as in a segment of its own.
-    fn bytes_with(&self, message: &Message) -> usize {
-        let chat_id = self.segment.chat_id.clone();
-        let mut alone = Segment { chat_id, messages: vec![message.clone()] };
-        let with = yaml::write(&alone).len();
-        if self.segment.messages.is_empty() {
-            return with;
-        }
-        alone.messages.clear();
-        self.bytes + with + EMPTY_LIST.len() - yaml::write(&alone).len()
     }
 }
 
@@ -138,7 +136,7 @@ mod tests {
     fn the_largest_message_fits_into_a_segment_of_its_own() {
         let largest = message(1, &"a".repeat(TEXT_BYTES_MAX));
         assert!(check_parts(&largest.parts).is_ok() && check_size(&largest).is_ok());
-        assert!(Filling::of(empty()).has_room(&largest));
+        assert!(Filling::of(empty()).add(largest).is_ok());
         assert!(check_parts(&[Part::Text { text: "a".repeat(TEXT_BYTES_MAX + 1) }]).is_err());
         let escaped = message(1, &"\u{1}".repeat(TEXT_BYTES_MAX));
         assert!(check_size(&escaped).is_err(), "each byte is several in the file");
@@ -149,25 +147,24 @@ mod tests {
         let small = message(1, "hello");
         let mut segment = Filling::of(empty());
         for _ in 0..SEGMENT_MESSAGES_MAX {
-            assert!(segment.has_room(&small));
-            segment.push(small.clone());
+            assert!(segment.add(small.clone()).is_ok());
         }
-        assert!(!segment.has_room(&small));
+        assert_eq!(segment.add(small.clone()), Err(Box::new(small)));
         let large = message(1, &"a".repeat(TEXT_BYTES_MAX));
         let mut segment = Filling::of(empty());
-        segment.push(large.clone());
-        assert!(!segment.has_room(&large));
+        assert!(segment.add(large.clone()).is_ok());
+        assert_eq!(segment.add(large.clone()), Err(Box::new(large)));
     }
 
     #[test]
     fn a_segment_that_is_filled_knows_the_length_of_its_file() {
         let mut segment = Filling::of(empty());
         for text in ["hello", "two\nlines", "- a\n  b: \"c\"", "\u{1}", &"long ".repeat(900), "é\n\n"] {
-            segment.push(message(1, text));
+            assert!(segment.add(message(1, text)).is_ok());
             assert_eq!(segment.bytes, yaml::write(&segment.segment).len());
         }
         let again = Filling::of(segment.segment.clone());
-        assert_eq!(again.bytes, segment.bytes);
+        assert_eq!((again.bytes, again.head), (segment.bytes, segment.head));
     }
 
     #[test]
