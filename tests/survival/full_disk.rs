@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use super::daemon::{Answer, Api, PROJECTS, Site, answer, text};
 use super::world::{repositories_are_clean, sha256};
 
-const DISK_MIB: u32 = 10;
+/// Three segments of the journal of 2 MiB each, as much again for a start that finds all of it unpublished, and the rest.
+const DISK_MIB: u32 = 16;
 /// A disk of this size is full long before so many jobs.
 const JOBS_MAX: usize = 60_000;
 /// So soon after there is room again, changes are taken again.
