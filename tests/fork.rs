@@ -128,6 +128,7 @@ async fn a_fork_that_rested_is_started_and_the_queue_takes_its_jobs() {
     let held = held.unwrap();
     assert_eq!(held.id, own);
     builder.say(&held, json!({ "state": "completed" })).await.expect(200);
+    world.published(FORK).await;
     let told = world.admin().get(&format!("/projects/{FORK}/history")).await.expect(200);
     let began = told["commits"].as_array().unwrap().iter().find(|one| one["event"] == "project.started");
     let began = began.unwrap();
@@ -166,6 +167,7 @@ async fn a_fork_that_runs_is_laid_to_rest_and_one_that_does_so_already_is_left_a
     assert_eq!(hello.refused(409), "noFork");
     let stale = world.admin().patch(&format!("/projects/{FORK}")).header("If-Match", "\"0\"");
     assert_eq!(stale.json(&json!({ "run": true })).await.refused(412), "projectChanged");
+    world.published(FORK).await;
     assert_eq!(fork_events(&world).await[1], "project.rested", "it was refused before anything changed");
 }
 
