@@ -26,7 +26,7 @@ export function Fork({ id, of, mayManage }: Props) {
       <div className="flex flex-wrap items-center gap-3 p-4">
         <p className="min-w-48 flex-1 text-muted">
           It is a fork of{" "}
-          <Link to="/projects/$id" params={{ id: of.project }} className="text-accent hover:underline">
+          <Link to="/projects/$id" params={{ id: of.project }} className="text-accent underline">
             {of.project}
           </Link>{" "}
           {of.run
