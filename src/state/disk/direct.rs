@@ -1,8 +1,8 @@
 //! Writes past the page cache: whole blocks go to the disk straight from memory of ours (`O_DIRECT`).
 //!
-//! What the journal and large packs hold is read again by nobody soon. Through the page cache each of their bytes is copied
-//! once more, into pages that the system first has to find. What is no whole block, and what is read, goes through the
-//! cache as ever; the system keeps both views of a file the same.
+//! They are the journal's batches, which nobody reads unless there was a crash. Through the page cache each of their bytes is
+//! copied once more, into pages that the system first has to find. What is no whole block (a pack, which folds read again soon)
+//! and what is read goes through the cache as ever; the system keeps both views of a file the same.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -15,9 +15,6 @@ use super::DiskFile;
 
 /// Disks take blocks of 512 or 4096 bytes, from memory that begins at a multiple of them.
 const BLOCK_BYTES: usize = 4096;
-/// A file that does not end with a whole block has its beginning written directly from this size on: with a smaller one the
-/// change of the way costs more than it saves.
-const WORTHWHILE_BYTES: usize = 256 << 10;
 /// How much is written at once, and so how much memory each writing thread keeps for it.
 const PIECE_BYTES: usize = 256 << 10;
 
@@ -47,12 +44,6 @@ impl DirectFile {
     pub(super) fn new(file: File) -> Self {
         Self(Mutex::new(Handle { file, way: Way::Cached }))
     }
-
-    fn cached<T>(&self, act: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
-        let mut handle = self.0.lock();
-        handle.go_cached()?;
-        act(&handle.file)
-    }
 }
 
 impl Handle {
@@ -74,12 +65,9 @@ impl Handle {
     }
 
     fn write(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if self.go_directly() {
+        if !bytes.is_empty() && are_blocks(bytes.len(), offset) && self.go_directly() {
             match write_directly(&self.file, bytes, offset) {
-                // It has larger blocks than ours, and wrote nothing of the piece: the whole is written the other way.
+                // The disk has larger blocks than ours, and wrote nothing of the piece: the whole is written the other way.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                     self.go_cached()?;
                     self.way = Way::CachedForGood;
@@ -87,22 +75,20 @@ impl Handle {
                 result => return result,
             }
         }
+        self.go_cached()?;
         self.file.write_all_at(bytes, offset)
     }
 }
 
 impl DiskFile for DirectFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let (direct, cached) = bytes.split_at(direct_bytes(bytes.len(), offset));
-        self.0.lock().write(direct, offset)?;
-        if cached.is_empty() {
-            return Ok(());
-        }
-        self.cached(|file| file.write_all_at(cached, offset + direct.len() as u64))
+        self.0.lock().write(bytes, offset)
     }
 
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.cached(|file| file.read_exact_at(bytes, offset))
+        let mut handle = self.0.lock();
+        handle.go_cached()?;
+        handle.file.read_exact_at(bytes, offset)
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -114,11 +100,9 @@ impl DiskFile for DirectFile {
     }
 }
 
-/// How many of so many bytes at this offset are written directly.
-fn direct_bytes(length: usize, offset: u64) -> usize {
-    let whole = length - length % BLOCK_BYTES;
-    let at_block = offset.is_multiple_of(BLOCK_BYTES as u64);
-    if at_block && (whole == length || whole >= WORTHWHILE_BYTES) { whole } else { 0 }
+/// Whether so many bytes at this offset are whole blocks.
+fn are_blocks(length: usize, offset: u64) -> bool {
+    length.is_multiple_of(BLOCK_BYTES) && offset.is_multiple_of(BLOCK_BYTES as u64)
 }
 
 fn write_directly(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -149,17 +133,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_blocks_go_directly_and_the_rest_through_the_cache() {
-        for (length, offset, direct) in [
-            (4096, 0, 4096),
-            (8192, 4096, 8192),
-            (8192, 512, 0),
-            (5000, 0, 0),
-            (300_000, 0, 299_008),
-            (300_000, 4097, 0),
-            (0, 0, 0),
-        ] {
-            assert_eq!(direct_bytes(length, offset), direct, "{length} bytes at {offset}");
+    fn whole_blocks_at_a_block_go_directly_and_all_else_through_the_cache() {
+        for (length, offset, direct) in
+            [(4096, 0, true), (8192, 4096, true), (8192, 512, false), (5000, 0, false), (300_000, 0, false)]
+        {
+            assert_eq!(are_blocks(length, offset), direct, "{length} bytes at {offset}");
         }
     }
 
@@ -171,6 +149,7 @@ mod tests {
             DirectFile::new(File::options().read(true).write(true).create_new(true).open(&path).unwrap());
         let bytes: Vec<u8> = (0..700_001u32).map(|n| (n * 7 % 251) as u8).collect();
         file.write_all_at(&bytes, 0).unwrap();
+        file.write_all_at(&bytes[..163 * BLOCK_BYTES], 0).unwrap();
         file.write_all_at(&[7; 4096], 8192).unwrap();
         file.write_all_at(b"odd", 8195).unwrap();
         file.write_all_at(&[9; 4096], 12288).unwrap();
