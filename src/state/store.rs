@@ -185,6 +185,7 @@ impl State {
         let mut decide = Some(decide);
         loop {
             let repo = self.repo(name).await?;
+            repo.wait_for_turn().await;
             let Some(tried) = self.0.try_change(&repo, &mut decide) else { continue };
             let (done, durable) = tried?;
             match durable {
