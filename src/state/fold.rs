@@ -36,7 +36,7 @@ const LEFT_MAX: usize = 12;
 const CHUNK_BYTES: usize = 1 << 20;
 /// What is written becomes durable in steps of so many bytes: an fsync of the journal that comes behind a step waits for that
 /// much, and not for a whole pack.
-const STEP_BYTES: u64 = 4 << 20;
+const STEP_BYTES: u64 = 1 << 20;
 /// An entry's header and distance are shorter.
 const HEAD_BYTES_MAX: usize = 32;
 const OFS_DELTA: u8 = 6;

@@ -84,6 +84,8 @@ struct Known {
     repo: Weak<Repo>,
     /// Packs in the folder: as last counted, and those published since.
     packs: usize,
+    /// Packs that could be folded again after the last fold.
+    left: usize,
     fold_above: usize,
     is_queued: bool,
     is_folding: bool,
@@ -294,32 +296,32 @@ impl Upkeep {
             self.state.lock().known.get(name).is_some_and(|known| known.due(self.clock.now()).is_some());
         let chosen = match foldable.len() {
             count if count > FOLD_ABOVE || is_repack_wanted && count > FROZEN_MAX => {
-                fold::choose(&foldable, self.folded_bytes_max(name))
+                self.choose(name, &foldable)
             }
             _ => &[],
         };
         let chosen = fold::within_objects(&repo, chosen).map_err(failed)?;
-        if chosen.len() >= 2 {
+        let is_folded = chosen.len() >= 2;
+        if is_folded {
             let folded = fold::merge(&*self.disk, &repo, chosen)?;
             let replaced = chosen.iter().map(|pack| pack.name.clone()).filter(|name| *name != folded);
             self.note_replaced(name, replaced.collect());
             tracing::debug!(repo = %name, packs = chosen.len(), folded, "packs were folded");
         }
-        self.count(name).map_err(failed)
+        self.count(name, is_folded).map_err(failed)
     }
 
-    /// How large a folded pack may be now.
-    fn folded_bytes_max(&self, name: &RepoName) -> u64 {
+    /// Which packs to fold: while changes pour in as few bytes as leave few packs, so that it is soon done.
+    fn choose<'a>(&self, name: &RepoName, foldable: &'a [PackFile]) -> &'a [PackFile] {
         let now = self.clock.now();
-        let plan = self.state.lock();
-        let is_busy = |known: &&Known| {
-            let since = known.changed_at.map(|changed| now.since(changed));
-            since.is_some_and(|since| since < BUSY) && known.packs < MANY
-        };
-        match plan.known.get(name).filter(is_busy) {
-            Some(_) => fold::FOLDED_BYTES_MAX_BUSY,
-            None => fold::FOLDED_BYTES_MAX,
+        let changed_at = self.state.lock().known.get(name).and_then(|known| known.changed_at);
+        if changed_at.is_some_and(|changed| now.since(changed) < BUSY) {
+            let chosen = fold::choose(foldable, fold::FOLDED_BYTES_MAX_BUSY);
+            if foldable.len() - chosen.len() < FOLD_ABOVE {
+                return chosen;
+            }
         }
+        fold::choose(foldable, fold::FOLDED_BYTES_MAX)
     }
 
     fn foldable(&self, name: &RepoName) -> io::Result<Vec<PackFile>> {
@@ -358,6 +360,7 @@ impl Upkeep {
         let mut plan = self.state.lock();
         let Some(known) = plan.known.get_mut(name) else { return Ok(()) };
         known.replaced.retain(|(pack, _)| !going.contains(pack));
+        known.packs = known.packs.saturating_sub(going.len());
         let open = known.repo.upgrade();
         drop(plan);
         // Readers' handles hold the removed files, and so their room on the disk.
@@ -365,14 +368,16 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Counts the packs of a repository again.
-    fn count(&self, name: &RepoName) -> io::Result<()> {
+    /// Counts the packs of a repository again, after a fold or a removal.
+    fn count(&self, name: &RepoName, is_folded: bool) -> io::Result<()> {
         let found = packs::list(&self.folder.repo(name))?;
         let mut plan = self.state.lock();
         let Some(known) = plan.known.get_mut(name) else { return Ok(()) };
         known.packs = found.len();
         let free = known.foldable(found).len();
-        let more = free.max(FOLD_ABOVE - FOLD_AGAIN_AFTER) + FOLD_AGAIN_AFTER;
+        // A removal leaves what it found, and does not put the next fold off.
+        known.left = if is_folded { free } else { known.left.min(free) };
+        let more = known.left.max(FOLD_ABOVE - FOLD_AGAIN_AFTER) + FOLD_AGAIN_AFTER;
         known.fold_above = (more + known.packs - free).min(MANY).max(known.packs + 1);
         Ok(())
     }

@@ -24,6 +24,8 @@ use crate::clock::Clock;
 pub(super) const PUBLISH_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a publisher sleeps between looks at a batch that is being synced.
 const DURABLE_PAUSE: Duration = Duration::from_micros(100);
+/// How long a repository with many packs is left alone before it is asked again whether its fold is done.
+const CROWDED_PAUSE: Duration = Duration::from_millis(5);
 /// How long a disk without room is left alone before publishing is tried again.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -168,7 +170,7 @@ impl Publisher {
     pub(super) fn run(&self) {
         while let Some(repo) = self.agenda.take() {
             if self.upkeep.is_crowded(&repo.name) {
-                self.agenda.add(repo, Instant::now() + PUBLISH_INTERVAL);
+                self.agenda.add(repo, Instant::now() + CROWDED_PAUSE);
                 continue;
             }
             if let Some(sealed) = repo.seal() {

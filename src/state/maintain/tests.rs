@@ -221,6 +221,19 @@ fn packs_stay_below_fifty_during_five_thousand_changes() {
 }
 
 #[test]
+fn the_removal_of_replaced_packs_does_not_put_the_next_fold_off() {
+    let mut world = World::new();
+    let mut most = 0;
+    while world.commits < 150 {
+        world.publish();
+        world.settle();
+        let plan = world.upkeep.state.lock();
+        most = most.max(plan.known[&world.repo.name].foldable(world.packs()).len());
+    }
+    assert!(most <= FOLD_ABOVE + 1, "{most} packs waited to be folded");
+}
+
+#[test]
 fn an_idle_repository_is_repacked_and_a_busy_one_is_not() {
     let mut world = World::new();
     while world.commits < 1000 {
