@@ -402,6 +402,13 @@ pub enum BenchWhat {
     Retention,
 }
 
+impl BenchWhat {
+    /// Whether a daemon of its own is measured, by clients over HTTP.
+    pub fn is_over_http(self) -> bool {
+        matches!(self, Self::Claims | Self::Reads | Self::Listener | Self::Claimer)
+    }
+}
+
 /// `mrx bench`.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {

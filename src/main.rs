@@ -17,6 +17,7 @@ use mrx::state::layout::{DataFolder, RepoName};
 use mrx::worker::{self, AgentOptions, AgentToken, Stop};
 use mrx::{admin, backup, bench, cli, demo};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 /// A commit makes and drops some forty small values; this allocator does that in about half the time of the system's.
@@ -38,8 +39,17 @@ fn main() -> anyhow::Result<ExitCode> {
     git2::opts::enable_caching(false);
     // The one provider of TLS; it being there already is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
-    runtime.block_on(run(cli.command))
+    runtime(&cli.command).context("start the runtime")?.block_on(run(cli.command))
+}
+
+/// A thread for each core; one for the clients of a benchmark, which leave the cores to the daemon that is measured.
+fn runtime(command: &Command) -> std::io::Result<Runtime> {
+    match command {
+        Command::Bench(args) if args.what.is_over_http() => {
+            Builder::new_current_thread().enable_all().build()
+        }
+        _ => Runtime::new(),
+    }
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
