@@ -3,11 +3,15 @@
 //! The engine has one [`Disk`], the machine's; the fault tests put one before it that fails a chosen call. Reading of
 //! published objects does not pass here: a failed read is an error for its reader and endangers nothing.
 
+mod direct;
+
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use direct::DirectFile;
 
 /// What the write path does to a file system.
 pub trait Disk: Send + Sync + 'static {
@@ -46,12 +50,12 @@ impl Disk for RealDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        Ok(Arc::new(file))
+        Ok(Arc::new(DirectFile::new(file)))
     }
 
     fn create_new(&self, path: &Path, mode: u32) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)?;
-        Ok(Arc::new(file))
+        Ok(Arc::new(DirectFile::new(file)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
