@@ -2,6 +2,7 @@
 
 use std::thread::{Builder, JoinHandle};
 
+use rustix::process::{getpriority_process, setpriority_process};
 use thread_priority::unix::{
     NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
@@ -24,7 +25,35 @@ pub fn start(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()>
 fn never_interrupt() {
     let even = ThreadPriority::Os(ThreadPriorityOsValue::default());
     let batch = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+    let nice = getpriority_process(None);
     if let Err(error) = set_thread_priority_and_policy(thread_native_id(), even, batch) {
         tracing::debug!(?error, "a thread is scheduled as any other");
+    }
+    // It was set to 0 on the way; a daemon that was started with `nice` stays so.
+    let _ = nice.and_then(|nice| setpriority_process(None, nice));
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// A field of this thread's `/proc/thread-self/stat`, counted from the state, which is the third (proc_pid_stat(5)).
+    fn field(number: usize) -> i64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').nth(number - 3).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn a_thread_of_the_engine_interrupts_no_other_and_keeps_its_niceness() {
+        let outside = start("outside", || {
+            setpriority_process(None, 5).unwrap();
+            start("inside", || {
+                assert_eq!((field(41), field(19)), (3, 5), "SCHED_BATCH, and as nice as who started it");
+            })
+            .join()
+            .unwrap();
+        });
+        outside.join().unwrap();
     }
 }
