@@ -33,7 +33,7 @@ fn never_interrupt() {
     let _ = nice.and_then(|nice| setpriority_process(None, nice));
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
