@@ -29,7 +29,7 @@ pub(super) const FOLDED_BYTES_MAX: u64 = 1 << 30;
 /// Nor a larger one than this while changes pour in: a fold must be done before there are too many packs.
 pub(super) const FOLDED_BYTES_MAX_BUSY: u64 = 64 << 20;
 /// A fold has at most this many objects, because their places are in memory: about 80 bytes each.
-const FOLDED_OBJECTS_MAX: u64 = 1_500_000;
+const FOLDED_OBJECTS_MAX: u64 = 3_000_000;
 /// A fold should leave at most this many packs.
 const LEFT_MAX: usize = 12;
 /// What is read or written at once.
