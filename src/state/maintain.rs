@@ -32,7 +32,7 @@ const FOLD_ABOVE: usize = 24;
 const FOLD_AGAIN_AFTER: usize = 16;
 /// With so many packs and a fold under way, publishing waits for it: there are never more than 50.
 const CROWDED: usize = 40;
-/// With so many, large packs are folded too, and replaced ones are removed at once.
+/// With more than this replaced ones are removed at once, and a fold is asked for however many the last one left.
 const MANY: usize = 36;
 /// A repository with more packs than this is folded before a repack freezes them.
 const FROZEN_MAX: usize = 6;

@@ -21,7 +21,7 @@ pub fn start(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()>
 
 /// Lets this thread run at once on a core that is idle, and else when one that runs waits or has had its turn (`SCHED_BATCH`). The
 /// engine's threads find the more to do at once the later they come, and those that make changes have the cores until then:
-/// with 64 changes in flight on two cores a tenth more were made in a second.
+/// with 64 changes in flight on two cores a quarter more were made in a second.
 fn never_interrupt() {
     let even = ThreadPriority::Os(ThreadPriorityOsValue::default());
     let batch = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
