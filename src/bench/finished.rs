@@ -62,7 +62,7 @@ async fn work(app: App, number: usize, deadline: Instant) -> anyhow::Result<Vec<
 pub async fn start(folder: &Path, jobs: usize) -> anyhow::Result<Report> {
     let (app, project) = seed::open(folder).await?;
     seed::finished(&app, &project, jobs).await?;
-    seed::pending(&app, &project, OPEN_JOBS).await?;
+    seed::created(&app, &project, OPEN_JOBS).await?;
     seed::close(app).await?;
     let server = Server::start(folder).await?;
     let rss_mb = server.rss_mb();

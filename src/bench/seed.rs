@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::{StreamExt, stream};
 
 use crate::app::{App, AppOptions};
 use crate::clock::Time;
@@ -25,6 +26,8 @@ pub const PROJECT: &str = "mrx-bench";
 const FINISHED_DAYS: u64 = 100;
 /// How many jobs are seeded in one commit.
 const SEED_BATCH: usize = 500;
+/// How many jobs are made at the same time where each is a commit.
+const CREATED_AT_ONCE: usize = 64;
 
 /// Opens a fresh folder with one project.
 pub async fn open(folder: &Path) -> anyhow::Result<(App, ProjectId)> {
@@ -37,7 +40,11 @@ pub async fn open(folder: &Path) -> anyhow::Result<(App, ProjectId)> {
 
 /// A pending build job.
 pub fn pending_job(ids: &IdMaker, project: &ProjectId, now: Time) -> Job {
-    let new = NewJob {
+    pending_of(new_job(project), ids, now)
+}
+
+fn new_job(project: &ProjectId) -> NewJob {
+    NewJob {
         project: project.clone(),
         kind: JobType::Build,
         payload: Object::from_iter([("ref".to_owned(), "main".into())]),
@@ -46,8 +53,7 @@ pub fn pending_job(ids: &IdMaker, project: &ProjectId, now: Time) -> Job {
         timeout_seconds: 3600,
         needs: Vec::new(),
         concurrency_group: None,
-    };
-    pending_of(new, ids, now)
+    }
 }
 
 /// Commits this many files at once, a few hundred a commit.
@@ -104,6 +110,16 @@ pub async fn pending(app: &App, project: &ProjectId, jobs: usize) -> anyhow::Res
         Edit::put(layout::open_job(&job.job_id), Arc::new(job))
     };
     seed(app, project, (0..jobs).map(edit).collect()).await
+}
+
+/// Makes pending jobs as callers do, each in a commit of its own: the history that a daemon finds ends so.
+pub async fn created(app: &App, project: &ProjectId, jobs: usize) -> anyhow::Result<()> {
+    let create = |_| app.jobs.create(new_job(project), Actor::daemon(), None);
+    let mut creations = stream::iter(0..jobs).map(create).buffer_unordered(CREATED_AT_ONCE);
+    while let Some(created) = creations.next().await {
+        created?;
+    }
+    Ok(())
 }
 
 /// Waits until everything is published.
