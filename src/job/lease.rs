@@ -66,20 +66,22 @@ impl Leases {
         let timeout = Duration::from_secs(u64::from(job.timeout_seconds)) + TIMEOUT_GRACE;
         let end = job.claimed_at.unwrap_or(now).after(timeout);
         let request = lease.request.clone().zip(job.claimed_by.clone()).map(|(key, agent)| (agent, key));
-        held.remove(&job.job_id);
-        if let Some(request) = &request {
-            held.by_request.insert(request.clone(), job.job_id.clone());
-        }
         let hold = Hold {
             project: job.project_id.clone(),
             agent: job.claimed_by.clone(),
             lease: lease.id.clone(),
-            request,
+            request: request.clone(),
             has_secrets: lease.secrets_redeemed_at.is_some(),
             until,
             end,
         };
-        held.by_job.insert(job.job_id.clone(), hold);
+        let before = held.by_job.insert(job.job_id.clone(), hold);
+        if let Some(before) = before.and_then(|hold| hold.request) {
+            held.by_request.remove(&before);
+        }
+        if let Some(request) = request {
+            held.by_request.insert(request, job.job_id.clone());
+        }
     }
 
     /// The job is not held, or is gone.

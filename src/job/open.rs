@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::lease::Leases;
 use super::needs::Unsettled;
-use super::queue::{Entry, Queue};
+use super::queue::{Entry, Queue, one_less};
 use super::restore::misplaced;
 use super::types::{Job, JobState};
 use crate::id::{GroupName, JobId, ProjectId};
@@ -31,8 +31,9 @@ pub struct OpenJobs {
     quarantined: BTreeMap<String, BadFile>,
     /// Blocked jobs, by each of their needs.
     dependents: HashMap<JobId, BTreeSet<JobId>>,
-    /// Held jobs, and the group of each.
-    held: HashMap<JobId, Option<GroupName>>,
+    /// How many jobs are held, and how many of each group.
+    held: usize,
+    held_groups: HashMap<GroupName, usize>,
     memory: JobMemory,
     /// Whether jobs of another project are in its files, which are its past and nothing more.
     is_fork: bool,
@@ -46,7 +47,8 @@ impl OpenJobs {
             jobs: BTreeMap::new(),
             quarantined: BTreeMap::new(),
             dependents: HashMap::new(),
-            held: HashMap::new(),
+            held: 0,
+            held_groups: HashMap::new(),
             memory,
             is_fork,
         }
@@ -54,8 +56,8 @@ impl OpenJobs {
 
     /// Whether one more job of this group may be held, where the project has this limit.
     pub fn has_room(&self, limit: Option<u16>, group: Option<&GroupName>) -> bool {
-        limit.is_none_or(|limit| self.held.len() < usize::from(limit))
-            && group.is_none_or(|group| !self.held.values().any(|held| held.as_ref() == Some(group)))
+        limit.is_none_or(|limit| self.held < usize::from(limit))
+            && group.is_none_or(|group| !self.held_groups.contains_key(group))
     }
 
     /// The open job with this id.
@@ -89,11 +91,15 @@ impl OpenJobs {
     }
 
     fn take_in(&mut self, job: Arc<Job>) {
-        self.unlink(&job.job_id);
         let id = job.job_id.clone();
-        self.jobs.insert(id.clone(), job.clone());
+        if let Some(before) = self.jobs.insert(id.clone(), job.clone()) {
+            self.unlink(&before);
+        }
         if job.state != JobState::Pending {
-            self.held.insert(id, job.concurrency_group.clone());
+            self.held += 1;
+            if let Some(group) = &job.concurrency_group {
+                *self.held_groups.entry(group.clone()).or_default() += 1;
+            }
             self.memory.queue.hold(Entry::of(&job));
             return self.memory.leases.note(&job);
         }
@@ -107,10 +113,11 @@ impl OpenJobs {
     }
 
     fn drop_job(&mut self, id: &JobId) {
-        self.unlink(id);
+        if let Some(before) = self.jobs.remove(id) {
+            self.unlink(&before);
+        }
         self.memory.queue.withdraw(id);
         self.memory.leases.forget(id);
-        self.jobs.remove(id);
         for dependent in self.dependents.get(id).into_iter().flatten() {
             self.memory.unsettled.mark(&self.project, dependent);
         }
@@ -126,13 +133,20 @@ impl OpenJobs {
         }
     }
 
-    /// Forgets what the job, as it was, is held by and waits for.
-    fn unlink(&mut self, id: &JobId) {
-        self.held.remove(id);
-        let Some(job) = self.jobs.get(id).filter(|job| job.is_blocked()) else { return };
-        for need in &job.needs {
+    /// Forgets what the job, as it was, held and waited for.
+    fn unlink(&mut self, before: &Job) {
+        if before.state != JobState::Pending {
+            self.held -= 1;
+            if let Some(group) = &before.concurrency_group {
+                one_less(&mut self.held_groups, group);
+            }
+        }
+        if !before.is_blocked() {
+            return;
+        }
+        for need in &before.needs {
             if let Some(dependents) = self.dependents.get_mut(need) {
-                dependents.remove(id);
+                dependents.remove(&before.job_id);
                 if dependents.is_empty() {
                     self.dependents.remove(need);
                 }

@@ -17,6 +17,8 @@ use crate::clock::Time;
 use crate::id::{AgentId, JobId, Label, ProjectId};
 use busy::{Busy, Group};
 
+pub(super) use busy::one_less;
+
 /// What the queue knows of a pending job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -51,6 +53,11 @@ impl Entry {
             priority: job.priority,
             demand: Demand { kind: job.kind, timeout_seconds: job.timeout_seconds, labels, group },
         }
+    }
+
+    /// Whether it takes the room that another does.
+    fn has_room_of(&self, other: &Entry) -> bool {
+        self.project == other.project && self.demand.group == other.demand.group
     }
 }
 
@@ -118,6 +125,7 @@ type LineKey = (std::cmp::Reverse<i8>, Demand);
 #[derive(Default)]
 struct Lines {
     lines: BTreeMap<LineKey, Line>,
+    /// The jobs that wait, and those that take room.
     known: HashMap<JobId, Known>,
     /// When a project was last served, counted in jobs handed out: the one that waited longest goes first.
     turns: HashMap<ProjectId, u64>,
@@ -128,7 +136,7 @@ struct Lines {
     draining: HashSet<AgentId>,
     /// How many jobs of a project may be held at once, if that is limited.
     limits: HashMap<ProjectId, usize>,
-    /// The reserved and held jobs.
+    /// How many jobs are reserved or held.
     busy: Busy,
     waiting: Vec<Waiter>,
     next_waiter: u64,
@@ -136,7 +144,18 @@ struct Lines {
 
 struct Known {
     entry: Entry,
-    reserved: bool,
+    standing: Standing,
+}
+
+/// Where a job is that the queue knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// In its line.
+    InLine,
+    /// Kept for one agent, which is about to claim it.
+    Reserved,
+    /// An agent has it.
+    Held,
 }
 
 /// The jobs of one line, by project; `order` has each project once, by its turn and its oldest job.
@@ -175,10 +194,9 @@ impl Queue {
     /// A pending job exists, or has changed. Wakes the first waiting agent that may have it.
     pub fn offer(&self, entry: Entry) {
         let mut lines = self.0.lock();
-        match lines.known.get_mut(&entry.job) {
-            Some(known) if known.reserved => known.entry = entry,
+        match lines.known.get(&entry.job).map(|known| known.standing) {
+            Some(Standing::Reserved) => lines.take_room(entry, Standing::Reserved),
             _ => {
-                lines.busy.remove(&entry.job);
                 lines.remove(&entry.job);
                 lines.insert(entry);
                 lines.serve_waiting(self);
@@ -188,17 +206,15 @@ impl Queue {
 
     /// An agent has the job: it does not wait any more, and takes room of its project and group.
     pub fn hold(&self, entry: Entry) {
-        let mut lines = self.0.lock();
-        lines.remove(&entry.job);
-        lines.busy.add(&entry);
+        self.0.lock().take_room(entry, Standing::Held);
     }
 
     /// A job does not wait any more and is not held: it ended, waits for others, or is gone.
     pub fn withdraw(&self, job: &JobId) {
         let mut lines = self.0.lock();
-        lines.remove(job);
-        let freed = lines.busy.remove(job);
-        if freed.is_some_and(|(project, group)| group.is_some() || lines.limits.contains_key(&project)) {
+        let Some(Known { entry, standing }) = lines.remove(job) else { return };
+        let is_limited = entry.demand.group.is_some() || lines.limits.contains_key(&entry.project);
+        if standing != Standing::InLine && is_limited {
             lines.serve_waiting(self);
         }
     }
@@ -256,7 +272,7 @@ impl Queue {
     /// How many jobs wait, and how many agents.
     pub fn depth(&self) -> (usize, usize) {
         let lines = self.0.lock();
-        (lines.known.len(), lines.waiting.len())
+        (lines.known.len() - lines.busy.jobs(), lines.waiting.len())
     }
 }
 
@@ -268,15 +284,31 @@ impl Lines {
         line.change(&entry.project, turn, turn, |jobs| {
             jobs.insert(entry.job.clone());
         });
-        self.known.insert(entry.job.clone(), Known { entry, reserved: false });
+        self.known.insert(entry.job.clone(), Known { entry, standing: Standing::InLine });
     }
 
-    fn remove(&mut self, job: &JobId) -> Option<Entry> {
+    fn remove(&mut self, job: &JobId) -> Option<Known> {
         let known = self.known.remove(job)?;
-        if !known.reserved {
-            self.leave_line(&known.entry);
+        match known.standing {
+            Standing::InLine => self.leave_line(&known.entry),
+            Standing::Reserved | Standing::Held => self.busy.remove(&known.entry),
         }
-        Some(known.entry)
+        Some(known)
+    }
+
+    /// The job is reserved or held from now on, as this entry says.
+    fn take_room(&mut self, entry: Entry, standing: Standing) {
+        match self.known.get_mut(&entry.job) {
+            // What has room already, and of the same group, keeps it.
+            Some(known) if known.standing != Standing::InLine && known.entry.has_room_of(&entry) => {
+                *known = Known { entry, standing };
+            }
+            _ => {
+                self.remove(&entry.job);
+                self.busy.add(&entry);
+                self.known.insert(entry.job.clone(), Known { entry, standing });
+            }
+        }
     }
 
     fn leave_line(&mut self, entry: &Entry) {
@@ -321,7 +353,7 @@ impl Lines {
 
     fn reserve(&mut self, job: &JobId) -> Option<Entry> {
         let known = self.known.get_mut(job)?;
-        known.reserved = true;
+        known.standing = Standing::Reserved;
         let entry = known.entry.clone();
         self.leave_line(&entry);
         self.busy.add(&entry);
@@ -340,11 +372,15 @@ impl Lines {
     }
 
     fn give_back(&mut self, queue: &Queue, job: &JobId) {
-        if self.known.get(job).is_some_and(|known| known.reserved) {
-            let known = self.known.remove(job).expect("it was there a line above");
-            self.busy.remove(job);
-            self.insert(known.entry);
+        if self.known.get(job).is_some_and(|known| known.standing == Standing::Reserved) {
+            self.back_in_line(job);
             self.serve_waiting(queue);
+        }
+    }
+
+    fn back_in_line(&mut self, job: &JobId) {
+        if let Some(known) = self.remove(job) {
+            self.insert(known.entry);
         }
     }
 
@@ -373,9 +409,7 @@ impl Lines {
     /// Puts a reservation back that its waiter did not take, without locking again in its `drop`.
     fn take_back(&mut self, mut unread: Reservation) {
         unread.is_settled = true;
-        self.known.remove(&unread.entry.job);
-        self.busy.remove(&unread.entry.job);
-        self.insert(unread.entry.clone());
+        self.back_in_line(&unread.entry.job);
     }
 }
 

@@ -1,9 +1,9 @@
-//! Which jobs take room of their project and their group: those that are reserved or held.
+//! How many jobs take room of their project and their group: those that are reserved or held.
 
 use std::collections::HashMap;
 
 use super::{Demand, Entry};
-use crate::id::{GroupName, JobId, ProjectId};
+use crate::id::{GroupName, ProjectId};
 
 /// A group of a project's jobs.
 pub type Group = (ProjectId, GroupName);
@@ -11,7 +11,7 @@ pub type Group = (ProjectId, GroupName);
 /// The jobs that take room, counted.
 #[derive(Default)]
 pub struct Busy {
-    jobs: HashMap<JobId, (ProjectId, Option<Group>)>,
+    jobs: usize,
     projects: HashMap<ProjectId, usize>,
     groups: HashMap<Group, usize>,
 }
@@ -19,23 +19,25 @@ pub struct Busy {
 impl Busy {
     /// The job takes room from now on.
     pub fn add(&mut self, entry: &Entry) {
-        self.remove(&entry.job);
-        let group = entry.demand.group.clone();
+        self.jobs += 1;
         *self.projects.entry(entry.project.clone()).or_default() += 1;
-        if let Some(group) = &group {
+        if let Some(group) = &entry.demand.group {
             *self.groups.entry(group.clone()).or_default() += 1;
         }
-        self.jobs.insert(entry.job.clone(), (entry.project.clone(), group));
     }
 
-    /// The job takes no room any more; tells whose it took.
-    pub fn remove(&mut self, job: &JobId) -> Option<(ProjectId, Option<Group>)> {
-        let (project, group) = self.jobs.remove(job)?;
-        one_less(&mut self.projects, &project);
-        if let Some(group) = &group {
+    /// The job, which took room by this entry, takes none any more.
+    pub fn remove(&mut self, entry: &Entry) {
+        self.jobs -= 1;
+        one_less(&mut self.projects, &entry.project);
+        if let Some(group) = &entry.demand.group {
             one_less(&mut self.groups, group);
         }
-        Some((project, group))
+    }
+
+    /// How many jobs take room.
+    pub fn jobs(&self) -> usize {
+        self.jobs
     }
 
     /// How many jobs of a project take room.
@@ -49,7 +51,8 @@ impl Busy {
     }
 }
 
-fn one_less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+/// Counts one less of these, and forgets what there is none of.
+pub fn one_less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {

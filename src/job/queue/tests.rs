@@ -186,3 +186,27 @@ fn of_a_group_one_job_is_out_at_a_time_and_the_next_follows_when_it_ends() {
     queue.withdraw(&first.job);
     assert_eq!(claimed(&queue), Some(second));
 }
+
+#[test]
+fn a_job_takes_room_of_the_group_that_its_file_names_now() {
+    let (queue, mut made) = (Queue::default(), made());
+    let mut grouped = |group: &str| {
+        let mut entry = made.entry("mrx-a", 0, &[]);
+        entry.demand.group = Some((entry.project.clone(), group.parse().unwrap()));
+        entry
+    };
+    let (mut moved, next) = (grouped("deploy"), grouped("deploy"));
+    queue.hold(moved.clone());
+    queue.offer(next.clone());
+    assert!(queue.take(&Offer::default()).is_none());
+    moved.demand.group = grouped("docs").demand.group;
+    queue.hold(moved.clone());
+    let reserved = queue.take(&Offer::default()).expect("nobody has a job of its group now");
+    queue.offer(Entry { priority: 1, ..next.clone() });
+    assert_eq!(queue.depth(), (0, 0), "a reserved job stays so, also if its file changes");
+    drop(reserved);
+    assert_eq!(claimed(&queue).map(|entry| entry.priority), Some(1), "it is offered as its file is now");
+    queue.withdraw(&next.job);
+    queue.withdraw(&moved.job);
+    assert_eq!((queue.depth().0, queue.0.lock().busy.jobs()), (0, 0));
+}
