@@ -218,7 +218,7 @@ pub fn archive_number(ref_name: &str) -> Option<u32> {
 
 /// `jobs/open/7/q/3/job-….yaml`.
 pub fn open_job(id: &JobId) -> String {
-    format!("{OPEN_JOBS}/{}.yaml", fanned(id.as_str()))
+    fanned_file(OPEN_JOBS, id.as_str())
 }
 
 /// `jobs/done/2026-11-20/7/q/3/job-….yaml`.
@@ -228,7 +228,7 @@ pub fn done_job(id: &JobId, ended: Time) -> String {
 
 /// The same, by the day as text.
 pub fn done_job_on(id: &JobId, day: &str) -> String {
-    format!("{DONE_JOBS}/{day}/{}.yaml", fanned(id.as_str()))
+    fanned_file(&format!("{DONE_JOBS}/{day}"), id.as_str())
 }
 
 /// `schedules/nightly.yaml`.
@@ -243,7 +243,7 @@ pub fn schedule_name(path: &str) -> Option<ScheduleName> {
 
 /// `artifacts/4/w/9/art-….yaml`.
 pub fn artifact(id: &ArtifactId) -> String {
-    format!("{ARTIFACTS}/{}.yaml", fanned(id.as_str()))
+    fanned_file(ARTIFACTS, id.as_str())
 }
 
 /// `secrets/github.yaml`: all of a secret but its value.
@@ -308,12 +308,12 @@ pub fn user(name: &UserName) -> String {
 
 /// `sessions/7/q/3/session-….yaml`.
 pub fn session(id: &SessionId) -> String {
-    format!("{SESSIONS}/{}.yaml", fanned(id.as_str()))
+    fanned_file(SESSIONS, id.as_str())
 }
 
 /// `keys/7/q/3/key-….yaml`.
 pub fn key(id: &KeyId) -> String {
-    format!("{KEYS}/{}.yaml", fanned(id.as_str()))
+    fanned_file(KEYS, id.as_str())
 }
 
 /// `invites/invite-….yaml`.
@@ -328,7 +328,7 @@ pub fn throttle(name: &str) -> String {
 
 /// `claim-secrets/7/f/a/….yaml`, by the hash.
 pub fn claim_secret(hash: &str) -> String {
-    format!("{CLAIM_SECRETS}/{}.yaml", fanned(hash))
+    fanned_file(CLAIM_SECRETS, hash)
 }
 
 /// `conflicts/2026-11-20-1795341600000-0123456789.yaml`: what of a remote's commit could not be merged at this time.
@@ -378,11 +378,25 @@ pub fn stem(path: &str) -> &str {
 /// characters cost 6 KiB a commit for the last one alone, and by three about 1 KiB for the last two.
 fn fanned(id: &str) -> String {
     let mut path = String::with_capacity(id.len() + 6);
+    push_fanned(&mut path, id);
+    path
+}
+
+/// `folder/7/q/3/id.yaml`.
+fn fanned_file(folder: &str, id: &str) -> String {
+    let mut path = String::with_capacity(folder.len() + id.len() + 12);
+    path.push_str(folder);
+    path.push('/');
+    push_fanned(&mut path, id);
+    path.push_str(".yaml");
+    path
+}
+
+fn push_fanned(path: &mut String, id: &str) {
     for character in id[id.len() - 3..].chars() {
         path.extend([character, '/']);
     }
     path.push_str(id);
-    path
 }
 
 #[cfg(test)]

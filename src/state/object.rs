@@ -1,18 +1,18 @@
 //! A free-form object inside an entity: a job's payload, result and failure details. No key twice, bounded depth.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// How deep objects and lists may stand in each other.
 const DEPTH_MAX: usize = 32;
 
-/// Named values, as in JSON.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(transparent)]
-pub struct Object(Map<String, Value>);
+/// Named values, as in JSON. A clone is the same values, and costs one count: each step of a job's life copies the job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Object(Arc<Map<String, Value>>);
 
 impl Object {
     /// Whether it has no names.
@@ -37,28 +37,34 @@ impl Object {
 
     /// The same object with the values of `delta` put over its own, name by name; `null` removes a name.
     pub fn merged(&self, delta: &Object) -> Object {
-        let mut merged = self.0.clone();
-        for (name, value) in &delta.0 {
+        let mut merged = Map::clone(&self.0);
+        for (name, value) in &*delta.0 {
             if value.is_null() {
                 merged.remove(name);
             } else {
                 merged.insert(name.clone(), value.clone());
             }
         }
-        Object(merged)
+        Object(Arc::new(merged))
     }
 }
 
 impl FromIterator<(String, Value)> for Object {
     fn from_iter<I: IntoIterator<Item = (String, Value)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().collect())
+        Self(Arc::new(pairs.into_iter().collect()))
+    }
+}
+
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.as_ref().serialize(to)
     }
 }
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         match (Strict { depth: 0 }).deserialize(from)? {
-            Value::Object(map) => Ok(Self(map)),
+            Value::Object(map) => Ok(Self(Arc::new(map))),
             _ => Err(Error::custom("an object is needed here: names with values")),
         }
     }
