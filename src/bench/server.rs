@@ -160,8 +160,10 @@ impl Connection {
 }
 
 fn content_length(head: &[u8]) -> usize {
-    let text = String::from_utf8_lossy(head).to_ascii_lowercase();
-    let line =
-        text.lines().find_map(|line| line.strip_prefix("content-length:").map(str::trim).map(str::to_owned));
-    line.and_then(|value| value.parse().ok()).unwrap_or(0)
+    const NAME: &[u8] = b"content-length:";
+    let value = head.split(|byte| *byte == b'\n').find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then_some(value)
+    });
+    value.and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok()).unwrap_or(0)
 }

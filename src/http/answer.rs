@@ -1,6 +1,5 @@
 //! What every write answers with: the object, and the commit that records it in `Mrx-Commit`.
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,10 @@ use crate::job::lease::LEASE_PERIOD;
 use crate::remote::RemoteError;
 use crate::state::layout::RepoName;
 use crate::state::store::Done;
+
+/// An answer with a job in it is 600 to 900 bytes long.
+const ANSWER_BYTES_USUAL: usize = 1024;
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// `?ack=`: what an answer waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -71,7 +74,16 @@ pub async fn written<T, B: Serialize>(
         };
         pushed.map_err(|error| ApiError::from(error).with_details(json!({ "commit": done.commit })))?;
     }
-    Ok(with_commit((status, Json(body)).into_response(), done))
+    Ok(with_commit(json(status, &body), done))
+}
+
+/// As axum's `Json`, but for the room: most answers to writes fit in what is taken at once.
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut bytes = Vec::with_capacity(ANSWER_BYTES_USUAL);
+    match serde_json::to_writer(&mut bytes, body) {
+        Ok(()) => (status, [(header::CONTENT_TYPE, JSON)], bytes).into_response(),
+        Err(error) => ApiError::internal(&error).into_response(),
+    }
 }
 
 /// Adds `Mrx-Commit`, the commit that records a change.

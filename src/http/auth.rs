@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Query, RawPathParams, Request, State};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -122,11 +123,15 @@ impl Shown {
     }
 }
 
+/// The names in a request's path.
+pub type PathParams = Result<RawPathParams, RawPathParamsRejection>;
+
 /// Lets a request pass if its caller may call the route.
 pub async fn guard(
-    State((who, app)): State<(Who, App)>,
+    who: Who,
+    app: &App,
     address: ClientAddress,
-    params: Result<RawPathParams, axum::extract::rejection::RawPathParamsRejection>,
+    params: PathParams,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -134,15 +139,15 @@ pub async fn guard(
     if is_git(request.uri().path()) {
         shown = shown.as_bearer();
     }
-    let caller = caller_of(&app, &shown).await;
+    let caller = caller_of(app, &shown).await;
     if let Err(wait) = app.limits.take(caller.as_ref(), address.0) {
         return too_many(wait).into_response();
     }
     let place = Place::of(request.uri().path(), params.ok().as_ref());
     let admitted = place.and_then(|place| {
-        admit(&app, who, caller.as_ref(), &place)?;
-        check_csrf(&app, caller.as_ref(), request.method(), request.headers())?;
-        check_ack(&app, &request, &place)?;
+        admit(app, who, caller.as_ref(), &place)?;
+        check_csrf(app, caller.as_ref(), request.method(), request.headers())?;
+        check_ack(app, &request, &place)?;
         Ok(place)
     });
     let place = match admitted {
@@ -151,17 +156,17 @@ pub async fn guard(
         Err(refusal) => return refusal.into_response(),
     };
     let role = caller.as_ref().and_then(Principal::role);
-    let path = request.uri().path().to_owned();
+    let is_git = is_git(request.uri().path());
     if let Some(principal) = caller {
-        if is_git(&path) {
+        if is_git {
             request.extensions_mut().insert(Pass { shown: shown.clone(), caller: principal.clone() });
         }
         request.extensions_mut().insert(principal);
     }
     let response = next.run(request).await;
     if is_stream(&response) {
-        let is_in_use = is_git(&path).then(|| place.is_in_use(&app));
-        until_revoked(response, app, Admitted { who, place, shown, role, is_in_use })
+        let is_in_use = is_git.then(|| place.is_in_use(app));
+        until_revoked(response, app.clone(), Admitted { who, place, shown, role, is_in_use })
     } else {
         response
     }

@@ -21,10 +21,13 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
     }
 }
 
-/// Lets what a trusted proxy says stand for the peer's address.
-pub fn look_behind_proxy(peer: ClientAddress, trusted: &[IpAddr], request: &mut Request) {
-    let address = behind(peer.0, request.headers(), trusted);
-    request.extensions_mut().insert(ClientAddress(address));
+/// Lets what a trusted proxy says stand for the peer's address; tells which it is.
+pub fn look_behind_proxy(peer: ClientAddress, trusted: &[IpAddr], request: &mut Request) -> ClientAddress {
+    let address = ClientAddress(behind(peer.0, request.headers(), trusted));
+    if address != peer {
+        request.extensions_mut().insert(address);
+    }
+    address
 }
 
 /// The last address that is no trusted proxy's: each proxy appends who called it, and what stands before that is a stranger's

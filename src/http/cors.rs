@@ -7,7 +7,6 @@ use std::str::FromStr;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use reqwest::Url;
 
@@ -56,16 +55,20 @@ impl fmt::Display for Origin {
 }
 
 /// Lets pages of these origins read answers, and send the cookie; pages of others get what they always got.
-pub async fn invite(origins: &[Origin], request: Request, next: Next) -> Response {
+pub async fn invite<F: Future<Output = Response>>(
+    origins: &[Origin],
+    request: Request,
+    answering: impl FnOnce(Request) -> F,
+) -> Response {
     if origins.is_empty() {
-        return next.run(request).await;
+        return answering(request).await;
     }
     let invited = invited(origins, request.headers());
     let is_question = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match &invited {
         Some(_) if is_question => answer(),
-        _ => next.run(request).await,
+        _ => answering(request).await,
     };
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("origin"));

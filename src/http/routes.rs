@@ -8,7 +8,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
-use super::auth::{Who, guard};
+use super::auth::{PathParams, Who, guard};
 use super::client_address::ClientAddress;
 use super::cors;
 use super::error::ApiError;
@@ -171,11 +171,11 @@ fn is_page(path: &str) -> bool {
 /// The router: each route behind its guard, at `/` and, but for the dashboard's, under `/api`.
 pub fn router(app: App) -> Router {
     let (mut routes, mut pages) = (Router::new(), Router::new());
-    let enter = middleware::from_fn_with_state(app.clone(), enter);
     for Route { method, path, who, handler, reads_past } in table() {
-        let guard = middleware::from_fn_with_state((who, app.clone()), guard);
-        // As one layer of three: each that axum keeps by itself is boxed, and costs a claim about a microsecond.
-        let before = (enter.clone(), DefaultBodyLimit::max(BODY_BYTES_MAX), guard);
+        // As one layer, with one function: each layer that axum keeps by itself is boxed, and each function costs a claim about a
+        // microsecond.
+        let enter = middleware::from_fn_with_state((who, app.clone()), enter);
+        let before = (DefaultBodyLimit::max(BODY_BYTES_MAX), enter);
         if is_page(path) {
             // A page's query is for the page itself. Axum's word for a name that may have slashes in it.
             pages = pages.route(&path.replace("{path}", "{*path}"), handler.layer(before));
@@ -187,19 +187,33 @@ pub fn router(app: App) -> Router {
         };
         routes = routes.route(path, handler.layer(before));
     }
+    let elsewhere = middleware::from_fn_with_state(app.clone(), enter_elsewhere);
     Router::new()
         .nest("/api", routes.clone())
         .merge(routes)
         .merge(pages)
-        .fallback(not_found.layer(enter.clone()))
-        .method_not_allowed_fallback(wrong_method.layer(enter))
+        .fallback(not_found.layer(elsewhere.clone()))
+        .method_not_allowed_fallback(wrong_method.layer(elsewhere))
         .with_state(app)
 }
 
-/// What every request passes first: it gets a name and its caller's address, and pages of invited origins may read its answer.
-async fn enter(State(app): State<App>, peer: ClientAddress, mut request: Request, next: Next) -> Response {
-    client_address::look_behind_proxy(peer, &app.http.trusted_proxies, &mut request);
-    request_id::named(cors::invite(&app.http.dashboard_origins, request, next)).await
+/// What every request passes before its handler: it gets a name and its caller's address, pages of invited origins may read its
+/// answer, and the guard asks who calls.
+async fn enter(
+    State((who, app)): State<(Who, App)>,
+    peer: ClientAddress,
+    params: PathParams,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let address = client_address::look_behind_proxy(peer, &app.http.trusted_proxies, &mut request);
+    let guarded = |request| guard(who, &app, address, params, request, next);
+    request_id::named(cors::invite(&app.http.dashboard_origins, request, guarded)).await
+}
+
+/// The same for a path or method that there is not: nobody is asked who they are.
+async fn enter_elsewhere(State(app): State<App>, request: Request, next: Next) -> Response {
+    request_id::named(cors::invite(&app.http.dashboard_origins, request, |request| next.run(request))).await
 }
 
 async fn not_found() -> ApiError {
