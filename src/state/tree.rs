@@ -158,18 +158,17 @@ impl Tree {
         self.oid
     }
 
+    /// Where the loaded folder of this name is among the kids, or belongs.
+    fn place_of(&self, name: &str) -> Result<usize, usize> {
+        self.kids.binary_search_by(|kid| kid.name.as_ref().cmp(name))
+    }
+
     fn kid(&self, name: &str) -> Option<&Kid> {
-        self.kids.binary_search_by(|kid| kid.name.as_ref().cmp(name)).ok().map(|at| &self.kids[at])
+        self.place_of(name).ok().map(|at| &self.kids[at])
     }
 
-    fn kid_mut(&mut self, name: &str) -> Option<&mut Kid> {
-        self.kids.binary_search_by(|kid| kid.name.as_ref().cmp(name)).ok().map(|at| &mut self.kids[at])
-    }
-
-    fn adopt(&mut self, name: &str, tree: Tree, changed: bool) -> &mut Kid {
-        let at = self.kids.binary_search_by(|kid| kid.name.as_ref().cmp(name)).unwrap_or_else(|at| at);
+    fn adopt(&mut self, at: usize, name: &str, tree: Tree, changed: bool) {
         self.kids.insert(at, Kid { name: name.into(), changed, tree: Arc::new(tree) });
-        &mut self.kids[at]
     }
 
     /// Replaces `raw[start..end]`, and remembers what is still as it was last written.
@@ -227,20 +226,21 @@ pub fn load(
                 found => Ok(found.map(|found| found.oid(&folder.raw))),
             };
         };
-        if folder.kid(name).is_none() {
-            match find(&folder.raw, name) {
-                None => return Ok(None),
-                Some(found) if !found.is_folder => return Err(clash()),
-                Some(found) => {
-                    let oid = found.oid(&folder.raw);
-                    let raw = source.tree(oid)?;
-                    *loaded += LOADED_OVERHEAD + raw.len();
-                    folder.adopt(name, Tree::new(oid, raw), false);
+        let at = match folder.place_of(name) {
+            Ok(at) => at,
+            Err(at) => {
+                let Some(found) = find(&folder.raw, name) else { return Ok(None) };
+                if !found.is_folder {
+                    return Err(clash());
                 }
+                let oid = found.oid(&folder.raw);
+                let raw = source.tree(oid)?;
+                *loaded += LOADED_OVERHEAD + raw.len();
+                folder.adopt(at, name, Tree::new(oid, raw), false);
+                at
             }
-        }
-        let kid = folder.kid_mut(name).expect("the folder was just loaded");
-        folder = Arc::make_mut(&mut kid.tree);
+        };
+        folder = Arc::make_mut(&mut folder.kids[at].tree);
         rest = below;
     }
 }
@@ -251,11 +251,12 @@ pub fn put(tree: &mut Arc<Tree>, path: &str, blob: Oid) {
     match path.split_once('/') {
         None => folder.set(path, false, blob),
         Some((name, below)) => {
-            if folder.kid(name).is_none() {
-                folder.adopt(name, Tree::default(), true);
+            let at = folder.place_of(name).unwrap_or_else(|at| {
+                folder.adopt(at, name, Tree::default(), true);
                 folder.set(name, true, Oid::ZERO);
-            }
-            let kid = folder.kid_mut(name).expect("the folder was loaded or just made");
+                at
+            });
+            let kid = &mut folder.kids[at];
             kid.changed = true;
             put(&mut kid.tree, below, blob);
         }
@@ -268,11 +269,12 @@ pub fn remove(tree: &mut Arc<Tree>, path: &str) {
     let Some((name, below)) = path.split_once('/') else {
         return folder.unset(path);
     };
-    let Some(kid) = folder.kid_mut(name) else { return };
+    let Ok(at) = folder.place_of(name) else { return };
+    let kid = &mut folder.kids[at];
     kid.changed = true;
     remove(&mut kid.tree, below);
     if kid.tree.raw.is_empty() {
-        folder.kids.retain(|kid| kid.name.as_ref() != name);
+        folder.kids.remove(at);
         folder.unset(name);
     }
 }
