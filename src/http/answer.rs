@@ -88,7 +88,7 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
 
 /// Adds `Mrx-Commit`, the commit that records a change.
 pub fn with_commit<T>(mut response: Response, done: &Done<T>) -> Response {
-    if let Ok(commit) = HeaderValue::from_str(&done.commit.to_string()) {
+    if let Ok(commit) = HeaderValue::from_bytes(&done.commit.hex()) {
         response.headers_mut().insert("mrx-commit", commit);
     }
     response

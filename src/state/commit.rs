@@ -83,10 +83,10 @@ impl CommitText<'_> {
     /// What every commit begins with: its tree, and the commit that it stands on.
     pub(super) fn write_place(tree: Oid, parent: Oid, out: &mut Vec<u8>) {
         out.extend_from_slice(b"tree ");
-        tree.write_hex(out);
+        out.extend_from_slice(&tree.hex());
         if parent != Oid::ZERO {
             out.extend_from_slice(b"\nparent ");
-            parent.write_hex(out);
+            out.extend_from_slice(&parent.hex());
         }
     }
 }

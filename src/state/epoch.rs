@@ -68,7 +68,7 @@ pub(super) fn write_trailers(before: Oid, archive: &str, out: &mut Vec<u8>) {
     for part in ["\n", GOES_ON_FROM, ": "] {
         out.extend_from_slice(part.as_bytes());
     }
-    before.write_hex(out);
+    out.extend_from_slice(&before.hex());
     for part in ["\n", KEPT_BY, ": ", archive] {
         out.extend_from_slice(part.as_bytes());
     }

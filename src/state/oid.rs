@@ -1,5 +1,6 @@
 //! The name of a git object: the SHA-1 of its kind, length and bytes. Knows nothing about where objects are kept.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -27,8 +28,22 @@ impl Kind {
 }
 
 /// A git object id.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Oid(pub [u8; 20]);
+
+/// By the bytes. The first eight decide as one number, but for a coincidence: the indexes of packs are sorted by it.
+impl Ord for Oid {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let head = |oid: &Self| oid.0.first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+        head(self).cmp(&head(other)).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Oid {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// The text is not 40 hexadecimal digits in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,12 +67,14 @@ impl Oid {
         Self(hash.finalize().into())
     }
 
-    /// Appends the 40 hexadecimal digits.
-    pub fn write_hex(self, out: &mut Vec<u8>) {
+    /// The 40 hexadecimal digits.
+    pub fn hex(self) -> [u8; 40] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for byte in self.0 {
-            out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        let mut hex = [0; 40];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
+        hex
     }
 
     /// The same id as libgit2 has it.
@@ -88,9 +105,7 @@ fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
 
 impl fmt::Display for Oid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut hex = Vec::with_capacity(40);
-        self.write_hex(&mut hex);
-        f.write_str(std::str::from_utf8(&hex).expect("hexadecimal digits are text"))
+        f.write_str(std::str::from_utf8(&self.hex()).expect("hexadecimal digits are text"))
     }
 }
 
@@ -137,6 +152,21 @@ mod tests {
         assert_eq!(Oid::of(Kind::Blob, b"").to_string(), "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
         assert_eq!(Oid::of(Kind::Tree, b"").to_string(), "4b825dc642cb6eb9a060e54bf8d69288fbee4904");
         assert_eq!(Oid::of(Kind::Blob, b"hello\n").to_string(), "ce013625030ba8dba906f756967f9e9ca394464a");
+    }
+
+    #[test]
+    fn ids_are_ordered_as_their_bytes_are() {
+        let mut ids = Vec::new();
+        for place in [0, 7, 8, 19] {
+            for byte in [1, 127, 128, 255] {
+                let mut bytes = [1; 20];
+                bytes[place] = byte;
+                ids.push(Oid(bytes));
+            }
+        }
+        for (one, other) in ids.iter().flat_map(|one| ids.iter().map(move |other| (one, other))) {
+            assert_eq!(one.cmp(other), one.0.cmp(&other.0), "{one} {other}");
+        }
     }
 
     #[test]

@@ -25,33 +25,40 @@ pub(super) fn write_name(out: &mut Vec<u8>, text: &str) {
     }
 }
 
+/// The bytes that a plain text may have.
+const PLAIN: [bool; 256] = {
+    let (mut plain, mut byte) = ([false; 256], 0);
+    while byte < 128 {
+        plain[byte] = (byte as u8).is_ascii_alphanumeric()
+            || matches!(
+                byte as u8,
+                b' ' | b'_'
+                    | b'.'
+                    | b'/'
+                    | b':'
+                    | b'+'
+                    | b'@'
+                    | b'%'
+                    | b'-'
+                    | b','
+                    | b';'
+                    | b'('
+                    | b')'
+                    | b'='
+            );
+        byte += 1;
+    }
+    plain
+};
+
 /// Whether the text means itself without quotes, to YAML 1.1 and 1.2 alike. Times stay plain, which people read best.
 fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
     let Some(first) = bytes.first() else { return false };
     let starts_well = first.is_ascii_alphanumeric() || matches!(first, b'/' | b'_');
     starts_well
-        && bytes.last() != Some(&b' ')
-        && bytes.last() != Some(&b':')
-        && bytes.iter().all(|b| {
-            b.is_ascii_alphanumeric()
-                || matches!(
-                    b,
-                    b' ' | b'_'
-                        | b'.'
-                        | b'/'
-                        | b':'
-                        | b'+'
-                        | b'@'
-                        | b'%'
-                        | b'-'
-                        | b','
-                        | b';'
-                        | b'('
-                        | b')'
-                        | b'='
-                )
-        })
+        && bytes.iter().all(|byte| PLAIN[usize::from(*byte)])
+        && !matches!(bytes.last(), Some(b' ' | b':'))
         && !bytes.windows(2).any(|pair| pair == b": ")
         && !(first.is_ascii_digit() && is_numeric(text))
         && !(text.len() <= 5 && RESERVED.iter().any(|word| text.eq_ignore_ascii_case(word)))
