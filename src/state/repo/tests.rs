@@ -158,3 +158,22 @@ fn a_commit_from_elsewhere_that_holds_more_than_its_files_leaves_no_trace() {
     let last = git.find_commit(last.to_git()).unwrap();
     assert_eq!((last.tree_id(), last.parent_id(0).unwrap()), (tree_of(&git, &[1, 5]).to_git(), tip.to_git()));
 }
+
+#[test]
+fn who_waits_for_a_turn_lets_others_run_and_does_not_wait_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    git2::Repository::init_bare(folder.path()).unwrap();
+    let objects = Objects::new(folder.path().to_owned());
+    let now = Time::from_millis(0);
+    let repo = Repo::load(RepoName::Platform, objects, Projections::default(), now, Lsn(0)).unwrap();
+    let polls = || {
+        let mut waiting = std::pin::pin!(repo.wait_for_turn());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        (1..).find(|_| waiting.as_mut().poll(&mut context).is_ready())
+    };
+    assert_eq!(polls(), Some(1), "nobody writes, so it goes on at once");
+    let writer = repo.inner.lock();
+    assert_eq!(polls(), Some(TURNS_GIVEN + 1), "it lets others run as often as it may, and goes on");
+    drop(writer);
+    assert_eq!(polls(), Some(1));
+}
