@@ -7,13 +7,15 @@
 //! - A repack freezes the packs it lists: folding leaves them alone until it is over, and goes on with newer ones. It
 //!   begins only when no fold of that repository is under way and no replaced pack is left to remove.
 //! - A replaced pack stays a moment longer: a reader who saw the folder before the new pack was there still finds it.
-//! - What is known here is memory only. After a restart packs are counted again, and a replaced pack that was not removed
+//! - What is known of each repository ([`known`], which also says what is due) is memory only. After a restart packs are counted again, and a replaced pack that was not removed
 //!   is folded once more, which drops the doubles.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod known;
+
+use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -24,37 +26,12 @@ use super::layout::{DataFolder, RepoName};
 use super::packs::{self, PackFile};
 use super::repack::{self, Graph, RepackError};
 use super::repo::Repo;
-use crate::clock::{Clock, Time};
+use crate::clock::Clock;
 use crate::git::child::{Cause, Halt, ProgramError};
+use known::{Due, Known};
 
-/// A repository with more packs than this is folded, or with this many more than the last fold left.
-const FOLD_ABOVE: usize = 24;
-const FOLD_AGAIN_AFTER: usize = 16;
-/// With so many packs and a fold under way, publishing waits for it: there are never more than 50.
-const CROWDED: usize = 40;
-/// With more than this replaced ones are removed at once, and a fold is asked for however many the last one left.
-const MANY: usize = 36;
-/// A repository with more packs than this is folded before a repack freezes them.
-const FROZEN_MAX: usize = 6;
-/// How long a replaced pack is kept for those who read the folder before, unless there are many packs. Git looks again when
-/// a pack is gone, but for `git fsck`, which then says that a pack cannot be read; `mrx doctor` runs it again.
-const REPLACED_KEPT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
-/// A repository is busy if something was published so recently.
-const BUSY: Duration = Duration::from_secs(2);
-/// A repository is idle if nothing was published for so long.
-const IDLE_AFTER: Duration = Duration::from_secs(30);
-/// An idle repository is repacked if it has so many objects that no repack has seen, and an eighth of all it has.
-const LOOSE_OBJECTS: u64 = 2_000;
-/// A repository that changed is repacked this often, idle or not.
-const REPACK_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// What failed is not tried again before.
 const RETRY_AFTER: Duration = Duration::from_secs(600);
-/// After so many published objects (about 5 a commit) the commit-graph is written, idle or not; while changes pour in, after
-/// so many more: its writing takes a core and the disk from them.
-const GRAPH_OBJECTS: u64 = 500_000;
-const GRAPH_OBJECTS_BUSY: u64 = 2_500_000;
-/// After so many it is written when the repository is idle.
-const GRAPH_OBJECTS_IDLE: u64 = 2_500;
 /// How many repositories that nobody wrote to a round looks at for the first time.
 const NEW_LOOKS_MAX: usize = 200;
 
@@ -76,81 +53,6 @@ pub(super) struct Upkeep {
 struct Plan {
     known: HashMap<RepoName, Known>,
     queue: VecDeque<RepoName>,
-}
-
-/// What is known about a repository's packs.
-#[derive(Default)]
-struct Known {
-    repo: Weak<Repo>,
-    /// Packs in the folder: as last counted, and those published since.
-    packs: usize,
-    /// Packs that could be folded again after the last fold.
-    left: usize,
-    fold_above: usize,
-    is_queued: bool,
-    is_folding: bool,
-    fold_not_before: Option<Instant>,
-    /// Packs of which every object stands elsewhere too, and since when.
-    replaced: Vec<(String, Instant)>,
-    /// Packs that a repack has listed.
-    frozen: HashSet<String>,
-    /// Objects that no repack has seen, of all.
-    loose: u64,
-    objects: u64,
-    ungraphed: u64,
-    has_garbage: bool,
-    /// Objects published since the start.
-    published: u64,
-    changed_at: Option<Time>,
-    repacked_at: Option<Time>,
-    not_before: Option<Time>,
-}
-
-/// What a round does with a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
-    Repack,
-    Graph,
-}
-
-impl Known {
-    fn due(&self, now: Time) -> Option<Due> {
-        if self.not_before.is_some_and(|time| now < time) {
-            return None;
-        }
-        let is_idle = self.changed_at.is_none_or(|time| now.since(time) >= IDLE_AFTER);
-        let is_old = self.repacked_at.is_none_or(|time| now.since(time) >= REPACK_EVERY);
-        let is_large = self.loose > LOOSE_OBJECTS && self.loose * 8 > self.objects;
-        let is_busy = self.changed_at.is_some_and(|time| now.since(time) < BUSY);
-        let graph_above = match () {
-            () if is_idle => GRAPH_OBJECTS_IDLE,
-            () if is_busy => GRAPH_OBJECTS_BUSY,
-            () => GRAPH_OBJECTS,
-        };
-        match () {
-            () if is_idle && is_large => Some(Due::Repack),
-            () if is_old && self.repacked_at.is_some() && (self.loose > 0 || self.has_garbage) => {
-                Some(Due::Repack)
-            }
-            () if self.ungraphed > graph_above => Some(Due::Graph),
-            () => None,
-        }
-    }
-
-    fn is_replaced(&self, name: &str) -> bool {
-        self.replaced.iter().any(|(other, _)| other == name)
-    }
-
-    /// The packs that may be folded now.
-    fn foldable(&self, packs: Vec<PackFile>) -> Vec<PackFile> {
-        let free = |pack: &PackFile| {
-            !pack.is_kept
-                && !pack.is_cruft
-                && !self.is_replaced(&pack.name)
-                && !self.frozen.contains(&pack.name)
-        };
-        packs.into_iter().filter(free).collect()
-    }
 }
 
 impl Plan {
@@ -187,15 +89,8 @@ impl Upkeep {
         let mut plan = self.state.lock();
         let known = plan.known.entry(repo.name.clone()).or_default();
         known.repo = Arc::downgrade(repo);
-        known.packs += 1;
-        known.loose += objects as u64;
-        known.objects += objects as u64;
-        known.ungraphed += objects as u64;
-        known.published += objects as u64;
-        known.changed_at = Some(self.clock.now());
-        let is_much = known.packs > known.fold_above.max(FOLD_ABOVE);
-        if is_much && known.fold_not_before.is_none_or(|time| time <= Instant::now()) && plan.ask(&repo.name)
-        {
+        known.publish(objects as u64, self.clock.now());
+        if known.wants_fold() && plan.ask(&repo.name) {
             self.changed.notify_all();
         }
     }
@@ -232,8 +127,7 @@ impl Upkeep {
     /// Whether publishing should wait for a fold that is on its way.
     pub(super) fn is_crowded(&self, name: &RepoName) -> bool {
         let plan = self.state.lock();
-        let crowded = |known: &Known| known.packs >= CROWDED && (known.is_queued || known.is_folding);
-        !self.is_stopping() && plan.known.get(name).is_some_and(crowded)
+        !self.is_stopping() && plan.known.get(name).is_some_and(Known::is_crowded)
     }
 
     /// Ends programs under way; publishing waits for no fold any more.
@@ -291,67 +185,30 @@ impl Upkeep {
         let failed =
             |source: io::Error| FoldError::Disk { what: "maintain", path: packs::folder(&repo), source };
         self.remove_replaced(name).map_err(failed)?;
-        let foldable = self.foldable(name).map_err(failed)?;
-        let is_repack_wanted =
-            self.state.lock().known.get(name).is_some_and(|known| known.due(self.clock.now()).is_some());
-        let chosen = match foldable.len() {
-            count if count > FOLD_ABOVE || is_repack_wanted && count > FROZEN_MAX => {
-                self.choose(name, &foldable)
-            }
-            _ => &[],
+        let found = packs::list(&repo).map_err(failed)?;
+        let chosen: Vec<PackFile> = {
+            let plan = self.state.lock();
+            let Some(known) = plan.known.get(name) else { return Ok(()) };
+            known.choose(&known.foldable(found), self.clock.now()).to_vec()
         };
-        let chosen = fold::within_objects(&repo, chosen).map_err(failed)?;
+        let chosen = fold::within_objects(&repo, &chosen).map_err(failed)?;
         let is_folded = chosen.len() >= 2;
         if is_folded {
             let folded = fold::merge(&*self.disk, &repo, chosen)?;
             let replaced = chosen.iter().map(|pack| pack.name.clone()).filter(|name| *name != folded);
-            self.note_replaced(name, replaced.collect());
+            if let Some(known) = self.state.lock().known.get_mut(name) {
+                known.replace(replaced);
+            }
             tracing::debug!(repo = %name, packs = chosen.len(), folded, "packs were folded");
         }
         self.count(name, is_folded).map_err(failed)
     }
 
-    /// Which packs to fold: while changes pour in as few bytes as leave few packs, so that it is soon done.
-    fn choose<'a>(&self, name: &RepoName, foldable: &'a [PackFile]) -> &'a [PackFile] {
-        let now = self.clock.now();
-        let changed_at = self.state.lock().known.get(name).and_then(|known| known.changed_at);
-        if changed_at.is_some_and(|changed| now.since(changed) < BUSY) {
-            let chosen = fold::choose(foldable, fold::FOLDED_BYTES_MAX_BUSY);
-            if foldable.len() - chosen.len() < FOLD_ABOVE {
-                return chosen;
-            }
-        }
-        fold::choose(foldable, fold::FOLDED_BYTES_MAX)
-    }
-
-    fn foldable(&self, name: &RepoName) -> io::Result<Vec<PackFile>> {
-        let packs = packs::list(&self.folder.repo(name))?;
-        Ok(self.state.lock().known.get(name).map_or_else(Vec::new, |known| known.foldable(packs)))
-    }
-
-    fn note_replaced(&self, name: &RepoName, packs: Vec<String>) {
-        let now = Instant::now();
-        if let Some(known) = self.state.lock().known.get_mut(name) {
-            known.replaced.extend(packs.into_iter().map(|pack| (pack, now)));
-        }
-    }
-
     /// Removes the packs that were replaced a while ago; all of them if the repository is crowded.
     fn remove_replaced(&self, name: &RepoName) -> io::Result<()> {
         let repo = self.folder.repo(name);
-        let is_due = |known: &Known, since: &Instant| {
-            known.packs > MANY || since.elapsed() >= REPLACED_KEPT || known.due(self.clock.now()).is_some()
-        };
-        let going: Vec<String> = {
-            let plan = self.state.lock();
-            let Some(known) = plan.known.get(name) else { return Ok(()) };
-            known
-                .replaced
-                .iter()
-                .filter(|(_, since)| is_due(known, since))
-                .map(|(pack, _)| pack.clone())
-                .collect()
-        };
+        let now = self.clock.now();
+        let going = self.state.lock().known.get(name).map_or_else(Vec::new, |known| known.going(now));
         if going.is_empty() {
             return Ok(());
         }
@@ -359,8 +216,7 @@ impl Upkeep {
         going.iter().try_for_each(|pack| packs::remove(&*self.disk, &repo, pack))?;
         let mut plan = self.state.lock();
         let Some(known) = plan.known.get_mut(name) else { return Ok(()) };
-        known.replaced.retain(|(pack, _)| !going.contains(pack));
-        known.packs = known.packs.saturating_sub(going.len());
+        known.removed(&going);
         let open = known.repo.upgrade();
         drop(plan);
         // Readers' handles hold the removed files, and so their room on the disk.
@@ -371,14 +227,9 @@ impl Upkeep {
     /// Counts the packs of a repository again, after a fold or a removal.
     fn count(&self, name: &RepoName, is_folded: bool) -> io::Result<()> {
         let found = packs::list(&self.folder.repo(name))?;
-        let mut plan = self.state.lock();
-        let Some(known) = plan.known.get_mut(name) else { return Ok(()) };
-        known.packs = found.len();
-        let free = known.foldable(found).len();
-        // A removal leaves what it found, and does not put the next fold off.
-        known.left = if is_folded { free } else { known.left.min(free) };
-        let more = known.left.max(FOLD_ABOVE - FOLD_AGAIN_AFTER) + FOLD_AGAIN_AFTER;
-        known.fold_above = (more + known.packs - free).min(MANY).max(known.packs + 1);
+        if let Some(known) = self.state.lock().known.get_mut(name) {
+            known.counted(found, is_folded);
+        }
         Ok(())
     }
 }
@@ -403,7 +254,7 @@ impl Upkeep {
 
     /// Asks for folds and removals that no publishing asks for: packs also come by pushes, and replaced ones grow old.
     fn ask_where_needed(&self) {
-        let in_use = |known: &Known| !known.replaced.is_empty() || known.repo.upgrade().is_some();
+        let in_use = |known: &Known| known.has_replaced() || known.repo.upgrade().is_some();
         let names: Vec<RepoName> = {
             let plan = self.state.lock();
             plan.known.iter().filter(|(_, known)| in_use(known)).map(|(name, _)| name.clone()).collect()
@@ -413,8 +264,7 @@ impl Upkeep {
             let mut plan = self.state.lock();
             let Some(known) = plan.known.get_mut(&name) else { continue };
             known.packs = found.len();
-            let may_fold = known.fold_not_before.is_none_or(|time| time <= Instant::now());
-            if !known.replaced.is_empty() || may_fold && known.packs > known.fold_above.max(FOLD_ABOVE) {
+            if known.has_replaced() || known.wants_fold() {
                 plan.ask(&name);
             }
         }
@@ -476,8 +326,7 @@ impl Upkeep {
         let mut plan = self.state.lock();
         if let Some(known) = plan.known.get_mut(name) {
             known.frozen.clear();
-            let (now, replaced) = (Instant::now(), replaced.as_ref().into_iter().flatten());
-            known.replaced.extend(replaced.map(|pack| (pack.clone(), now)));
+            known.replace(replaced.iter().flatten().cloned());
         }
         plan.ask(name);
         drop(plan);
@@ -497,8 +346,7 @@ impl Upkeep {
         let small = known.foldable(listed.clone());
         let chosen =
             fold::within_objects(&repo, fold::choose(&small, fold::FOLDED_BYTES_MAX)).map_err(failed)?;
-        let must_fold = small.len() > FROZEN_MAX && chosen.len() > 1;
-        if known.is_folding || known.is_queued || !known.replaced.is_empty() || must_fold {
+        if !known.can_freeze(small.len(), chosen.len() > 1) {
             plan.ask(name);
             drop(plan);
             self.changed.notify_all();

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::known::{FOLD_ABOVE, IDLE_AFTER, REPLACED_KEPT};
 use super::*;
+use crate::clock::Time;
 use crate::git::child::Program;
 use crate::state::create;
 use crate::state::disk::{DiskFile, RealDisk};
