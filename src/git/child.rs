@@ -7,6 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Access, access};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, setpriority_process, waitid};
 
 /// How long a program may run if nothing else is said: a reader waits no longer.
@@ -101,6 +103,20 @@ pub enum Cause {
     /// It was ended because the daemon ends.
     #[error("it was ended because MrX stops")]
     Halted,
+}
+
+/// The file of a program that is looked for in `path`. Its name if it is not found, for the error that then follows, or if the name
+/// is a path itself.
+///
+/// A program with an environment of its own is to be started by its file: by its name the standard library would fork, which
+/// copies the tables of all the daemon's memory, and has each page that the daemon writes to afterwards copied too. By its file it
+/// uses `posix_spawn`, which copies nothing.
+pub fn file_of(name: &OsStr, path: Option<&OsStr>) -> OsString {
+    let is_program = |file: &PathBuf| file.is_file() && access(file, Access::EXEC_OK).is_ok();
+    let path = path.filter(|_| !name.as_bytes().contains(&b'/'));
+    let folders = path.into_iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute());
+    let found = folders.map(|folder| folder.join(name)).find(is_program);
+    found.map_or_else(|| name.to_owned(), PathBuf::into_os_string)
 }
 
 impl Program {
@@ -214,9 +230,10 @@ impl Program {
         };
         input.write_all(&self.input)?;
         input.rewind()?;
-        let mut command = Command::new(self.name);
-        command.args(&self.arguments).current_dir(&self.folder).env_clear();
-        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        let path = std::env::var_os("PATH");
+        let mut command = Command::new(file_of(self.name.as_ref(), path.as_deref()));
+        command.arg0(self.name).args(&self.arguments).current_dir(&self.folder).env_clear();
+        command.envs(path.map(|path| ("PATH", path)));
         command.envs(self.environment.iter().copied()).process_group(0);
         let child = command
             .stdin(input)
@@ -292,6 +309,8 @@ fn tail(complaints: &mut File) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn shell(script: &str) -> Program {
@@ -312,6 +331,24 @@ mod tests {
         let writes = shell(&format!("head -c {more} /dev/zero")).output_file(file.try_clone().unwrap());
         assert!(writes.run().unwrap().is_empty());
         assert_eq!(file.metadata().unwrap().len(), u64::from(more) + 7);
+    }
+
+    #[test]
+    fn a_program_is_found_as_a_shell_finds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        for (at, mode) in [(&first, 0o644), (&second, 0o755)] {
+            std::fs::create_dir(at).unwrap();
+            std::fs::write(at.join("tool"), "").unwrap();
+            std::fs::set_permissions(at.join("tool"), PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let path = std::env::join_paths([Path::new("."), &first, &second]).unwrap();
+        let find = |name: &str, path| file_of(name.as_ref(), path);
+        assert_eq!(find("tool", Some(&path)), second.join("tool"), "the first that can be run");
+        for name in ["no-such-tool", "./tool", "second/tool", "/bin/tool"] {
+            assert_eq!(find(name, Some(&path)), name);
+        }
+        assert_eq!(find("tool", None), "tool");
     }
 
     #[test]

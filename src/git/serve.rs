@@ -20,7 +20,7 @@ use tokio::process::{Child, ChildStdout};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::io::ReaderStream;
 
-use super::child::{GIT_ENVIRONMENT, GIT_SETTINGS};
+use super::child::{GIT_ENVIRONMENT, GIT_SETTINGS, file_of};
 
 /// Clients that are served at once; a server of two cores packs for few at a time.
 const AT_ONCE: usize = 16;
@@ -140,12 +140,13 @@ impl Serving {
     ) -> Result<impl Stream<Item = io::Result<Bytes>> + use<>, ServeError> {
         let turn = tokio::time::timeout(TURN_WAIT, self.0.turns.clone().acquire_owned()).await;
         let turn = turn.map_err(|_| ServeError::Busy)?.expect("the semaphore is never closed");
-        let mut command = std::process::Command::new("git");
+        let path = std::env::var_os("PATH");
+        let mut command = std::process::Command::new(file_of("git".as_ref(), path.as_deref()));
         let settings: &[&str] = if shown == Shown::State { &SETTINGS } else { &CODE_SETTINGS };
-        command.args(GIT_SETTINGS.iter().chain(settings).flat_map(|setting| ["-c", setting]));
+        command.arg0("git").args(GIT_SETTINGS.iter().chain(settings).flat_map(|setting| ["-c", setting]));
         command.args(["upload-pack", "--stateless-rpc", "--strict", "--timeout=120"]).args(options).arg(".");
         command.current_dir(repo).env_clear().envs(GIT_ENVIRONMENT.iter().copied()).process_group(0);
-        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.envs(path.map(|path| ("PATH", path)));
         // Only what is a version is passed on; anything else would be the client's text in our environment.
         if let Some(version @ ("version=1" | "version=2")) = protocol {
             command.env("GIT_PROTOCOL", version);
