@@ -105,8 +105,8 @@ pub enum Cause {
     Halted,
 }
 
-/// The file of a program that is looked for in `path`. Its name if it is not found, for the error that then follows, or if the name
-/// is a path itself.
+/// The file of a program that is looked for in the absolute folders of `path`. Its name if it is not found, for the error that then
+/// follows, or if the name is a path itself.
 ///
 /// A program with an environment of its own is to be started by its file: by its name the standard library would fork, which
 /// copies the tables of all the daemon's memory, and has each page that the daemon writes to afterwards copied too. By its file it
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_found_as_a_shell_finds_it() {
+    fn a_program_is_the_first_of_its_name_that_can_be_run() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (folder.path().join("first"), folder.path().join("second"));
         for (at, mode) in [(&first, 0o644), (&second, 0o755)] {

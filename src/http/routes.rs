@@ -211,7 +211,7 @@ async fn enter(
     request_id::named(cors::invite(&app.http.dashboard_origins, request, guarded)).await
 }
 
-/// The same for a path or method that there is not: nobody is asked who they are.
+/// What a request for a path or with a method that there is not passes: it gets a name, and nobody is asked who they are.
 async fn enter_elsewhere(State(app): State<App>, request: Request, next: Next) -> Response {
     request_id::named(cors::invite(&app.http.dashboard_origins, request, |request| next.run(request))).await
 }

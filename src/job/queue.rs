@@ -195,7 +195,7 @@ impl Queue {
     pub fn offer(&self, entry: Entry) {
         let mut lines = self.0.lock();
         match lines.known.get(&entry.job).map(|known| known.standing) {
-            Some(Standing::Reserved) => lines.take_room(entry, Standing::Reserved),
+            Some(Standing::Reserved) => lines.take_room(self, entry, Standing::Reserved),
             _ => {
                 lines.remove(&entry.job);
                 lines.insert(entry);
@@ -206,7 +206,7 @@ impl Queue {
 
     /// An agent has the job: it does not wait any more, and takes room of its project and group.
     pub fn hold(&self, entry: Entry) {
-        self.0.lock().take_room(entry, Standing::Held);
+        self.0.lock().take_room(self, entry, Standing::Held);
     }
 
     /// A job does not wait any more and is not held: it ended, waits for others, or is gone.
@@ -296,17 +296,20 @@ impl Lines {
         Some(known)
     }
 
-    /// The job is reserved or held from now on, as this entry says.
-    fn take_room(&mut self, entry: Entry, standing: Standing) {
+    /// The job is reserved or held from now on, as this entry says. Whoever waits gets the room that it had elsewhere.
+    fn take_room(&mut self, queue: &Queue, entry: Entry, standing: Standing) {
         match self.known.get_mut(&entry.job) {
             // What has room already, and of the same group, keeps it.
             Some(known) if known.standing != Standing::InLine && known.entry.has_room_of(&entry) => {
                 *known = Known { entry, standing };
             }
             _ => {
-                self.remove(&entry.job);
+                let before = self.remove(&entry.job);
                 self.busy.add(&entry);
                 self.known.insert(entry.job.clone(), Known { entry, standing });
+                if before.is_some_and(|before| before.standing != Standing::InLine) {
+                    self.serve_waiting(queue);
+                }
             }
         }
     }

@@ -18,7 +18,6 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use crate::git::child::file_of;
 use crate::mask::SecretText;
 
 /// As much of what a helper says as is worth keeping.
@@ -137,10 +136,8 @@ async fn drain(
 #[expect(clippy::disallowed_methods, reason = "this is the agent's one place that starts programs")]
 fn start(program: &Program) -> io::Result<(Group, pipe::Receiver)> {
     let (reader, writer) = io::pipe()?;
-    let path = program.environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_ref());
-    let mut command = Command::new(file_of(program.argv[0].as_ref(), path));
+    let mut command = Command::new(&program.argv[0]);
     command
-        .arg0(&program.argv[0])
         .args(&program.argv[1..])
         .env_clear()
         .envs(program.environment.iter().map(|(name, value)| (name, value)))

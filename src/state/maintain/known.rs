@@ -1,5 +1,5 @@
-//! What is known of a repository's packs, and what is due for them. Decides only: touches no file, and reads no clock but for
-//! how long a replaced pack was kept.
+//! What is known of a repository's packs, and what is due for them. Decides only, and touches no file. What is due by the daemon's
+//! clock is asked with a time; how long a replaced pack was kept and a failed fold was put off is the machine's own.
 
 use std::collections::HashSet;
 use std::sync::Weak;
