@@ -4,8 +4,6 @@
 CYCLES ?= 300
 MODELS_VENV := target/models-venv
 NOTEBOOK_VENV := target/notebook-venv
-# Tests wait for git and for time more than they compute: two for each core.
-export RUST_TEST_THREADS ?= $(shell echo $$(( 2 * $$(nproc) )))
 
 .PHONY: demo dashboard test test-models test-old-git test-ui check-ui fuzz-api check bench crash fmt
 
