@@ -256,8 +256,11 @@ async fn a_repository_of_which_the_journal_has_only_the_end_is_refused_until_it_
     assert!(said.contains(&format!("the repository {} is gone", repo.display())), "{said}");
     assert!(said.contains("bring the folder back from a backup"), "{said}");
     assert!(!repo.exists(), "nothing is put in its place");
-    let gone: Vec<_> = before.keys().filter(|path| !path.exists()).collect();
+    let (after, journal) = (sums(&site.data), site.data.join("journal"));
+    let gone: Vec<_> = before.keys().filter(|path| !after.contains_key(*path)).collect();
     assert!(gone.is_empty(), "nothing is taken away, but {gone:?}");
+    let mut records = before.iter().filter(|(path, _)| path.starts_with(&journal));
+    assert!(records.all(|(path, sum)| after[path] == *sum), "the journal is as it was");
     fs::rename(&backup, &repo).unwrap();
     are_there(&site.start().await, &jobs).await;
 }

@@ -95,6 +95,8 @@ pub struct Room {
     ready: VecDeque<Segment>,
     held: VecDeque<Segment>,
     freed: VecDeque<Segment>,
+    /// Whether segments that were found may be emptied and removed: a start that is refused has changed none.
+    has_started: bool,
     /// Whether the keeper has a segment in hand, and whether it comes from `freed`.
     in_hand: Option<bool>,
     /// Why the last segment was not made.
@@ -157,6 +159,7 @@ impl Room {
             ready: VecDeque::new(),
             held: VecDeque::new(),
             freed: VecDeque::new(),
+            has_started: false,
             in_hand: None,
             shortage: None,
             batches: VecDeque::new(),
@@ -227,12 +230,14 @@ impl Room {
         std::mem::take(&mut self.batches)
     }
 
-    /// Every record below `lsn` stands in its repository. Says whether that gave the keeper work.
+    /// Every record below `lsn` stands in its repository; the first time the start has gone through. Says whether that gave the
+    /// keeper work.
     pub fn release(&mut self, lsn: u64) -> bool {
         self.released = self.released.max(lsn.min(self.next_lsn));
         let count = self.held.iter().take_while(|segment| segment.last < self.released).count();
         self.freed.extend(self.held.drain(..count));
-        count > 0
+        let begins = !std::mem::replace(&mut self.has_started, true);
+        count > 0 || begins
     }
 
     /// Why no room can be hoped for soon; `None` if the keeper is about to make some.
@@ -251,8 +256,9 @@ impl Room {
 
     /// What the keeper does next; `may_retry` says whether making a segment may be tried again after it failed.
     pub fn next_chore(&mut self, may_retry: bool) -> Option<Chore> {
-        let durably = self.released_durably;
-        let index = self.freed.iter().position(|segment| segment.fits || segment.last < durably);
+        let (durably, has_started) = (self.released_durably, self.has_started);
+        let may_go = |segment: &Segment| has_started && (segment.fits || segment.last < durably);
+        let index = self.freed.iter().position(may_go);
         if let Some(segment) = index.and_then(|index| self.freed.remove(index)) {
             self.in_hand = Some(segment.fits);
             return Some(if segment.fits { self.reset(segment) } else { Chore::Remove(segment) });
@@ -266,7 +272,8 @@ impl Room {
             return (self.may_create() && (may_retry || self.shortage.is_none())).then(|| self.create());
         }
         // A file that cannot be used again waits for a header with today's watermark.
-        let segment = if self.freed.is_empty() { None } else { self.ready.pop_front() }?;
+        let waits = has_started && !self.freed.is_empty();
+        let segment = if waits { self.ready.pop_front() } else { None }?;
         self.in_hand = Some(true);
         Some(self.reset(segment))
     }
@@ -322,7 +329,9 @@ impl Room {
         if let Some(mut full) = self.active.take() {
             full.segment.last = self.next_lsn - 1;
             self.held.push_back(full.segment);
-            self.release(self.released);
+            if self.has_started {
+                self.release(self.released);
+            }
         }
         self.active = Some(Active { segment, used: DATA_START });
         self.begin_batch();

@@ -161,6 +161,22 @@ fn bytes_of_a_client_that_look_like_a_record_are_not_taken_for_one() {
 }
 
 #[test]
+fn a_start_that_has_not_gone_through_takes_no_segment_away() {
+    let image = three_batches();
+    std::fs::write(image.segment(7), [0; 5000]).unwrap();
+    let before = std::fs::read(image.segment(1)).unwrap();
+    let world = image.open_only();
+    // Three more segments are made, one after the other, and what was there before would come first.
+    (0..9).for_each(|_| _ = world.commit(300 << 10));
+    assert!(image.segment(7).exists());
+    assert_eq!(std::fs::read(image.segment(1)).unwrap(), before);
+    world.journal.release_before(Lsn(4));
+    while image.segment(7).exists() || std::fs::read(image.segment(1)).unwrap() == before {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_segment_that_was_being_made_is_removed() {
     let image = three_batches();
     std::fs::write(image.segment(7), [0; 5000]).unwrap();

@@ -34,7 +34,19 @@ impl World {
         Self::open(Arc::new(tempfile::tempdir().unwrap()), disk, 4)
     }
 
+    /// Opens a journal as a start does that goes through: what was released before may be used again.
     pub fn open(folder: Arc<TempDir>, disk: Arc<dyn Disk>, segments_max: usize) -> Result<Self, OpenError> {
+        let world = Self::open_only(folder, disk, segments_max)?;
+        world.journal.release_before(world.recovered.released);
+        Ok(world)
+    }
+
+    /// Opens a journal, and releases nothing.
+    pub fn open_only(
+        folder: Arc<TempDir>,
+        disk: Arc<dyn Disk>,
+        segments_max: usize,
+    ) -> Result<Self, OpenError> {
         let failures = Arc::new(Mutex::new(Vec::new()));
         let heard = failures.clone();
         let on_failure = Arc::new(move |why: &str| heard.lock().push(why.to_owned()));
@@ -119,6 +131,11 @@ impl Image {
     /// Opens a journal on this folder.
     pub fn open(&self) -> Result<World, OpenError> {
         World::open(self.0.clone(), Arc::new(RealDisk), 4)
+    }
+
+    /// Opens a journal on this folder, and releases nothing.
+    pub fn open_only(&self) -> World {
+        World::open_only(self.0.clone(), Arc::new(RealDisk), 8).unwrap()
     }
 
     /// The segment file with this number.
