@@ -78,6 +78,8 @@ fn hook_of_git() -> anyhow::Result<ExitCode> {
 /// Runs the daemon until a signal asks it to stop.
 async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     let daemon = Daemon::start(args).await?;
+    // Whoever reads that it listens may stop it, and it stops in good order.
+    let stop = stop_signal();
     let keys = args.data.join("keys");
     // Whoever started us may have stopped reading, and that is no reason to stop.
     let _ = writeln!(
@@ -95,7 +97,7 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
             args.data.display()
         );
     }
-    stop_signal().await;
+    stop.await;
     daemon.stop().await;
     Ok(())
 }

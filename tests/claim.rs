@@ -170,6 +170,21 @@ async fn a_waiting_claim_is_woken_by_a_silent_agents_chat() {
 }
 
 #[tokio::test]
+async fn a_claim_that_waits_when_the_daemon_stops_is_told_that_no_job_came() {
+    let mut world = World::start().await;
+    let (waiting, queue) = (world.agent("waiter-1"), world.app().jobs.queue().clone());
+    let claim = waiting.claim_call(json!({ "wait": 60 }));
+    let stop = async {
+        while queue.depth().1 == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.close().await;
+    };
+    let (answer, ()) = tokio::join!(claim, stop);
+    assert_eq!(answer.status, 204);
+}
+
+#[tokio::test]
 async fn a_claim_that_waits_in_vain_is_told_so() {
     let world = World::start().await;
     let answer = world.agent("builder-1").claim_call(json!({ "wait": 1 })).await;

@@ -44,6 +44,27 @@ async fn a_listener_hears_what_happens_in_the_order_of_the_commits() {
 }
 
 #[tokio::test]
+async fn every_stream_ends_in_good_order_when_the_daemon_stops() {
+    let mut world = World::start().await;
+    let job = world.queue("build").await;
+    world.agent("builder-1").claim().await;
+    let chats = format!("/projects/{HELLO}/chats");
+    let chat = world.admin().post(&chats).json(&json!({ "title": "Hello" })).await.expect(201);
+    let chat = chat["chatId"].as_str().unwrap().to_owned();
+    let mut streams = Vec::new();
+    for path in ["/events", &format!("/jobs/{job}/logs"), &format!("{chats}/{chat}/stream")] {
+        streams.push((path.to_owned(), Listener::to(world.admin().get(path)).await));
+    }
+    world.close().await;
+    for (path, mut stream) in streams {
+        // One that is cut off is an error, and not an end.
+        while let Some(heard) = stream.next().await {
+            assert_ne!(heard.event, "end", "{path}: nothing says that what it told of has ended");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_listener_can_have_one_project_and_the_logs_as_well() {
     let world = World::start().await;
     world.project("mrx-b").await;

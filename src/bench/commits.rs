@@ -1,5 +1,6 @@
 //! The engine alone: each operation claims one job, which is one commit, and is counted when it is durable.
 
+use std::future::ready;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -71,9 +72,8 @@ async fn claim_all(app: App, number: usize, deadline: Instant) -> anyhow::Result
     let mut times = Vec::new();
     while Instant::now() < deadline {
         let begun = Instant::now();
-        let claim =
-            Claim { agent: agent.clone(), offer: Offer::default(), wait: Duration::ZERO, request: None };
-        if app.jobs.claim(claim).await?.is_none() {
+        let claim = Claim { agent: agent.clone(), offer: Offer::default(), request: None };
+        if app.jobs.claim(claim, ready(())).await?.is_none() {
             break;
         }
         times.push(begun.elapsed());

@@ -1,5 +1,6 @@
 //! What many finished jobs cost: the price of a commit among them, and the start of a daemon over them.
 
+use std::future::ready;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -44,9 +45,8 @@ async fn work(app: App, number: usize, deadline: Instant) -> anyhow::Result<Vec<
     let mut times = Vec::new();
     while Instant::now() < deadline {
         let begun = Instant::now();
-        let claim =
-            Claim { agent: agent.clone(), offer: Offer::default(), wait: Duration::ZERO, request: None };
-        let Some(claimed) = app.jobs.claim(claim).await? else { break };
+        let claim = Claim { agent: agent.clone(), offer: Offer::default(), request: None };
+        let Some(claimed) = app.jobs.claim(claim, ready(())).await? else { break };
         times.push(begun.elapsed());
         let begun = Instant::now();
         let told = Told { outcome: Some(Outcome::Completed), ..Told::default() };

@@ -1,5 +1,6 @@
 //! How soon others learn of a change: a listener, a waiting claimer, and plain git.
 
+use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,8 +116,8 @@ pub async fn git_lag(folder: &Path, under_load: bool, jobs: usize) -> anyhow::Re
 
 async fn one_lag(app: &App, project: &ProjectId, number: usize) -> anyhow::Result<Option<Duration>> {
     let agent: AgentId = format!("bench-{number}").parse()?;
-    let claim = Claim { agent, offer: Offer::default(), wait: Duration::ZERO, request: None };
-    let Some(done) = app.jobs.claim(claim).await? else { return Ok(None) };
+    let claim = Claim { agent, offer: Offer::default(), request: None };
+    let Some(done) = app.jobs.claim(claim, ready(())).await? else { return Ok(None) };
     let durable = Instant::now();
     let repo = RepoName::Project(project.clone());
     app.state.published(&repo, done.lsn).await?;
@@ -133,9 +134,8 @@ async fn one_lag(app: &App, project: &ProjectId, number: usize) -> anyhow::Resul
 async fn claim_until(app: App, agent: String, go_on: Arc<AtomicBool>) -> anyhow::Result<()> {
     let agent: AgentId = agent.parse()?;
     while go_on.load(Ordering::Relaxed) {
-        let claim =
-            Claim { agent: agent.clone(), offer: Offer::default(), wait: Duration::ZERO, request: None };
-        if app.jobs.claim(claim).await?.is_none() {
+        let claim = Claim { agent: agent.clone(), offer: Offer::default(), request: None };
+        if app.jobs.claim(claim, ready(())).await?.is_none() {
             break;
         }
     }

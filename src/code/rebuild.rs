@@ -3,7 +3,7 @@
 //! The daemon does it itself, as the agent `daemon`, by the same calls of [`Jobs`](crate::job::Jobs) as any agent: the
 //! bytes are here, so nothing travels, and claim, lease, cancel and end are the usual ones.
 
-use std::time::Duration;
+use std::future::ready;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -39,8 +39,8 @@ pub async fn run_one(app: &App) -> Result<bool, JobError> {
     let agent: AgentId = AGENT.parse().map_err(|_| JobError::Invalid(format!("{AGENT} is no name")))?;
     let types = Some([JobType::IndexRebuild].into());
     let offer = Offer { types, ..Offer::default() };
-    let claim = Claim { agent, offer, wait: Duration::ZERO, request: None };
-    let Some(done) = app.jobs.claim(claim).await? else { return Ok(false) };
+    let claim = Claim { agent, offer, request: None };
+    let Some(done) = app.jobs.claim(claim, ready(())).await? else { return Ok(false) };
     let job = done.answer;
     let Some(lease) = job.lease.as_ref().map(|lease| lease.id.clone()) else { return Ok(false) };
     let running = Told { report: Report { running: true, ..Report::default() }, ..Told::default() };

@@ -18,3 +18,4 @@ pub mod past;
 pub mod request_id;
 pub mod routes;
 pub mod server;
+pub mod stopping;

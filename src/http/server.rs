@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use super::client_address::ClientAddress;
+use super::stopping::Stopping;
 
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
@@ -28,7 +29,10 @@ pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves until `stop` says so.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<bool>) {
+    let stopping = Stopping::new(stop);
+    let told = stopping.clone().told();
+    tokio::pin!(told);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -36,7 +40,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
                 Ok((stream, peer)) => {
                     // Small answers should leave at once.
                     let _ = stream.set_nodelay(true);
-                    connections.spawn(connection(stream, ClientAddress(peer.ip()), router.clone(), stop.clone()));
+                    connections.spawn(connection(stream, ClientAddress(peer.ip()), router.clone(), stopping.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
@@ -44,7 +48,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
                 }
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            () = told_to_stop(&mut stop) => break,
+            () = &mut told => break,
         }
     }
     drop(listener);
@@ -58,13 +62,18 @@ async fn connection(
     stream: tokio::net::TcpStream,
     address: ClientAddress,
     router: Router,
-    mut stop: watch::Receiver<bool>,
+    stopping: Stopping,
 ) {
-    let with_address = move |mut request: Request<Incoming>| {
+    let stop = stopping.clone();
+    let with_connection = move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(address);
+        request.extensions_mut().insert(stopping.clone());
         request
     };
-    let service = TowerToHyperService::new(router.map_request(with_address));
+    let ends = stop.clone();
+    let service = TowerToHyperService::new(
+        router.map_request(with_connection).map_response(move |answer| ends.clone().ends(answer)),
+    );
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).pipeline_flush(true);
     let serving = builder.serve_connection(TokioIo::new(stream), service);
@@ -72,15 +81,9 @@ async fn connection(
     tokio::select! {
         // A broken connection is the client's affair.
         _ = serving.as_mut() => {}
-        () = told_to_stop(&mut stop) => {
+        () = stop.told() => {
             serving.as_mut().graceful_shutdown();
             let _ = serving.await;
         }
     }
-}
-
-/// Ends when the daemon is to stop, or is gone.
-async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
-    // Its sender being gone means the same.
-    let _ = stop.wait_for(|stop| *stop).await;
 }

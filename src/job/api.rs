@@ -29,6 +29,7 @@ use crate::http::error::{ApiError, ApiResult};
 use crate::http::health::check_ready;
 use crate::http::input::{Asked, Body, Named, QuietBody, request_key, version};
 use crate::http::past::At;
+use crate::http::stopping::Stopping;
 use crate::id::{AgentId, GroupName, JobId, Label, LeaseId, ProjectId};
 use crate::identity::Right;
 use crate::identity::principal::AgentCaller;
@@ -220,6 +221,7 @@ fn new_job(body: CreateBody) -> Result<NewJob, ApiError> {
 pub async fn claim(
     State(app): State<App>,
     MaybeAgent(caller): MaybeAgent,
+    stopping: Stopping,
     headers: HeaderMap,
     Asked(query): Asked<AckQuery>,
     QuietBody(body): QuietBody<ClaimBody>,
@@ -243,13 +245,18 @@ pub async fn claim(
     let projects = both(both(body.projects, claimant.projects), pushed);
     let offer =
         Offer { agent: Some(agent.clone()), labels: body.labels, types: body.types, projects, seconds_left };
-    let claim = Claim { agent: agent.clone(), offer, wait: Duration::from_secs(body.wait), request };
+    let claim = Claim { agent: agent.clone(), offer, request };
     // Who does not wait was let in just now.
     let waits = body.wait > 0;
+    let patience = async {
+        if waits {
+            let _ = tokio::time::timeout(Duration::from_secs(body.wait), stopping.told()).await;
+        }
+    };
     let done = tokio::select! {
         biased;
         () = barred(&app, &claimant.agent), if waits => return Err(unauthorized()),
-        done = app.jobs.claim(claim) => done?,
+        done = app.jobs.claim(claim, patience) => done?,
     };
     let Some(done) = done else {
         let Some(next) = claimant.next else { return Ok(StatusCode::NO_CONTENT.into_response()) };

@@ -25,15 +25,17 @@ pub struct Claim {
     pub agent: AgentId,
     /// What it offers.
     pub offer: Offer,
-    /// How long it waits for a job.
-    pub wait: Duration,
     /// The key by which a repeated claim is known.
     pub request: Option<RequestKey>,
 }
 
 impl Jobs {
-    /// Hands the agent the next job it may have, waiting for one if it asked to; `None` if none came.
-    pub async fn claim(&self, claim: Claim) -> Result<Option<Done<Arc<Job>>>, JobError> {
+    /// Hands the agent the next job it may have, and waits for one while its patience lasts; `None` if none came.
+    pub async fn claim(
+        &self,
+        claim: Claim,
+        patience: impl Future<Output = ()>,
+    ) -> Result<Option<Done<Arc<Job>>>, JobError> {
         let _turn = match &claim.request {
             Some(key) => Some(self.turns.take(&claim.agent, key).await),
             None => None,
@@ -44,16 +46,19 @@ impl Jobs {
         if let Some(job) = self.claim_ready(&claim).await? {
             return Ok(Some(job));
         }
-        let end = tokio::time::Instant::now() + claim.wait;
-        while tokio::time::Instant::now() < end {
+        tokio::pin!(patience);
+        loop {
             let mut wait = self.queue.wait(claim.offer.clone());
-            let until = end.min(tokio::time::Instant::now() + LOOK_AGAIN);
-            let Ok(Ok(reservation)) = tokio::time::timeout_at(until, &mut wait.job).await else { continue };
+            let handed = tokio::select! {
+                biased;
+                () = &mut patience => return Ok(None),
+                handed = tokio::time::timeout(LOOK_AGAIN, &mut wait.job) => handed,
+            };
+            let Ok(Ok(reservation)) = handed else { continue };
             if let Some(job) = self.claim_reserved(&claim, reservation).await? {
                 return Ok(Some(job));
             }
         }
-        Ok(None)
     }
 
     async fn claimed_before(&self, claim: &Claim) -> Result<Option<Done<Arc<Job>>>, JobError> {

@@ -161,10 +161,11 @@ async fn one_job(app: &App, number: usize, round: usize, answered: &Ledger) -> O
     let claim = || Claim {
         agent: format!("agent-{number}").parse().unwrap(),
         offer: Offer::default(),
-        wait: Duration::from_secs(1),
         request: None,
     };
-    let job = insist(full_job, || app.jobs.claim(claim())).await??.answer;
+    let job = insist(full_job, || app.jobs.claim(claim(), tokio::time::sleep(Duration::from_secs(1))))
+        .await??
+        .answer;
     saw(&job);
     let (id, lease) = (&job.job_id, &job.lease.as_ref().unwrap().id);
     let running = Told { report: Report { running: true, ..Report::default() }, ..Told::default() };
