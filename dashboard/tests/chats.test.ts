@@ -251,6 +251,48 @@ test("a first message that was not taken stays where it was written, and makes o
   }
 });
 
+test("a message that is told before the call that sent it is answered shows once", async () => {
+  const w = await world();
+  let answer = () => {};
+  try {
+    await w.api("POST", "/projects", { name: "mrx-hello" });
+    const { chatId } = (await w.api("POST", "/projects/mrx-hello/chats", { title: "Short" })) as {
+      chatId: string;
+    };
+    const page = await w.signedIn("anna");
+    await page.goto(`${w.url}/ui/projects/mrx-hello/chats/${chatId}`);
+    const held = new Promise<void>((done) => {
+      answer = done;
+    });
+    await page.route("**/messages", async (route) => {
+      if (route.request().method() !== "POST") return route.continue();
+      const response = await route.fetch();
+      await held;
+      await route.fulfill({ response });
+    });
+    const log = page.getByRole("log");
+    const send = async (text: string) => {
+      await page.getByLabel("Write a message").fill(text);
+      await page.getByRole("button", { name: "Send" }).click();
+    };
+    await send("Again");
+    // What is told has a time; what is only on its way has none.
+    await log.getByRole("article", { name: "Message of anna" }).locator("time").waitFor();
+    await log.getByText("Again", { exact: true }).first().waitFor();
+    assert.equal(await log.getByText("Again", { exact: true }).count(), 1);
+    // The same words once more are a message of their own, which waits for its turn.
+    await send("Again");
+    await log.getByText("sending").waitFor();
+    assert.equal(await log.getByText("Again", { exact: true }).count(), 2);
+    answer();
+    await log.getByText("sending").waitFor({ state: "detached" });
+    assert.equal(await log.getByText("Again", { exact: true }).count(), 2);
+  } finally {
+    answer();
+    await w.end();
+  }
+});
+
 test("a message that the daemon refuses stays, to be sent again or taken back", async () => {
   const w = await world();
   try {

@@ -5,7 +5,7 @@ import { createServer, request, type Server } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import type { World } from "./world.ts";
+import { soon, type World } from "./world.ts";
 
 const REPOSITORY = resolve(import.meta.dirname, "../..");
 const MRX = process.env.MRX_BINARY ?? join(REPOSITORY, "target/debug/mrx");
@@ -110,7 +110,11 @@ async function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exit = new Promise((done) => child.once("exit", done));
   child.kill("SIGTERM");
-  await exit;
+  try {
+    await soon(exit, () => `${child.spawnargs.slice(0, 2).join(" ")} stops`);
+  } finally {
+    child.kill("SIGKILL");
+  }
 }
 
 async function freePort(): Promise<number> {
@@ -123,7 +127,7 @@ async function freePort(): Promise<number> {
 
 async function ready(address: string, child: ChildProcess): Promise<void> {
   const end = Date.now() + START_MS_MAX;
-  while (!(await fetch(address).catch(() => null))?.ok) {
+  while (!(await fetch(address, { signal: AbortSignal.timeout(1000) }).catch(() => null))?.ok) {
     if (child.exitCode !== null) throw new Error("LiteLLM has ended");
     if (Date.now() > end) throw new Error("LiteLLM does not start");
     await new Promise((done) => setTimeout(done, 250));

@@ -15,7 +15,7 @@ const CHROMIUM_ARGS = [
   ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
   ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];
-/** How long a page may take to show something, on a slow machine. */
+/** How long a page may take to show something, and the daemon to answer, to start and to stop, on a slow machine. */
 const WAIT_MS = 20_000;
 export const PASSWORD = "correct horse battery";
 
@@ -60,6 +60,8 @@ export async function closeBrowser(): Promise<void> {
 
 interface Daemon {
   child: ChildProcess;
+  /** How it ended. */
+  ended: Promise<string>;
   url: string;
   setupLink: string | null;
 }
@@ -74,27 +76,50 @@ async function start(data: string, listen: string, args: string[], hasAdmin: boo
   child.stderr?.on("data", (text) => {
     errors += text;
   });
+  const ended = new Promise<string>((done) =>
+    child.once("exit", (code, signal) => done(`mrx serve ended with ${code ?? signal}: ${errors}`)),
+  );
   const lines = createInterface({ input: child.stdout });
-  const found: Daemon = { child, url: "", setupLink: null };
-  for await (const line of lines) {
-    found.url ||= /listens on (http:\S+)/.exec(line)?.[1] ?? "";
-    found.setupLink ??= /(http:\S+\/ui\/setup#\S+)/.exec(line)?.[1] ?? null;
-    // The last line of what it says at its start.
-    if (hasAdmin ? /operator's token/.test(line) : /mrx admin user add/.test(line)) break;
-  }
-  if (!found.url) throw new Error(`mrx serve ended: ${errors}`);
+  const found: Daemon = { child, ended, url: "", setupLink: null };
+  const starts = async () => {
+    for await (const line of lines) {
+      found.url ||= /listens on (http:\S+)/.exec(line)?.[1] ?? "";
+      found.setupLink ??= /(http:\S+\/ui\/setup#\S+)/.exec(line)?.[1] ?? null;
+      // The last line of what it says at its start.
+      if (hasAdmin ? /operator's token/.test(line) : /mrx admin user add/.test(line)) return;
+    }
+    throw new Error(await ended);
+  };
+  await soon(starts(), () => `mrx serve starts: ${errors}`);
   child.stdout?.resume();
   await until(
-    async () => (await fetch(`${found.url}/ready`).catch(() => null))?.ok === true,
+    async () => (await fetch(`${found.url}/ready`, { signal: timely() }).catch(() => null))?.ok === true,
     "the daemon is ready",
   );
   return found;
 }
 
-async function stop({ child }: Daemon): Promise<void> {
-  const ended = new Promise((done) => child.once("exit", done));
+async function stop({ child, ended }: Daemon): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) throw new Error(await ended);
   child.kill("SIGTERM");
-  await ended;
+  try {
+    await soon(ended, () => "mrx serve stops");
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+function timely(): AbortSignal {
+  return AbortSignal.timeout(WAIT_MS);
+}
+
+/** What a promise gives, if it does so in time. */
+export async function soon<T>(promise: Promise<T>, what: () => string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`waited in vain: ${what()}`)), WAIT_MS);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 async function until(isSo: () => Promise<boolean>, what: string): Promise<void> {
@@ -113,6 +138,7 @@ export async function world({ isFresh = false, args = [] as string[] } = {}): Pr
   writeFileSync(passwordFile, PASSWORD, { mode: 0o600 });
   const mrx = (...words: string[]) => execFileSync(MRX, words, { cwd: home, encoding: "utf8" });
   let daemon = await start(data, "127.0.0.1:0", args, false);
+  let isStopped = false;
   const contexts: BrowserContext[] = [];
   const troubles: string[] = [];
   const self: World = {
@@ -125,19 +151,22 @@ export async function world({ isFresh = false, args = [] as string[] } = {}): Pr
     async api(method, path, body) {
       const token = readFileSync(join(data, "keys/admin.token"), "utf8").trim();
       const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
-      const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) };
+      const init = {
+        method,
+        headers,
+        signal: timely(),
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      };
       const response = await fetch(`${daemon.url}${path}`, init);
       const text = await response.text();
       assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
       return text && JSON.parse(text);
     },
     async page({ theme = "light", width = 1280, height = 800 } = {}) {
-      const context = await (await theBrowser()).newContext({
-        colorScheme: theme,
-        viewport: { width, height },
-      });
+      const opened = (await theBrowser()).newContext({ colorScheme: theme, viewport: { width, height } });
+      const context = await soon(opened, () => "Chromium opens a context");
       contexts.push(context);
-      const page = await context.newPage();
+      const page = await soon(context.newPage(), () => "Chromium opens a page");
       page.setDefaultTimeout(WAIT_MS);
       page.on("console", (message) => {
         // A refusal that a page shows is no fault of the page; the browser notes it anyway.
@@ -157,13 +186,18 @@ export async function world({ isFresh = false, args = [] as string[] } = {}): Pr
       return page;
     },
     repository: (project) => join(data, "repos/projects", `${project}.git`),
-    stopDaemon: () => stop(daemon),
+    async stopDaemon() {
+      isStopped = true;
+      await stop(daemon);
+    },
     async startDaemon() {
       daemon = await start(data, new URL(daemon.url).host, args, true);
+      isStopped = false;
     },
     async end() {
-      for (const context of contexts) await context.close();
-      await stop(daemon);
+      for (const context of contexts) await soon(context.close(), () => "Chromium closes a context");
+      if (isStopped) await daemon.ended;
+      else await stop(daemon);
       rmSync(home, { recursive: true, force: true });
       assert.deepEqual(troubles, [], "the browser's console has no error");
     },

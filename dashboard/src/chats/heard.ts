@@ -15,11 +15,51 @@ export interface Answering {
 }
 
 export interface Heard {
+  /** The last message that was known when the stream began; null before it begins. */
+  after: number | null;
   messages: ReadonlyMap<number, Schemas["Message"]>;
   answers: ReadonlyMap<string, Answering>;
 }
 
-export const NOTHING: Heard = { messages: new Map(), answers: new Map() };
+export const NOTHING: Heard = { after: null, messages: new Map(), answers: new Map() };
+
+/** A message on its way, or one that was refused. */
+export interface Sending {
+  key: string;
+  parts: Schemas["Part"][];
+  /** The last message that was known when it went out; null before it does. */
+  after: number | null;
+  error?: Error;
+}
+
+/**
+ * The messages in order. Up to where the stream began they are as they were read, and behind that as they are told, however often
+ * they are read again: an answer and its message come from one source, so that one takes the place of the other in one step.
+ */
+export function shown(read: readonly Schemas["Message"][], { after, messages }: Heard): Schemas["Message"][] {
+  const old = read.filter(({ number }) => after === null || number <= after);
+  const all = new Map([...old.map((one) => [one.number, one] as const), ...messages]);
+  return [...all.values()].sort((a, b) => a.number - b.number);
+}
+
+/** Whether what is on its way has arrived: the stream may tell of it before the call that sent it is answered. */
+export function hasArrived(
+  { parts, after }: Sending,
+  me: string,
+  messages: readonly Schemas["Message"][],
+): boolean {
+  if (after === null) return false;
+  const isSame = (other: readonly Schemas["Part"][]) =>
+    other.length === parts.length && other.every((part, index) => sameness(part) === sameness(parts[index]));
+  return messages.some(
+    ({ number, role, author, parts }) =>
+      number > after && role === "user" && author.kind === "user" && author.name === me && isSame(parts),
+  );
+}
+
+function sameness(part: Schemas["Part"] | undefined): string {
+  return part?.type === "text" ? `text ${part.text}` : `file ${part?.artifactId}`;
+}
 
 export function hear(heard: Heard, event: ChatEvent): Heard {
   if (event.kind === "message") return withMessage(heard, event);
@@ -45,5 +85,5 @@ export function withMessage(heard: Heard, message: Schemas["Message"]): Heard {
   if (message.role !== "assistant" || !message.jobId || !known) return { ...heard, messages };
   const state = message.interrupted ? ("cancelled" as const) : ("completed" as const);
   const answers = new Map(heard.answers).set(message.jobId, { attempt: known.attempt, state, text: "" });
-  return { messages, answers };
+  return { ...heard, messages, answers };
 }
