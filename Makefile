@@ -5,7 +5,7 @@ CYCLES ?= 300
 MODELS_VENV := target/models-venv
 NOTEBOOK_VENV := target/notebook-venv
 
-.PHONY: demo dashboard test test-models test-old-git test-ui check-ui fuzz-api check bench crash fmt
+.PHONY: demo dashboard environments test test-models test-old-git test-ui check-ui fuzz-api check bench crash fmt
 
 # Two real builds on this machine: logs, artifacts, and a git log that reads as a story. Ctrl-C ends it.
 # The dashboard is in it if npm is there to build it.
@@ -26,8 +26,9 @@ dashboard/node_modules/.package-lock.json: dashboard/package-lock.json dashboard
 	cd dashboard && npm ci --silent
 	touch $@
 
-# Every test. Tests that run steps need bubblewrap; they fail, and say so, where it is missing.
-test:
+# Every test. Tests that run steps need bubblewrap; they fail, and say so, where it is missing. The dashboard comes first, so that the
+# program is built once, with it.
+test: dashboard
 	cargo test
 	$(MAKE) test-models
 	$(MAKE) test-ui
@@ -43,9 +44,12 @@ test-ui: dashboard $(MODELS_VENV)/ready
 
 # Chats with a real server of models, offline: LiteLLM; and the notebook's cells in a real kernel of Jupyter. Each pinned, in an environment
 # of its own under target/. Needs Python.
-test-models: $(MODELS_VENV)/ready $(NOTEBOOK_VENV)/ready
+test-models: environments
 	MRX_LITELLM=$(abspath $(MODELS_VENV))/bin/litellm MRX_NOTEBOOK_PYTHON=$(abspath $(NOTEBOOK_VENV))/bin/python \
 		cargo test --test models -- a_chat a_notebook --nocapture
+
+# What the tests with models run in.
+environments: $(MODELS_VENV)/ready $(NOTEBOOK_VENV)/ready
 
 $(MODELS_VENV)/ready: tests/models/requirements.txt
 	rm -rf $(MODELS_VENV)
