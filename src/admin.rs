@@ -1,6 +1,7 @@
 //! `mrx admin`: makes accounts and agents and ends epochs, as the operator of the daemon whose data folder is on this machine.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
@@ -10,6 +11,9 @@ use crate::config::{AdminAgent, AdminArgs, AdminEpoch, AdminUser, AdminWhat, Rol
 use crate::id::{AgentId, UserName};
 use crate::identity::token::OPERATOR_TOKEN;
 use crate::state::layout::{DataFolder, RepoName};
+
+/// How long the daemon may take to answer: the end of an epoch of millions of files takes a while.
+const ANSWER_MAX: Duration = Duration::from_secs(300);
 
 /// Does what was asked.
 pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
@@ -75,7 +79,11 @@ impl Daemon {
         Ok(Self {
             address: read(folder.address())?,
             token: read(folder.keys().join(OPERATOR_TOKEN))?,
-            http: reqwest::Client::builder().no_proxy().build().context("prepare the client")?,
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .timeout(ANSWER_MAX)
+                .build()
+                .context("prepare the client")?,
         })
     }
 

@@ -12,6 +12,7 @@ mod proxy;
 mod worker;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mrx::app::{App, AppOptions, HttpOptions};
@@ -27,6 +28,7 @@ use mrx::identity::accounts::{Policy, Registration};
 use mrx::identity::token::OPERATOR_TOKEN;
 use mrx::remote::RemoteOptions;
 use mrx::state::epoch::Limits;
+use mrx::state::journal::file::OnFailure;
 use mrx::state::layout::DataFolder;
 use mrx::state::sign::Signer;
 use mrx::webhook::names::Names;
@@ -61,6 +63,8 @@ pub struct World {
     webhook_secret: Option<Secret>,
     allow_private_webhooks: bool,
     names: Names,
+    /// Gone before the folder is.
+    is_there: Arc<()>,
     folder: tempfile::TempDir,
     running: Option<Running>,
     keys: AgentKeys,
@@ -71,7 +75,7 @@ pub struct World {
     origins: Vec<Origin>,
     credential_hosts: Vec<String>,
     proxies: Vec<std::net::IpAddr>,
-    signer: Option<std::sync::Arc<Signer>>,
+    signer: Option<Arc<Signer>>,
     epochs: Limits,
 }
 
@@ -128,6 +132,7 @@ impl World {
             webhook_secret: None,
             allow_private_webhooks: true,
             names: Names::default(),
+            is_there: Arc::default(),
             folder,
             running: None,
             keys: AgentKeys::default(),
@@ -197,7 +202,7 @@ impl World {
                 signer: self.signer.clone(),
                 epochs: self.epochs,
                 program: PathBuf::from(env!("CARGO_BIN_EXE_mrx")),
-                on_failure: std::sync::Arc::new(|message| panic!("{message}")),
+                on_failure: self.on_failure(),
                 ..AppOptions::new(self.data())
             };
             match App::open(options).await {
@@ -208,6 +213,12 @@ impl World {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("the folder stays locked");
+    }
+
+    /// A failure fails the test, but not once the world and its folder are gone while something was still being published.
+    fn on_failure(&self) -> OnFailure {
+        let world = Arc::downgrade(&self.is_there);
+        Arc::new(move |message| assert!(world.strong_count() == 0, "{message}"))
     }
 
     fn forge(&self) -> Forge {
@@ -265,7 +276,7 @@ impl World {
 
     /// Starts it again with its commits signed.
     pub async fn reopen_with_signer(&mut self, key: &std::path::Path) {
-        self.signer = Some(std::sync::Arc::new(Signer::read(key).unwrap()));
+        self.signer = Some(Arc::new(Signer::read(key).unwrap()));
         self.restart().await;
     }
 
