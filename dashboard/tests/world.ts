@@ -16,7 +16,7 @@ const CHROMIUM_ARGS = [
   ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];
 /** How long a page may take to show something, and the daemon to answer, to start and to stop, on a slow machine. */
-const WAIT_MS = 20_000;
+const WAIT_MS = 60_000;
 export const PASSWORD = "correct horse battery";
 
 export interface World {
