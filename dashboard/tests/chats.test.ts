@@ -1,6 +1,7 @@
 // Chats: an answer by a real server of models streams in, is stopped, fails, and is asked for again.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import type { Page } from "playwright-core";
 import { agent, type Models, models } from "./models.ts";
 import { closeBrowser, isAccessible, picture, type World, world } from "./world.ts";
 
@@ -20,6 +21,17 @@ async function withModel(model: string): Promise<World> {
   await w.api("POST", "/projects", { name: "mrx-hello", description: "A first project" });
   await w.api("POST", "/admin/secrets", { projectId: "mrx-hello", kind: "llm", value: server.secret(model) });
   return w;
+}
+
+/** A page that shows a chat in which nothing was said. */
+async function atNewChat(w: World): Promise<Page> {
+  await w.api("POST", "/projects", { name: "mrx-hello" });
+  const { chatId } = (await w.api("POST", "/projects/mrx-hello/chats", { title: "Short" })) as {
+    chatId: string;
+  };
+  const page = await w.signedIn("anna");
+  await page.goto(`${w.url}/ui/projects/mrx-hello/chats/${chatId}`);
+  return page;
 }
 
 test("a new chat's answer streams in, word by word, as Markdown with code to copy", async () => {
@@ -255,12 +267,7 @@ test("a message that is told before the call that sent it is answered shows once
   const w = await world();
   let answer = () => {};
   try {
-    await w.api("POST", "/projects", { name: "mrx-hello" });
-    const { chatId } = (await w.api("POST", "/projects/mrx-hello/chats", { title: "Short" })) as {
-      chatId: string;
-    };
-    const page = await w.signedIn("anna");
-    await page.goto(`${w.url}/ui/projects/mrx-hello/chats/${chatId}`);
+    const page = await atNewChat(w);
     const held = new Promise<void>((done) => {
       answer = done;
     });
@@ -296,12 +303,7 @@ test("a message that is told before the call that sent it is answered shows once
 test("a message that the daemon refuses stays, to be sent again or taken back", async () => {
   const w = await world();
   try {
-    await w.api("POST", "/projects", { name: "mrx-hello" });
-    const { chatId } = (await w.api("POST", "/projects/mrx-hello/chats", { title: "Short" })) as {
-      chatId: string;
-    };
-    const page = await w.signedIn("anna");
-    await page.goto(`${w.url}/ui/projects/mrx-hello/chats/${chatId}`);
+    const page = await atNewChat(w);
     const log = page.getByRole("log");
     await page.getByLabel("Write a message").fill("x".repeat(40_000));
     await page.getByRole("button", { name: "Send" }).click();
