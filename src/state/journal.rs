@@ -50,7 +50,7 @@ pub struct Record<'a> {
     pub entries: &'a [u8],
 }
 
-/// Runs on the journal's thread once its record is durable, in the order of the records. It must be short.
+/// Runs once its record is durable, in the order of the records, on whichever thread made it so. It must be short.
 pub type OnDurable = Box<dyn FnOnce(Lsn) + Send>;
 
 /// Why the journal takes no more records.
@@ -67,10 +67,22 @@ pub enum JournalError {
     Stopped(String),
 }
 
+/// Who makes records durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flusher {
+    /// Whoever asks, while the disk is quick: two hand-overs between threads cost half as much as such a disk takes.
+    Caller,
+    /// The journal's own thread.
+    Thread,
+}
+
 /// A durable, ordered log.
 pub trait Journal: Send + Sync + 'static {
-    /// Takes a record; `on_durable` runs when it will survive a crash, and never if the journal stops before that.
+    /// Takes a record; `on_durable` runs when it will survive a crash, and never if the journal stops before that. Whoever
+    /// appends has to [`Journal::flush`]: until somebody does, it may wait in memory.
     fn append(&self, record: &Record<'_>, on_durable: OnDurable) -> Result<Lsn, JournalError>;
+    /// Has everything that was taken made durable, soon; by the caller it is when this returns, if nobody else writes.
+    fn flush(&self, by: Flusher);
     /// The last durable record.
     fn durable(&self) -> Lsn;
     /// Says that every record before `lsn` stands in its repository, so their room may be used again.

@@ -271,7 +271,7 @@ pub(super) fn write_pack(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::journal::{Backlog, JournalError, OnDurable, Record};
+    use crate::state::journal::{Backlog, Flusher, JournalError, OnDurable, Record};
 
     /// A journal that only remembers what it may forget.
     #[derive(Default)]
@@ -284,6 +284,7 @@ mod tests {
         fn append(&self, _: &Record<'_>, _: OnDurable) -> Result<Lsn, JournalError> {
             Err(JournalError::Stopped("it takes nothing".to_owned()))
         }
+        fn flush(&self, _: Flusher) {}
         fn durable(&self) -> Lsn {
             Lsn(*self.durable.lock())
         }

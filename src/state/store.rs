@@ -23,7 +23,7 @@ use super::epoch::{self, Limits};
 use super::events::Events;
 use super::halt::Halt;
 use super::journal::file::{FileJournal, JournalOptions};
-use super::journal::{Backlog, Journal, Lsn, OnDurable};
+use super::journal::{Backlog, Flusher, Journal, Lsn, OnDurable};
 use super::layout::{DataFolder, RepoName, STATE_REF};
 use super::lock::FolderLock;
 use super::maintain::Upkeep;
@@ -189,7 +189,10 @@ impl State {
             let Some(tried) = self.0.try_change(&repo, &mut decide) else { continue };
             let (done, durable) = tried?;
             match durable {
-                Some(durable) => durable.await.map_err(|_| EngineError::Unknown)?,
+                Some(durable) => {
+                    self.0.journal.flush(self.0.flusher());
+                    durable.await.map_err(|_| EngineError::Unknown)?;
+                }
                 None => self.0.reached(&repo.durable, done.lsn).await?,
             }
             return Ok(done);
@@ -398,6 +401,13 @@ impl Engine {
             let _ = folding.join();
         }
         self.upkeep.join();
+    }
+
+    /// Who makes a change durable that was just appended. Alone it is quickest on its own thread; among others that would keep one
+    /// of the threads that make changes waiting for the disk.
+    fn flusher(&self) -> Flusher {
+        let is_alone = self.in_flight.available_permits() + 1 >= IN_FLIGHT_MAX;
+        if is_alone { Flusher::Caller } else { Flusher::Thread }
     }
 
     /// Waits until a record is reached, or the engine has stopped and it never will be.

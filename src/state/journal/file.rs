@@ -15,7 +15,7 @@ use super::room::{Bounds, Fit, Room, Start};
 use super::segment::BLOCK_BYTES;
 pub use super::shared::OnFailure;
 use super::shared::{Ending, Shared, State};
-use super::{Backlog, Journal, JournalError, Lsn, OnDurable, Record, keeper, record, writer};
+use super::{Backlog, Flusher, Journal, JournalError, Lsn, OnDurable, Record, keeper, record, writer};
 use crate::state::disk::{self, Disk};
 use crate::state::threads;
 
@@ -138,11 +138,14 @@ impl Journal for FileJournal {
         let fit = self.find(&mut state, bytes)?;
         let lsn = state.room.take(record, on_durable);
         drop(state);
-        self.shared.work.notify_one();
         if fit == Fit::Next {
             self.shared.chores.notify_one();
         }
         Ok(Lsn(lsn))
+    }
+
+    fn flush(&self, by: Flusher) {
+        writer::flush(&self.shared, by);
     }
 
     fn durable(&self) -> Lsn {

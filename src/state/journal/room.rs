@@ -207,6 +207,11 @@ impl Room {
         }
     }
 
+    /// How much waits to be written.
+    pub fn waiting_bytes(&self) -> usize {
+        self.batches.iter().map(|batch| batch.buffer.bytes.len()).sum()
+    }
+
     /// The next batch to write.
     pub fn next_batch(&mut self) -> Option<Batch> {
         let mut batch = self.batches.pop_front()?;

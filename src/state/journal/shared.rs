@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::room::Room;
+use super::room::{Batch, Room};
 
 /// Called once, with a message for a person, when the journal has stopped for good.
 pub type OnFailure = Arc<dyn Fn(&str) + Send + Sync>;
@@ -25,6 +26,19 @@ pub struct State {
     pub room: Room,
     /// Whether it ends.
     pub ending: Option<Ending>,
+    /// Whether somebody has a batch in hand.
+    pub is_writing: bool,
+    /// How long the last batch took to be durable.
+    pub last_took: Option<Duration>,
+}
+
+impl State {
+    /// The next batch, for the caller to write; nobody writes meanwhile.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        let batch = self.room.next_batch()?;
+        self.is_writing = true;
+        Some(batch)
+    }
 }
 
 /// See the head of the file.
@@ -47,7 +61,7 @@ impl Shared {
     pub fn new(room: Room, on_failure: OnFailure) -> Self {
         let durable = AtomicU64::new(room.next_lsn - 1);
         Self {
-            state: Mutex::new(State { room, ending: None }),
+            state: Mutex::new(State { room, ending: None, is_writing: false, last_took: None }),
             work: Condvar::new(),
             chores: Condvar::new(),
             room_changed: Condvar::new(),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::state::commit::CommitText;
 use crate::state::edit::{Actor, Edit, Foreign};
-use crate::state::journal::Backlog;
+use crate::state::journal::{Backlog, Flusher};
 use crate::state::{disk::RealDisk, publish};
 
 /// A journal that takes everything but while it is full.
@@ -19,6 +19,7 @@ impl Journal for Filling {
         *last += 1;
         Ok(Lsn(*last))
     }
+    fn flush(&self, _: Flusher) {}
     fn durable(&self) -> Lsn {
         Lsn(self.0.lock().1)
     }

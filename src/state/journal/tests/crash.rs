@@ -10,7 +10,7 @@ use super::fault::{Fault, FaultDisk};
 use super::world::{self, Image, SEGMENT_BYTES, World};
 use crate::state::journal::file::{OpenError, Tail};
 use crate::state::journal::record::{self, Place};
-use crate::state::journal::{Journal, Lsn};
+use crate::state::journal::{Flusher, Journal, Lsn};
 
 const BLOCK: usize = 4096;
 
@@ -152,6 +152,7 @@ fn bytes_of_a_client_that_look_like_a_record_are_not_taken_for_one() {
         record::encode(place, &world::record(b""), &mut forged);
     }
     world.journal.append(&world::record(&forged), Box::new(|_| {})).unwrap();
+    world.journal.flush(Flusher::Thread);
     while world.journal.durable() < Lsn(1) {
         std::thread::yield_now();
     }

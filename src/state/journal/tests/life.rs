@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use super::fault::FaultDisk;
 use super::world::{SEGMENT_BYTES, World, record};
 use crate::state::disk::RealDisk;
 use crate::state::journal::file::{FileJournal, JournalOptions, OpenError, Tail};
-use crate::state::journal::{Journal, JournalError, Lsn};
+use crate::state::journal::{Flusher, Journal, JournalError, Lsn};
 
 const LARGE: usize = 300 << 10;
 
@@ -64,7 +67,7 @@ fn many_threads_append_and_each_record_is_answered_once() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                for _ in 0..50 {
+                for number in 0..50 {
                     let answered = world.journal.shared.clone();
                     world
                         .journal
@@ -75,6 +78,7 @@ fn many_threads_append_and_each_record_is_answered_once() {
                             }),
                         )
                         .unwrap();
+                    world.journal.flush(if number % 2 == 0 { Flusher::Caller } else { Flusher::Thread });
                 }
             });
         }
@@ -84,6 +88,28 @@ fn many_threads_append_and_each_record_is_answered_once() {
         after.recovered.records().map(|record| record.unwrap().lsn.0).collect::<Vec<_>>(),
         (1..=200).collect::<Vec<_>>()
     );
+}
+
+/// On which thread a record's callback ran, after the batch before it took so long.
+fn told_by(world: &World, last_took: Duration, by: Flusher) -> ThreadId {
+    world.commit(10);
+    while world.journal.shared.state.lock().is_writing {
+        thread::yield_now();
+    }
+    world.journal.shared.state.lock().last_took = Some(last_took);
+    let (told, heard) = channel();
+    let tell = Box::new(move |_| told.send(thread::current().id()).unwrap());
+    world.journal.append(&record(b"x"), tell).unwrap();
+    world.journal.flush(by);
+    heard.recv().unwrap()
+}
+
+#[test]
+fn a_caller_makes_its_record_durable_itself_while_the_disk_is_quick() {
+    let (world, own) = (World::start(), thread::current().id());
+    assert_eq!(told_by(&world, Duration::from_micros(100), Flusher::Caller), own);
+    assert_ne!(told_by(&world, Duration::from_millis(5), Flusher::Caller), own, "the disk is slow");
+    assert_ne!(told_by(&world, Duration::from_micros(100), Flusher::Thread), own, "it was not asked to");
 }
 
 #[test]
