@@ -207,7 +207,8 @@ async fn enter(
     next: Next,
 ) -> Response {
     let address = client_address::look_behind_proxy(peer, &app.http.trusted_proxies, &mut request);
-    let guarded = |request| guard(who, &app, address, params, request, next);
+    // Boxed: what holds it by value would hold its two kilobytes several times.
+    let guarded = |request| Box::pin(guard(who, &app, address, params, request, next));
     request_id::named(cors::invite(&app.http.dashboard_origins, request, guarded)).await
 }
 
