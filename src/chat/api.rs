@@ -19,7 +19,7 @@ use crate::http::answer::{AckQuery, page_length, with_etag, with_job_status, wri
 use crate::http::auth::{CallingAgent, Principal, lease_of};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::events::KEEP_ALIVE;
-use crate::http::input::{Asked, Body, Named, request_key, version};
+use crate::http::input::{Asked, Body, Idempotency, Named, version};
 use crate::http::past::{self, At};
 use crate::id::{ChatId, JobId, LeaseId, ProjectId};
 use crate::job::jobs::holds;
@@ -161,13 +161,12 @@ pub async fn list(
 pub async fn create(
     State(app): State<App>,
     caller: Principal,
-    headers: HeaderMap,
+    Idempotency(request): Idempotency,
     Named(project): Named<ProjectId>,
     Asked(query): Asked<AckQuery>,
     Body(body): Body<CreateBody>,
 ) -> ApiResult<Response> {
     app.projects.get(&project)?;
-    let request = request_key(&headers)?;
     let parts = body.message.map(parts).transpose()?;
     let new = NewChat { project: project.clone(), title: body.title, llm_mode: body.llm_mode, parts };
     let done = app.chats.create(new, caller.actor(), request).await?;
@@ -272,13 +271,13 @@ pub async fn messages(
 pub async fn append(
     State(app): State<App>,
     caller: Principal,
-    headers: HeaderMap,
+    Idempotency(request): Idempotency,
     Named((project, id)): Named<(ProjectId, ChatId)>,
     Asked(query): Asked<AckQuery>,
     Body(body): Body<MessageBody>,
 ) -> ApiResult<Response> {
     app.projects.get(&project)?;
-    let (request, parts) = (request_key(&headers)?, parts(body)?);
+    let parts = parts(body)?;
     let done = app.chats.append(&project, &id, parts, caller.actor(), request).await?;
     let repo = RepoName::Project(project);
     written(&app, query.ack, &repo, StatusCode::CREATED, &done, &*done.answer).await

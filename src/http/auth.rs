@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use futures_util::StreamExt;
@@ -123,53 +121,39 @@ impl Shown {
     }
 }
 
-/// The names in a request's path.
-pub type PathParams = Result<RawPathParams, RawPathParamsRejection>;
-
-/// Lets a request pass if its caller may call the route.
+/// Lets a request pass if its caller may call the route, or answers it.
 pub async fn guard(
     who: Who,
     app: &App,
     address: ClientAddress,
-    params: PathParams,
-    mut request: Request,
-    next: Next,
-) -> Response {
+    params: Option<&RawPathParams>,
+    request: &mut Request,
+) -> Result<Admitted, Response> {
+    let is_git = is_git(request.uri().path());
     let mut shown = Shown::of(request.headers());
-    if is_git(request.uri().path()) {
+    if is_git {
         shown = shown.as_bearer();
     }
     let caller = caller_of(app, &shown).await;
-    if let Err(wait) = app.limits.take(caller.as_ref(), address.0) {
-        return too_many(wait).into_response();
-    }
-    let place = Place::of(request.uri().path(), params.ok().as_ref());
+    app.limits.take(caller.as_ref(), address.0).map_err(|wait| too_many(wait).into_response())?;
+    let place = Place::of(request.uri().path(), params);
     let admitted = place.and_then(|place| {
         admit(app, who, caller.as_ref(), &place)?;
         check_csrf(app, caller.as_ref(), request.method(), request.headers())?;
-        check_ack(app, &request, &place)?;
+        check_ack(app, request, &place)?;
         Ok(place)
     });
-    let place = match admitted {
-        Ok(place) => place,
-        Err(refusal) if is_git(request.uri().path()) => return asking_for_basic(refusal),
-        Err(refusal) => return refusal.into_response(),
-    };
+    let place = admitted
+        .map_err(|refusal| if is_git { asking_for_basic(refusal) } else { refusal.into_response() })?;
     let role = caller.as_ref().and_then(Principal::role);
-    let is_git = is_git(request.uri().path());
     if let Some(principal) = caller {
         if is_git {
             request.extensions_mut().insert(Pass { shown: shown.clone(), caller: principal.clone() });
         }
         request.extensions_mut().insert(principal);
     }
-    let response = next.run(request).await;
-    if is_stream(&response) {
-        let is_in_use = is_git.then(|| place.is_in_use(app));
-        until_revoked(response, app.clone(), Admitted { who, place, shown, role, is_in_use })
-    } else {
-        response
-    }
+    let is_in_use = is_git.then(|| place.is_in_use(app));
+    Ok(Admitted { who, place, shown, role, is_in_use })
 }
 
 /// Git's own paths, where a credential may come as `Basic`.
@@ -412,6 +396,9 @@ fn check_csrf(
 
 /// A write cannot wait for a remote that its project does not have.
 fn check_ack(app: &App, request: &Request, place: &Place) -> Result<(), ApiError> {
+    if request.uri().query().is_none() {
+        return Ok(());
+    }
     let asked = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
     let is_pushed = |(name, value): &(String, String)| name == "ack" && value == "pushed";
     if request.method().is_safe() || !asked.is_ok_and(|Query(asked)| asked.iter().any(is_pushed)) {
@@ -432,8 +419,8 @@ fn is_stream(response: &Response) -> bool {
     })
 }
 
-/// What a stream was opened with.
-struct Admitted {
+/// With what a request was let in.
+pub struct Admitted {
     who: Who,
     place: Place,
     shown: Shown,
@@ -443,6 +430,11 @@ struct Admitted {
 }
 
 impl Admitted {
+    /// Ends an answer that goes on for long when its caller may not have it any more.
+    pub fn watch(self, app: &App, response: Response) -> Response {
+        if is_stream(&response) { until_revoked(response, app.clone(), self) } else { response }
+    }
+
     /// Whether the same credential would open the same stream now. One of another role would see other things.
     async fn still_is(&self, app: &App) -> bool {
         let caller = caller_of(app, &self.shown).await;

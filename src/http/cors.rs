@@ -54,30 +54,39 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Lets pages of these origins read answers, and send the cookie; pages of others get what they always got.
-pub async fn invite<F: Future<Output = Response>>(
-    origins: &[Origin],
-    request: Request,
-    answering: impl FnOnce(Request) -> F,
-) -> Response {
-    if origins.is_empty() {
-        return answering(request).await;
+/// What pages of other origins may do with the answer to a request.
+pub struct Invitation {
+    /// Whether any are invited at all.
+    is_open: bool,
+    /// The configured origin that the request is from.
+    origin: Option<HeaderValue>,
+}
+
+impl Invitation {
+    /// Invites the page that sent this if it is of one of these origins; pages of others get what they always got.
+    pub fn of(origins: &[Origin], headers: &HeaderMap) -> Self {
+        Self { is_open: !origins.is_empty(), origin: invited(origins, headers) }
     }
-    let invited = invited(origins, request.headers());
-    let is_question = request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = match &invited {
-        Some(_) if is_question => answer(),
-        _ => answering(request).await,
-    };
-    let headers = response.headers_mut();
-    headers.append(header::VARY, HeaderValue::from_static("origin"));
-    if let Some(origin) = invited {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, SHOWN);
+
+    /// What an invited page's browser is told before it sends what it has in mind, if it asks that.
+    pub fn answer(&self, request: &Request) -> Option<Response> {
+        let is_question = request.method() == Method::OPTIONS
+            && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        (is_question && self.origin.is_some()).then(answer)
     }
-    response
+
+    /// Lets the page read an answer, and send the cookie.
+    pub fn mark(self, response: &mut Response) {
+        let headers = response.headers_mut();
+        if self.is_open {
+            headers.append(header::VARY, HeaderValue::from_static("origin"));
+        }
+        if let Some(origin) = self.origin {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, SHOWN);
+        }
+    }
 }
 
 /// The configured origin that the request says it is from; one that says several says none.

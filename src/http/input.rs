@@ -115,12 +115,15 @@ pub fn lease(headers: &HeaderMap) -> Result<LeaseId, ApiError> {
 }
 
 /// The header `Idempotency-Key`, if it is there.
-pub fn request_key(headers: &HeaderMap) -> Result<Option<RequestKey>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default();
-    text.parse()
-        .map(Some)
-        .map_err(|error: crate::job::types::BadRequestKey| ApiError::bad_request(error.to_string()))
+pub struct Idempotency(pub Option<RequestKey>);
+
+impl<S: Sync> FromRequestParts<S> for Idempotency {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let Some(value) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let key = value.to_str().unwrap_or_default().parse::<RequestKey>();
+        key.map(|key| Self(Some(key))).map_err(|error| ApiError::bad_request(error.to_string()))
+    }
 }
 
 /// The one version that a header such as `If-Match: "…"` names, without its quotes; `*` and lists name none.

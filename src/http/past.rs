@@ -6,11 +6,10 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Query, Request, State};
+use axum::extract::{FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, Uri};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use parking_lot::Mutex;
 
 use super::error::{ApiError, ApiResult};
@@ -29,31 +28,9 @@ pub struct At {
     read: Arc<Mutex<Option<Oid>>>,
 }
 
-/// Takes `at` out of the query of a path that has a past, and refuses it elsewhere.
-pub async fn look_back(State(reads_past): State<bool>, mut request: Request, next: Next) -> Response {
-    let (rest, asked) = match taken_out(request.uri()) {
-        Ok(None) => return next.run(request).await,
-        Ok(Some(_)) if !reads_past => {
-            let message = "this path has no past that could be read: leave at out of the query";
-            return ApiError::bad_request(message).into_response();
-        }
-        Ok(Some(found)) => found,
-        Err(refusal) => return refusal.into_response(),
-    };
-    *request.uri_mut() = rest;
-    let at = At { asked: Some(asked), read: Arc::default() };
-    request.extensions_mut().insert(at.clone());
-    let mut response = next.run(request).await;
-    let read = at.read.lock().map(|commit| commit.to_string());
-    if let Some(commit) = read.and_then(|commit| HeaderValue::from_str(&commit).ok()) {
-        response.headers_mut().insert("mrx-commit", commit);
-    }
-    response
-}
-
 /// The address without `at`, and what `at` said.
 fn taken_out(uri: &Uri) -> ApiResult<Option<(Uri, Moment)>> {
-    let query = uri.query().unwrap_or_default();
+    let Some(query) = uri.query() else { return Ok(None) };
     let is_at = |piece: &&str| piece.split('=').next() == Some(AT);
     let (found, rest): (Vec<&str>, Vec<&str>) = query.split('&').partition(is_at);
     let text = match found[..] {
@@ -81,6 +58,27 @@ impl<S: Sync> FromRequestParts<S> for At {
 }
 
 impl At {
+    /// Takes `at` out of the query of a path that has a past, and refuses it elsewhere.
+    pub fn take(reads_past: bool, request: &mut Request) -> ApiResult<Option<Self>> {
+        let Some((rest, asked)) = taken_out(request.uri())? else { return Ok(None) };
+        if !reads_past {
+            let message = "this path has no past that could be read: leave at out of the query";
+            return Err(ApiError::bad_request(message));
+        }
+        *request.uri_mut() = rest;
+        let at = At { asked: Some(asked), read: Arc::default() };
+        request.extensions_mut().insert(at.clone());
+        Ok(Some(at))
+    }
+
+    /// Says in the answer which commit was read, if one was.
+    pub fn mark(&self, response: &mut Response) {
+        let read = self.read.lock().map(|commit| commit.to_string());
+        if let Some(commit) = read.and_then(|commit| HeaderValue::from_str(&commit).ok()) {
+            response.headers_mut().insert("mrx-commit", commit);
+        }
+    }
+
     /// Whether the past is asked about.
     pub fn is_asked(&self) -> bool {
         self.asked.is_some()

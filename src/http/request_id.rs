@@ -20,14 +20,27 @@ tokio::task_local! {
 /// Counts up from where chance put it: different within a process, and in all likelihood between two.
 static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(random_u64()));
 
-/// Names a request while it is answered, and its answer.
-pub async fn named(answering: impl Future<Output = Response>) -> Response {
-    let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    let mut response = CURRENT.scope(id, answering).await;
-    if let Ok(value) = HeaderValue::from_str(&text(id)) {
-        response.headers_mut().insert(REQUEST_ID, value);
+/// A request's name.
+#[derive(Clone, Copy)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// A new one.
+    pub fn next() -> Self {
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
-    response
+
+    /// Lets what answers the request know its name.
+    pub fn of<F: Future>(self, answering: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self.0, answering)
+    }
+
+    /// Puts the name into the answer.
+    pub fn mark(self, response: &mut Response) {
+        if let Ok(value) = HeaderValue::from_str(&text(self.0)) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+    }
 }
 
 /// The name of the request that is being answered, if one is.

@@ -6,13 +6,14 @@ use axum::handler::Handler;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{self, MethodRouter};
+use axum::routing::{self, MethodFilter, MethodRouter};
 
-use super::auth::{PathParams, Who, guard};
-use super::client_address::ClientAddress;
-use super::cors;
+use super::auth::Who;
+use super::cors::Invitation;
 use super::error::ApiError;
-use super::{client_address, debug, events, health, openapi, past, request_id};
+use super::gate::{Gate, Gated};
+use super::request_id::RequestId;
+use super::{debug, events, health, openapi};
 use crate::app::App;
 use crate::identity::{admin_api, api as auth_api, keys_api};
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     ui, webhook,
 };
 
-/// Bodies are at most this large, but for uploads of artifacts.
+/// Bodies are at most this large, but where the table says otherwise.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// A line of the table.
@@ -33,133 +34,147 @@ pub struct Route {
     pub who: Who,
     /// Whether `?at=` reads it as it was.
     pub reads_past: bool,
-    handler: MethodRouter<App>,
+    body_limit: DefaultBodyLimit,
+    behind: Box<dyn FnOnce(Gate) -> MethodRouter<App>>,
 }
 
 /// The table.
 #[rustfmt::skip]
 pub fn table() -> Vec<Route> {
-    use routing::{delete, get, patch, post, put};
     use Who::{
         Account, Admin, AdminOrAgent, Agent, Anyone, Claimer, Deliver, Developer, Known, Manage, Person, Read, Secrets, Write,
     };
     vec![
-        route(Method::GET,   "/",                                        Anyone, get(ui::api::root)),
-        route(Method::GET,   "/ui",                                      Anyone, get(ui::api::without_slash)),
-        route(Method::GET,   "/ui/",                                     Anyone, get(ui::api::index)),
-        route(Method::GET,   "/ui/{path}",                               Anyone, get(ui::api::file)),
-        route(Method::GET,   "/health",                                  Anyone, get(health::health)),
-        route(Method::GET,   "/ready",                                   Anyone, get(health::ready)),
-        route(Method::GET,   "/metrics",                                 Admin,  get(health::metrics)),
-        route(Method::GET,   "/openapi.json",                            Anyone, get(openapi::document)),
-        route(Method::GET,   "/events",                                  Known,  get(events::stream)),
-        route(Method::GET,   "/auth/options",                            Anyone, get(auth_api::options)),
-        route(Method::POST,  "/auth/setup",                              Anyone, post(auth_api::setup)),
-        route(Method::POST,  "/auth/register",                           Anyone, post(auth_api::register)),
-        route(Method::POST,  "/auth/login",                              Anyone, post(auth_api::login)),
-        route(Method::POST,  "/auth/logout",                             Account, post(auth_api::logout)),
-        route(Method::GET,   "/auth/me",                                 Known,  get(auth_api::me)),
-        route(Method::POST,  "/auth/password",                           Account, post(auth_api::change_password)),
-        route(Method::GET,   "/keys",                                    Person, get(keys_api::list)),
-        route(Method::POST,  "/keys",                                    Account, post(keys_api::create)),
-        route(Method::DELETE, "/keys/{keyId}",                           Account, delete(keys_api::revoke)),
-        route(Method::GET,   "/admin/debug/projects",                    Admin,  get(debug::projects)),
-        route(Method::GET,   "/admin/debug/state",                       Admin,  get(debug::state)),
-        route(Method::POST,  "/admin/epochs",                            Admin,  post(history::epochs::end)),
-        route(Method::GET,   "/admin/users",                             Admin,  get(admin_api::list_users)),
-        route(Method::POST,  "/admin/users",                             Admin,  post(admin_api::add_user)),
-        route(Method::GET,   "/admin/users/{name}",                      Admin,  get(admin_api::get_user)),
-        route(Method::PATCH, "/admin/users/{name}",                      Admin,  patch(admin_api::change_user)),
-        route(Method::POST,  "/admin/users/{name}/password",             Admin,  post(admin_api::reset_password)),
-        route(Method::GET,   "/admin/invites",                           Admin,  get(admin_api::list_invites)),
-        route(Method::POST,  "/admin/invites",                           Admin,  post(admin_api::invite)),
-        route(Method::DELETE, "/admin/invites/{inviteId}",               Admin,  delete(admin_api::revoke_invite)),
-        route(Method::POST,  "/admin/agents",                            Admin,  post(agent::api::add)),
-        route(Method::PATCH, "/admin/agents/{agentId}",                  Admin,  patch(agent::api::change)),
-        route(Method::POST,  "/admin/agents/{agentId}/rotate",           Admin,  post(agent::api::rotate)),
-        route(Method::POST,  "/agents/claim-secret",                     AdminOrAgent, post(agent::api::claim_secret)),
-        route(Method::PUT,   "/projects/{id}/members/{user}",            Manage, put(project::api::set_member)),
-        route(Method::DELETE, "/projects/{id}/members/{user}",           Manage, delete(project::api::remove_member)),
-        route(Method::GET,   "/projects",                                Known,  get(project::api::list)).at(),
-        route(Method::POST,  "/projects",                                Developer, post(project::api::create)),
-        route(Method::GET,   "/projects/{id}",                           Read,   get(project::api::get)).at(),
-        route(Method::PATCH, "/projects/{id}",                           Manage, patch(project::api::edit)),
-        route(Method::DELETE, "/projects/{id}",                          Manage, delete(project::api::trash)),
-        route(Method::POST,  "/projects/{id}/restore",                   Manage, post(project::api::restore)),
-        route(Method::POST,  "/projects/{id}/forks",                     Developer, post(project::api::fork)),
-        route(Method::POST,  "/projects/{id}/sync",                      Write,  post(project::api::sync)),
-        route(Method::GET,   "/projects/{id}/remote",                    Read,   get(remote::api::get)),
-        route(Method::POST,  "/projects/{id}/remote/sync",               Write,  post(remote::api::sync)),
-        route(Method::GET,   "/projects/{id}/jobs",                      Read,   get(job::list_api::list)).at(),
-        route(Method::GET,   "/projects/{id}/schedules",                 Read,   get(schedule::api::list)).at(),
-        route(Method::POST,  "/projects/{id}/schedules",                 Write,  post(schedule::api::create)),
-        route(Method::GET,   "/projects/{id}/schedules/{name}",          Read,   get(schedule::api::get)).at(),
-        route(Method::PATCH, "/projects/{id}/schedules/{name}",          Write,  patch(schedule::api::edit)),
-        route(Method::DELETE, "/projects/{id}/schedules/{name}",         Write,  delete(schedule::api::remove)),
-        route(Method::GET,   "/projects/{id}/quarantine",                Read,   get(job::list_api::quarantine)).at(),
-        route(Method::GET,   "/projects/{id}/artifacts",                 Read,   get(artifact::api::list)).at(),
-        route(Method::POST,  "/projects/{id}/artifacts",                 Deliver, post(artifact::api::upload).layer(DefaultBodyLimit::disable())),
-        route(Method::GET,   "/projects/{id}/artifacts/{artifactId}",    Read,   get(artifact::api::get)).at(),
-        route(Method::DELETE, "/projects/{id}/artifacts/{artifactId}",   Write,  delete(artifact::api::remove)),
-        route(Method::GET,   "/projects/{id}/artifacts/{artifactId}/content", Read, get(artifact::api::content)),
-        route(Method::GET,   "/projects/{id}/chats",                     Read,   get(chat::api::list)).at(),
-        route(Method::POST,  "/projects/{id}/chats",                     Write,  post(chat::api::create)),
-        route(Method::GET,   "/projects/{id}/chats/{chatId}",            Read,   get(chat::api::get)).at(),
-        route(Method::PATCH, "/projects/{id}/chats/{chatId}",            Write,  patch(chat::api::patch)),
-        route(Method::DELETE, "/projects/{id}/chats/{chatId}",           Write,  delete(chat::api::remove)),
-        route(Method::GET,   "/projects/{id}/chats/{chatId}/messages",   Read,   get(chat::api::messages)).at(),
-        route(Method::POST,  "/projects/{id}/chats/{chatId}/messages",   Write,  post(chat::api::append)),
-        route(Method::GET,   "/projects/{id}/chats/{chatId}/stream",     Read,   get(chat::api::stream)),
-        route(Method::GET,   "/projects/{id}/files",                     Read,   get(code::api::list)),
-        route(Method::GET,   "/projects/{id}/prompt",                    Read,   get(chat::api::prompt)).at(),
-        route(Method::PUT,   "/projects/{id}/prompt",                    Manage, put(chat::api::set_prompt)),
-        route(Method::GET,   "/projects/{id}/webhooks",                  Manage, get(webhook::api::list)).at(),
-        route(Method::POST,  "/projects/{id}/webhooks",                  Manage, post(webhook::api::create)),
-        route(Method::GET,   "/projects/{id}/webhooks/{webhookId}",      Manage, get(webhook::api::get)).at(),
-        route(Method::PATCH, "/projects/{id}/webhooks/{webhookId}",      Manage, patch(webhook::api::edit)),
-        route(Method::DELETE, "/projects/{id}/webhooks/{webhookId}",     Manage, delete(webhook::api::remove)),
-        route(Method::POST,  "/projects/{id}/webhooks/{webhookId}/ping", Manage, post(webhook::api::ping)),
-        route(Method::GET,   "/projects/{id}/webhooks/{webhookId}/deliveries", Manage, get(webhook::api::deliveries)),
-        route(Method::POST,  "/projects/{id}/webhooks/{webhookId}/deliveries/{number}/redeliver", Manage, post(webhook::api::redeliver)),
-        route(Method::POST,  "/jobs/create",                             Person, post(job::api::create)),
-        route(Method::POST,  "/jobs/claim",                              Claimer, post(job::api::claim)),
-        route(Method::GET,   "/jobs/{id}",                               Read,   get(job::api::get)).at(),
-        route(Method::PATCH, "/jobs/{id}",                               Agent,  patch(job::api::tell)),
-        route(Method::POST,  "/jobs/{id}/cancel",                        Write,  post(job::api::cancel)),
-        route(Method::POST,  "/jobs/{id}/retry",                         Write,  post(job::api::retry)),
-        route(Method::GET,   "/jobs/{id}/logs",                          Read,   get(log::api::read)),
-        route(Method::PATCH, "/jobs/{id}/logs",                          Agent,  patch(log::api::append)),
-        route(Method::POST,  "/admin/secrets",                           Admin,  post(secret::api::store)),
-        route(Method::GET,   "/admin/secrets/{id}",                      Secrets, get(secret::api::list)).at(),
-        route(Method::POST,  "/admin/secrets/{id}/{name}/rotate",        Manage, post(secret::api::rotate)),
-        route(Method::DELETE, "/admin/secrets/{id}/{name}",              Manage, delete(secret::api::remove)),
-        route(Method::GET,   "/admin/recipients",                        Admin,  get(secret::api::recipients)).at(),
-        route(Method::PUT,   "/admin/recipients",                        Admin,  put(secret::api::set_recipients)),
-        route(Method::PATCH, "/jobs/{id}/answer",                        Agent,  patch(chat::api::answer)),
-        route(Method::GET,   "/projects/{id}/history",                   Read,   get(history::api::list)),
-        route(Method::GET,   "/projects/{id}/commits/{oid}",             Read,   get(history::api::get)),
-        route(Method::POST,  "/projects/{id}/revert",                    Manage, post(entity::api::put_back)),
-        route(Method::GET,   "/projects/{id}/diff",                      Read,   get(history::api::diff)),
-        route(Method::GET,   "/allowed-signers",                         Anyone, get(git::api::allowed_signers)),
-        route(Method::GET,   "/git/{repo}/info/refs",                    Read,   get(git::api::refs)),
-        route(Method::POST,  "/git/{repo}/git-upload-pack",              Read,   post(git::api::upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
-        route(Method::POST,  "/git/{repo}/git-receive-pack",             Deliver, post(git::api::receive_pack).layer(DefaultBodyLimit::disable())),
-        route(Method::GET,   "/git/code/{repo}/info/refs",               Read,   get(git::api::code_refs)),
-        route(Method::POST,  "/git/code/{repo}/git-upload-pack",         Read,   post(git::api::code_upload_pack).layer(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize))),
-        route(Method::POST,  "/webhooks/github",                         Anyone, post(forge::api::github).layer(DefaultBodyLimit::max(forge::api::DELIVERY_BYTES_MAX))),
-        route(Method::GET,   "/agent.py",                                Anyone, get(agent::api::program)),
-        route(Method::GET,   "/agents",                                  Admin,  get(agent::api::list)),
+        route(Method::GET,   "/",                                        Anyone, ui::api::root),
+        route(Method::GET,   "/ui",                                      Anyone, ui::api::without_slash),
+        route(Method::GET,   "/ui/",                                     Anyone, ui::api::index),
+        route(Method::GET,   "/ui/{path}",                               Anyone, ui::api::file),
+        route(Method::GET,   "/health",                                  Anyone, health::health),
+        route(Method::GET,   "/ready",                                   Anyone, health::ready),
+        route(Method::GET,   "/metrics",                                 Admin,  health::metrics),
+        route(Method::GET,   "/openapi.json",                            Anyone, openapi::document),
+        route(Method::GET,   "/events",                                  Known,  events::stream),
+        route(Method::GET,   "/auth/options",                            Anyone, auth_api::options),
+        route(Method::POST,  "/auth/setup",                              Anyone, auth_api::setup),
+        route(Method::POST,  "/auth/register",                           Anyone, auth_api::register),
+        route(Method::POST,  "/auth/login",                              Anyone, auth_api::login),
+        route(Method::POST,  "/auth/logout",                             Account, auth_api::logout),
+        route(Method::GET,   "/auth/me",                                 Known,  auth_api::me),
+        route(Method::POST,  "/auth/password",                           Account, auth_api::change_password),
+        route(Method::GET,   "/keys",                                    Person, keys_api::list),
+        route(Method::POST,  "/keys",                                    Account, keys_api::create),
+        route(Method::DELETE, "/keys/{keyId}",                           Account, keys_api::revoke),
+        route(Method::GET,   "/admin/debug/projects",                    Admin,  debug::projects),
+        route(Method::GET,   "/admin/debug/state",                       Admin,  debug::state),
+        route(Method::POST,  "/admin/epochs",                            Admin,  history::epochs::end),
+        route(Method::GET,   "/admin/users",                             Admin,  admin_api::list_users),
+        route(Method::POST,  "/admin/users",                             Admin,  admin_api::add_user),
+        route(Method::GET,   "/admin/users/{name}",                      Admin,  admin_api::get_user),
+        route(Method::PATCH, "/admin/users/{name}",                      Admin,  admin_api::change_user),
+        route(Method::POST,  "/admin/users/{name}/password",             Admin,  admin_api::reset_password),
+        route(Method::GET,   "/admin/invites",                           Admin,  admin_api::list_invites),
+        route(Method::POST,  "/admin/invites",                           Admin,  admin_api::invite),
+        route(Method::DELETE, "/admin/invites/{inviteId}",               Admin,  admin_api::revoke_invite),
+        route(Method::POST,  "/admin/agents",                            Admin,  agent::api::add),
+        route(Method::PATCH, "/admin/agents/{agentId}",                  Admin,  agent::api::change),
+        route(Method::POST,  "/admin/agents/{agentId}/rotate",           Admin,  agent::api::rotate),
+        route(Method::POST,  "/agents/claim-secret",                     AdminOrAgent, agent::api::claim_secret),
+        route(Method::PUT,   "/projects/{id}/members/{user}",            Manage, project::api::set_member),
+        route(Method::DELETE, "/projects/{id}/members/{user}",           Manage, project::api::remove_member),
+        route(Method::GET,   "/projects",                                Known,  project::api::list).at(),
+        route(Method::POST,  "/projects",                                Developer, project::api::create),
+        route(Method::GET,   "/projects/{id}",                           Read,   project::api::get).at(),
+        route(Method::PATCH, "/projects/{id}",                           Manage, project::api::edit),
+        route(Method::DELETE, "/projects/{id}",                          Manage, project::api::trash),
+        route(Method::POST,  "/projects/{id}/restore",                   Manage, project::api::restore),
+        route(Method::POST,  "/projects/{id}/forks",                     Developer, project::api::fork),
+        route(Method::POST,  "/projects/{id}/sync",                      Write,  project::api::sync),
+        route(Method::GET,   "/projects/{id}/remote",                    Read,   remote::api::get),
+        route(Method::POST,  "/projects/{id}/remote/sync",               Write,  remote::api::sync),
+        route(Method::GET,   "/projects/{id}/jobs",                      Read,   job::list_api::list).at(),
+        route(Method::GET,   "/projects/{id}/schedules",                 Read,   schedule::api::list).at(),
+        route(Method::POST,  "/projects/{id}/schedules",                 Write,  schedule::api::create),
+        route(Method::GET,   "/projects/{id}/schedules/{name}",          Read,   schedule::api::get).at(),
+        route(Method::PATCH, "/projects/{id}/schedules/{name}",          Write,  schedule::api::edit),
+        route(Method::DELETE, "/projects/{id}/schedules/{name}",         Write,  schedule::api::remove),
+        route(Method::GET,   "/projects/{id}/quarantine",                Read,   job::list_api::quarantine).at(),
+        route(Method::GET,   "/projects/{id}/artifacts",                 Read,   artifact::api::list).at(),
+        route(Method::POST,  "/projects/{id}/artifacts",                 Deliver, artifact::api::upload).body(DefaultBodyLimit::disable()),
+        route(Method::GET,   "/projects/{id}/artifacts/{artifactId}",    Read,   artifact::api::get).at(),
+        route(Method::DELETE, "/projects/{id}/artifacts/{artifactId}",   Write,  artifact::api::remove),
+        route(Method::GET,   "/projects/{id}/artifacts/{artifactId}/content", Read, artifact::api::content),
+        route(Method::GET,   "/projects/{id}/chats",                     Read,   chat::api::list).at(),
+        route(Method::POST,  "/projects/{id}/chats",                     Write,  chat::api::create),
+        route(Method::GET,   "/projects/{id}/chats/{chatId}",            Read,   chat::api::get).at(),
+        route(Method::PATCH, "/projects/{id}/chats/{chatId}",            Write,  chat::api::patch),
+        route(Method::DELETE, "/projects/{id}/chats/{chatId}",           Write,  chat::api::remove),
+        route(Method::GET,   "/projects/{id}/chats/{chatId}/messages",   Read,   chat::api::messages).at(),
+        route(Method::POST,  "/projects/{id}/chats/{chatId}/messages",   Write,  chat::api::append),
+        route(Method::GET,   "/projects/{id}/chats/{chatId}/stream",     Read,   chat::api::stream),
+        route(Method::GET,   "/projects/{id}/files",                     Read,   code::api::list),
+        route(Method::GET,   "/projects/{id}/prompt",                    Read,   chat::api::prompt).at(),
+        route(Method::PUT,   "/projects/{id}/prompt",                    Manage, chat::api::set_prompt),
+        route(Method::GET,   "/projects/{id}/webhooks",                  Manage, webhook::api::list).at(),
+        route(Method::POST,  "/projects/{id}/webhooks",                  Manage, webhook::api::create),
+        route(Method::GET,   "/projects/{id}/webhooks/{webhookId}",      Manage, webhook::api::get).at(),
+        route(Method::PATCH, "/projects/{id}/webhooks/{webhookId}",      Manage, webhook::api::edit),
+        route(Method::DELETE, "/projects/{id}/webhooks/{webhookId}",     Manage, webhook::api::remove),
+        route(Method::POST,  "/projects/{id}/webhooks/{webhookId}/ping", Manage, webhook::api::ping),
+        route(Method::GET,   "/projects/{id}/webhooks/{webhookId}/deliveries", Manage, webhook::api::deliveries),
+        route(Method::POST,  "/projects/{id}/webhooks/{webhookId}/deliveries/{number}/redeliver", Manage, webhook::api::redeliver),
+        route(Method::POST,  "/jobs/create",                             Person, job::api::create),
+        route(Method::POST,  "/jobs/claim",                              Claimer, job::api::claim),
+        route(Method::GET,   "/jobs/{id}",                               Read,   job::api::get).at(),
+        route(Method::PATCH, "/jobs/{id}",                               Agent,  job::api::tell),
+        route(Method::POST,  "/jobs/{id}/cancel",                        Write,  job::api::cancel),
+        route(Method::POST,  "/jobs/{id}/retry",                         Write,  job::api::retry),
+        route(Method::GET,   "/jobs/{id}/logs",                          Read,   log::api::read),
+        route(Method::PATCH, "/jobs/{id}/logs",                          Agent,  log::api::append),
+        route(Method::POST,  "/admin/secrets",                           Admin,  secret::api::store),
+        route(Method::GET,   "/admin/secrets/{id}",                      Secrets, secret::api::list).at(),
+        route(Method::POST,  "/admin/secrets/{id}/{name}/rotate",        Manage, secret::api::rotate),
+        route(Method::DELETE, "/admin/secrets/{id}/{name}",              Manage, secret::api::remove),
+        route(Method::GET,   "/admin/recipients",                        Admin,  secret::api::recipients).at(),
+        route(Method::PUT,   "/admin/recipients",                        Admin,  secret::api::set_recipients),
+        route(Method::PATCH, "/jobs/{id}/answer",                        Agent,  chat::api::answer),
+        route(Method::GET,   "/projects/{id}/history",                   Read,   history::api::list),
+        route(Method::GET,   "/projects/{id}/commits/{oid}",             Read,   history::api::get),
+        route(Method::POST,  "/projects/{id}/revert",                    Manage, entity::api::put_back),
+        route(Method::GET,   "/projects/{id}/diff",                      Read,   history::api::diff),
+        route(Method::GET,   "/allowed-signers",                         Anyone, git::api::allowed_signers),
+        route(Method::GET,   "/git/{repo}/info/refs",                    Read,   git::api::refs),
+        route(Method::POST,  "/git/{repo}/git-upload-pack",              Read,   git::api::upload_pack).body(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize)),
+        route(Method::POST,  "/git/{repo}/git-receive-pack",             Deliver, git::api::receive_pack).body(DefaultBodyLimit::disable()),
+        route(Method::GET,   "/git/code/{repo}/info/refs",               Read,   git::api::code_refs),
+        route(Method::POST,  "/git/code/{repo}/git-upload-pack",         Read,   git::api::code_upload_pack).body(DefaultBodyLimit::max(git::serve::WANTS_BYTES_MAX as usize)),
+        route(Method::POST,  "/webhooks/github",                         Anyone, forge::api::github).body(DefaultBodyLimit::max(forge::api::DELIVERY_BYTES_MAX)),
+        route(Method::GET,   "/agent.py",                                Anyone, agent::api::program),
+        route(Method::GET,   "/agents",                                  Admin,  agent::api::list),
     ]
 }
 
-fn route(method: Method, path: &'static str, who: Who, handler: MethodRouter<App>) -> Route {
-    Route { method, path, who, reads_past: false, handler }
+fn route<T: 'static, H: Handler<T, App>>(method: Method, path: &'static str, who: Who, handler: H) -> Route {
+    let filter = MethodFilter::try_from(method.clone()).expect("the table has methods that a router knows");
+    let behind = move |gate| routing::on(filter, Gated { gate, handler });
+    let body_limit = DefaultBodyLimit::max(BODY_BYTES_MAX);
+    Route { method, path, who, reads_past: false, body_limit, behind: Box::new(behind) }
 }
 
 impl Route {
     /// The state that it reads can be read as it was.
     fn at(self) -> Self {
         Self { reads_past: true, ..self }
+    }
+
+    /// How large its bodies may be.
+    fn body(self, body_limit: DefaultBodyLimit) -> Self {
+        Self { body_limit, ..self }
+    }
+
+    /// A page's query is for the page itself, and a change has no past.
+    fn gate(&self) -> Gate {
+        let looks_back = self.method == Method::GET && !is_page(self.path);
+        Gate { who: self.who, reads_past: looks_back.then_some(self.reads_past), body_limit: self.body_limit }
     }
 }
 
@@ -168,24 +183,18 @@ fn is_page(path: &str) -> bool {
     path == "/" || path == "/ui" || path.starts_with("/ui/")
 }
 
-/// The router: each route behind its guard, at `/` and, but for the dashboard's, under `/api`.
+/// The router: each route behind its gate, at `/` and, but for the dashboard's, under `/api`.
 pub fn router(app: App) -> Router {
     let (mut routes, mut pages) = (Router::new(), Router::new());
-    for Route { method, path, who, handler, reads_past } in table() {
-        // As one layer, with one function: each layer that axum keeps by itself is boxed, and each function costs a claim about a
-        // microsecond.
-        let enter = middleware::from_fn_with_state((who, app.clone()), enter);
-        let before = (DefaultBodyLimit::max(BODY_BYTES_MAX), enter);
-        if is_page(path) {
-            // A page's query is for the page itself. Axum's word for a name that may have slashes in it.
-            pages = pages.route(&path.replace("{path}", "{*path}"), handler.layer(before));
-            continue;
+    for route in table() {
+        let gate = route.gate();
+        let handler = (route.behind)(gate);
+        if is_page(route.path) {
+            // Axum's word for a name that may have slashes in it.
+            pages = pages.route(&route.path.replace("{path}", "{*path}"), handler);
+        } else {
+            routes = routes.route(route.path, handler);
         }
-        let handler = match method {
-            Method::GET => handler.layer(middleware::from_fn_with_state(reads_past, past::look_back)),
-            _ => handler,
-        };
-        routes = routes.route(path, handler.layer(before));
     }
     let elsewhere = middleware::from_fn_with_state(app.clone(), enter_elsewhere);
     Router::new()
@@ -197,24 +206,17 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// What every request passes before its handler: it gets a name and its caller's address, pages of invited origins may read its
-/// answer, and the guard asks who calls.
-async fn enter(
-    State((who, app)): State<(Who, App)>,
-    peer: ClientAddress,
-    params: PathParams,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let address = client_address::look_behind_proxy(peer, &app.http.trusted_proxies, &mut request);
-    // Boxed: what holds it by value would hold its two kilobytes several times.
-    let guarded = |request| Box::pin(guard(who, &app, address, params, request, next));
-    request_id::named(cors::invite(&app.http.dashboard_origins, request, guarded)).await
-}
-
 /// What a request for a path or with a method that there is not passes: it gets a name, and nobody is asked who they are.
 async fn enter_elsewhere(State(app): State<App>, request: Request, next: Next) -> Response {
-    request_id::named(cors::invite(&app.http.dashboard_origins, request, |request| next.run(request))).await
+    let (id, invitation) =
+        (RequestId::next(), Invitation::of(&app.http.dashboard_origins, request.headers()));
+    let mut response = match invitation.answer(&request) {
+        Some(answer) => answer,
+        None => id.of(next.run(request)).await,
+    };
+    invitation.mark(&mut response);
+    id.mark(&mut response);
+    response
 }
 
 async fn not_found() -> ApiError {

@@ -27,7 +27,7 @@ use crate::http::answer::{Ack, AckQuery, with_etag, with_job_status, written};
 use crate::http::auth::{ASK_AGAIN, CallingAgent, MaybeAgent, Principal, lease_of, unauthorized};
 use crate::http::error::{ApiError, ApiResult};
 use crate::http::health::check_ready;
-use crate::http::input::{Asked, Body, Named, QuietBody, request_key, version};
+use crate::http::input::{Asked, Body, Idempotency, Named, QuietBody, version};
 use crate::http::past::At;
 use crate::http::stopping::Stopping;
 use crate::id::{AgentId, GroupName, JobId, Label, LeaseId, ProjectId};
@@ -180,11 +180,10 @@ struct CodeView {
 pub async fn create(
     State(app): State<App>,
     caller: Principal,
-    headers: HeaderMap,
+    Idempotency(request): Idempotency,
     Asked(query): Asked<AckQuery>,
     Body(body): Body<CreateBody>,
 ) -> ApiResult<Response> {
-    let request = request_key(&headers)?;
     caller.demand(&app, Right::Write, &body.project_id)?;
     let repo = RepoName::Project(body.project_id.clone());
     query.ack.check(&app, &repo)?;
@@ -222,12 +221,11 @@ pub async fn claim(
     State(app): State<App>,
     MaybeAgent(caller): MaybeAgent,
     stopping: Stopping,
-    headers: HeaderMap,
+    Idempotency(request): Idempotency,
     Asked(query): Asked<AckQuery>,
     QuietBody(body): QuietBody<ClaimBody>,
 ) -> ApiResult<Response> {
     check_ready(&app)?;
-    let request = request_key(&headers)?;
     if body.wait > WAIT_SECONDS_MAX || body.labels.len() > LABELS_MAX {
         return Err(ApiError::bad_request(format!(
             "wait is at most {WAIT_SECONDS_MAX} seconds, and labels at most {LABELS_MAX}"
