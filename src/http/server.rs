@@ -6,12 +6,12 @@ use std::time::Duration;
 use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tower::ServiceExt;
+use tower::Service;
 
 use super::client_address::ClientAddress;
 use super::stopping::Stopping;
@@ -65,20 +65,18 @@ async fn connection(
     stopping: Stopping,
 ) {
     let stop = stopping.clone();
-    let with_connection = move |mut request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(address);
         request.extensions_mut().insert(stopping.clone());
-        request
-    };
-    let ends = stop.clone();
-    let service = TowerToHyperService::new(
-        router.map_request(with_connection).map_response(move |answer| ends.clone().ends(answer)),
-    );
+        let (answering, stopping) = (router.clone().call(request), stopping.clone());
+        async move { answering.await.map(|answer| stopping.ends(answer)) }
+    });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT).pipeline_flush(true);
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     tokio::select! {
+        biased;
         // A broken connection is the client's affair.
         _ = serving.as_mut() => {}
         () = stop.told() => {

@@ -108,6 +108,7 @@ impl Jobs {
         match self.state.change(&RepoName::Project(project), decide).await {
             Ok(done) => {
                 self.pace.note(start.elapsed());
+                reservation.settle();
                 Ok(Some(done))
             }
             // An agent that claims by a push was quicker; the queue knows that the job is held.

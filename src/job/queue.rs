@@ -109,6 +109,11 @@ impl Reservation {
     pub fn entry(&self) -> &Entry {
         &self.entry
     }
+
+    /// The job is held now, as the queue has been told, and nothing is to be given back.
+    pub fn settle(mut self) {
+        self.is_settled = true;
+    }
 }
 
 impl Drop for Reservation {

@@ -73,10 +73,9 @@ pub(super) fn choose(packs: &[PackFile], bytes_max: u64) -> &[PackFile] {
 
 /// Writes one durable pack with every object of `sources`; gives its name. Removing the sources is the caller's.
 pub(super) fn merge(disk: &dyn Disk, repo: &Path, sources: &[PackFile]) -> Result<String, FoldError> {
-    let mut sources = sources.to_vec();
-    sources.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
-    let sources = sources.iter().map(|pack| Source::open(repo, pack)).collect::<Result<Vec<_>, _>>()?;
-    let (objects, are_apart) = together(&sources);
+    let mut packs = sources.to_vec();
+    packs.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
+    let (sources, objects, are_apart) = together(repo, &packs)?;
     let mut folded = Folded::begin(disk, repo, objects)?;
     let copied = match are_apart {
         true => sources.iter().try_for_each(|source| folded.copy_whole(source)),
@@ -91,23 +90,28 @@ pub(super) fn merge(disk: &dyn Disk, repo: &Path, sources: &[PackFile]) -> Resul
     name
 }
 
-/// Every object once, by name, and whether no two packs have one in common; then it is where copying them whole puts it.
-fn together(sources: &[Source]) -> (Vec<Object>, bool) {
-    let mut objects = Vec::with_capacity(sources.iter().map(|source| source.objects.len()).sum());
+/// The packs to copy from, every object once by name, and whether no two packs have one in common; then it is where copying
+/// them whole puts it.
+fn together(repo: &Path, packs: &[PackFile]) -> Result<(Vec<Source>, Vec<Object>, bool), FoldError> {
+    let (mut sources, mut objects) = (Vec::with_capacity(packs.len()), Vec::new());
     let mut begin = HEADER_BYTES as u64;
-    for source in sources {
+    for pack in packs {
+        let mut source = Source::open(repo, pack)?;
         let moved = |object: &Object| Object {
             offset: object.offset.saturating_sub(HEADER_BYTES as u64) + begin,
             ..*object
         };
         objects.extend(source.objects.iter().map(moved));
         begin += source.end.saturating_sub(HEADER_BYTES as u64);
+        source.objects.sort_unstable_by_key(|object| object.offset);
+        sources.push(source);
     }
     let count = objects.len();
-    objects.sort_unstable_by_key(|object| object.oid);
+    // Each pack's are in order already, which a stable sort makes use of.
+    objects.sort_by_key(|object| object.oid);
     objects.dedup_by_key(|object| object.oid);
     let are_apart = objects.len() == count;
-    (objects, are_apart)
+    Ok((sources, objects, are_apart))
 }
 
 /// How many of these packs have few enough objects together.
@@ -126,7 +130,7 @@ pub(super) fn within_objects<'a>(repo: &Path, chosen: &'a [PackFile]) -> io::Res
 struct Source {
     path: PathBuf,
     file: File,
-    /// By offset.
+    /// By name as it is opened, by offset when it is copied.
     objects: Vec<Object>,
     /// Where the entries end and the trailer begins.
     end: u64,

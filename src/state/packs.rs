@@ -87,15 +87,13 @@ pub fn count_objects(repo: &Path, name: &str) -> io::Result<u64> {
     Ok(u32::from_be_bytes(count).into())
 }
 
-/// The objects of a pack in the order of their offsets, from its index, of which the sum is checked.
+/// The objects of a pack by name, from its index, of which the sum is checked.
 pub(super) fn read_index(repo: &Path, name: &str) -> io::Result<Vec<Object>> {
     let path = folder(repo).join(format!("{name}.idx"));
     let bytes = fs::read(&path)?;
-    let mut objects = parse_index(&bytes).ok_or_else(|| {
+    parse_index(&bytes).ok_or_else(|| {
         io::Error::new(ErrorKind::InvalidData, format!("{} is no whole index", path.display()))
-    })?;
-    objects.sort_unstable_by_key(|object| object.offset);
-    Ok(objects)
+    })
 }
 
 /// Whether an index names an object; reads little of it.
