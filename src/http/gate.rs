@@ -73,19 +73,29 @@ impl Gate {
         let peer = ClientAddress::of(request.extensions());
         let address = client_address::look_behind_proxy(peer, &app.http.trusted_proxies, request);
         let invitation = Invitation::of(&app.http.dashboard_origins, request.headers());
-        let params = request.extract_parts::<RawPathParams>().await.ok();
-        let admitted = guard(self.who, app, address, params.as_ref(), request).await;
-        let looked = admitted.and_then(|admitted| {
-            let at = self.reads_past.map_or(Ok(None), |reads_past| At::take(reads_past, request));
-            Ok((admitted, at.map_err(IntoResponse::into_response)?))
-        });
-        match looked {
+        match self.admit(app, address, request).await {
             Ok((admitted, at)) => Ok(Passed { invitation, admitted, at }),
             Err(mut refusal) => {
                 invitation.mark(&mut refusal);
                 Err(refusal)
             }
         }
+    }
+
+    /// The past is read by whom the guard let pass.
+    async fn admit(
+        self,
+        app: &App,
+        address: ClientAddress,
+        request: &mut Request,
+    ) -> Result<(Admitted, Option<At>), Response> {
+        let params = request.extract_parts::<RawPathParams>().await.ok();
+        let admitted = guard(self.who, app, address, params.as_ref(), request).await?;
+        let at = match self.reads_past {
+            Some(reads_past) => At::take(reads_past, request).map_err(IntoResponse::into_response)?,
+            None => None,
+        };
+        Ok((admitted, at))
     }
 }
 
