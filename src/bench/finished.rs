@@ -16,14 +16,16 @@ use crate::job::jobs::Told;
 use crate::job::lifecycle::Outcome;
 use crate::job::queue::Offer;
 
-/// How many jobs go through their life while it is measured, and how many are open at a start.
+/// How many jobs go through their life while it is measured: enough for some seconds.
+const WORKED_JOBS: usize = 50_000;
+/// How many jobs are open at a start.
 const OPEN_JOBS: usize = 10_000;
 
 /// Claims and completes jobs in a project that has `jobs` finished ones already; an operation is one commit.
 pub async fn commits(folder: &Path, in_flight: usize, jobs: usize, seconds: u64) -> anyhow::Result<Report> {
     let (app, project) = seed::open(folder).await?;
     seed::finished(&app, &project, jobs).await?;
-    seed::pending(&app, &project, OPEN_JOBS).await?;
+    seed::pending(&app, &project, WORKED_JOBS).await?;
     seed::settle(&app).await?;
     let begun = Instant::now();
     let deadline = begun + Duration::from_secs(seconds);
