@@ -459,7 +459,7 @@ impl Engine {
         ))
     }
 
-    /// What the journal's thread does when the commits are durable: readers, listeners and the caller learn of them.
+    /// What happens when the commits are durable: readers, listeners and the caller learn of them.
     fn on_durable(
         &self,
         repo: &Arc<Repo>,

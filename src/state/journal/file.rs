@@ -1,7 +1,7 @@
-//! The journal in files: a folder of segments of a fixed size, written by one thread and kept ready by another.
+//! The journal in files: a folder of segments of a fixed size, written by one thread at a time and kept ready by another.
 //!
-//! Appenders put their records into the batch that fills; the writing thread makes one batch after the other durable
-//! with one write and one fdatasync each (group commit).
+//! Appenders put their records into the batch that fills; one batch after the other is made durable with one write and one
+//! fdatasync each (group commit).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
