@@ -473,17 +473,14 @@ impl Inner {
     }
 
     fn fill_projections(&mut self, objects: &Objects) -> Result<(), LoadError> {
-        let tree = self.branches[STATE_REF].tree.clone();
-        for root in self.projections.roots() {
+        let Self { branches, projections, loaded_bytes, .. } = self;
+        let branch = branches.get_mut(STATE_REF).expect("the caller has loaded it");
+        for root in projections.roots() {
             let mut found = |path: &str, oid: Oid| {
-                self.projections.apply(&Edit::write(path, objects.content(oid)?));
+                projections.apply(&Edit::write(path, objects.content(oid)?));
                 Ok(())
             };
-            match tree::lookup(&tree, root, objects)? {
-                Some(entry) if !entry.is_folder => found(root, entry.oid)?,
-                Some(_) => tree::walk(&tree, root, objects, &mut found)?,
-                None => {}
-            }
+            tree::load_below(&mut branch.tree, root, objects, loaded_bytes, &mut found)?;
         }
         Ok(())
     }

@@ -12,6 +12,8 @@ use super::pack::{Draft, Place, Splice};
 
 /// Deltas in one chain; a longer chain makes reading slow, and git's own default is 50.
 const DELTA_DEPTH_MAX: u8 = 40;
+/// A walk keeps no further folder when so many bytes of them are loaded.
+const LOADED_BY_WALK_MAX: usize = 32 << 20;
 
 /// Reads the bytes of a git tree that is not in memory.
 pub trait TreeSource {
@@ -170,6 +172,20 @@ impl Tree {
         self.place_of(name).ok().map(|at| &self.kids[at])
     }
 
+    fn load_kid(
+        &mut self,
+        at: usize,
+        name: &str,
+        oid: Oid,
+        source: &dyn TreeSource,
+        loaded: &mut usize,
+    ) -> Result<(), LoadError> {
+        let raw = source.tree(oid)?;
+        *loaded += LOADED_OVERHEAD + raw.len();
+        self.adopt(at, name, Self::new(oid, raw), false);
+        Ok(())
+    }
+
     fn adopt(&mut self, at: usize, name: &str, tree: Tree, changed: bool) {
         self.kids.insert(at, Kid { name: name.into(), changed, tree: Arc::new(tree) });
     }
@@ -237,9 +253,7 @@ pub fn load(
                     return Err(clash());
                 }
                 let oid = found.oid(&folder.raw);
-                let raw = source.tree(oid)?;
-                *loaded += LOADED_OVERHEAD + raw.len();
-                folder.adopt(at, name, Tree::new(oid, raw), false);
+                folder.load_kid(at, name, oid, source, loaded)?;
                 at
             }
         };
@@ -325,57 +339,115 @@ pub fn forget_unused(tree: &mut Arc<Tree>, pack_number: u64) {
 
 /// Finds the object at `path`, loading what is not in memory without keeping it.
 pub fn lookup(tree: &Tree, path: &str, source: &dyn TreeSource) -> Result<Option<Entry>, LoadError> {
-    let Some((name, below)) = path.split_once('/') else {
-        let found = find(&tree.raw, path);
-        return Ok(found.map(|found| Entry {
-            name: path.to_owned(),
-            is_folder: found.is_folder,
-            oid: found.oid(&tree.raw),
-        }));
-    };
-    with_folder(tree, name, source, |folder| lookup(folder, below, source)).unwrap_or(Ok(None))
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let entry =
+        |tree: &Tree| Ok(find(&tree.raw, name).map(|found| entry_of(&tree.raw, name.as_bytes(), &found)));
+    in_folder(tree, folder, source, entry).map(Option::flatten)
 }
 
 /// The entries of the folder at `path` (`""` is the root), in git's order; none if it is not there.
 pub fn list(tree: &Tree, path: &str, source: &dyn TreeSource) -> Result<Vec<Entry>, LoadError> {
-    if path.is_empty() {
-        return Ok(entries(&tree.raw).map(|(name, found)| entry_of(&tree.raw, name, &found)).collect());
-    }
-    let (name, below) = path.split_once('/').unwrap_or((path, ""));
-    with_folder(tree, name, source, |folder| list(folder, below, source)).unwrap_or(Ok(Vec::new()))
+    let all =
+        |tree: &Tree| Ok(entries(&tree.raw).map(|(name, found)| entry_of(&tree.raw, name, &found)).collect());
+    in_folder(tree, path, source, all).map(Option::unwrap_or_default)
 }
 
-/// Every file below the folder at `path`, with its full path, in git's order.
-pub fn walk(
+/// What a walk calls with each file: its full path and its id.
+pub type Each<'a> = dyn FnMut(&str, Oid) -> Result<(), LoadError> + 'a;
+
+/// Every file below the folder at `path`, in git's order. What is loaded for it is not kept.
+pub fn walk(tree: &Tree, path: &str, source: &dyn TreeSource, each: &mut Each<'_>) -> Result<(), LoadError> {
+    let below = |tree: &Tree| walk_below(tree, &mut path.to_owned(), source, each);
+    in_folder(tree, path, source, below).map(drop)
+}
+
+/// `path` is the folder's, and is again at the end.
+fn walk_below(
     tree: &Tree,
-    path: &str,
+    path: &mut String,
     source: &dyn TreeSource,
-    each: &mut dyn FnMut(&str, Oid) -> Result<(), LoadError>,
+    each: &mut Each<'_>,
 ) -> Result<(), LoadError> {
-    for entry in list(tree, path, source)? {
-        let full = if path.is_empty() { entry.name } else { format!("{path}/{}", entry.name) };
-        if entry.is_folder {
-            walk(tree, &full, source, each)?;
-        } else {
-            each(&full, entry.oid)?;
+    for (name, found) in entries(&tree.raw) {
+        let (name, oid, above) = (String::from_utf8_lossy(name), found.oid(&tree.raw), path.len());
+        push_name(path, &name);
+        match tree.kid(&name) {
+            _ if !found.is_folder => each(path, oid)?,
+            Some(kid) => walk_below(&kid.tree, path, source, each)?,
+            None => walk_below(&Tree::new(oid, source.tree(oid)?), path, source, each)?,
         }
+        path.truncate(above);
     }
     Ok(())
 }
 
-/// Calls `then` with the folder `name` of `tree`, loaded if need be; `None` if there is no such folder.
-fn with_folder<T>(
-    tree: &Tree,
-    name: &str,
+/// The file at `path`, or every file below that folder. The folders that it loads are kept, up to a bound on their bytes, so
+/// that the first change in each of them need not wait for git.
+pub fn load_below(
+    tree: &mut Arc<Tree>,
+    path: &str,
     source: &dyn TreeSource,
-    then: impl FnOnce(&Tree) -> Result<T, LoadError>,
-) -> Option<Result<T, LoadError>> {
-    if let Some(kid) = tree.kid(name) {
-        return Some(then(&kid.tree));
+    loaded: &mut usize,
+    each: &mut Each<'_>,
+) -> Result<(), LoadError> {
+    load_part(tree, &mut String::new(), path, source, loaded, each)
+}
+
+/// `path` is the folder's; `way` is what lies between it and where the walk begins.
+fn load_part(
+    tree: &mut Arc<Tree>,
+    path: &mut String,
+    way: &str,
+    source: &dyn TreeSource,
+    loaded: &mut usize,
+    each: &mut Each<'_>,
+) -> Result<(), LoadError> {
+    let tree = Arc::make_mut(tree);
+    let (next, way) = way.split_once('/').unwrap_or((way, ""));
+    let is_wanted = |name: &[u8]| next.is_empty() || name == next.as_bytes();
+    let found = entries(&tree.raw).filter(|(name, _)| is_wanted(name));
+    let found: Vec<Entry> = found.map(|(name, found)| entry_of(&tree.raw, name, &found)).collect();
+    for Entry { name, is_folder, oid } in found {
+        let above = path.len();
+        push_name(path, &name);
+        match tree.place_of(&name) {
+            _ if !is_folder => each(path, oid)?,
+            Ok(at) => load_part(&mut tree.kids[at].tree, path, way, source, loaded, each)?,
+            Err(_) if next.is_empty() && *loaded >= LOADED_BY_WALK_MAX => {
+                walk_below(&Tree::new(oid, source.tree(oid)?), path, source, each)?;
+            }
+            Err(at) => {
+                tree.load_kid(at, &name, oid, source, loaded)?;
+                load_part(&mut tree.kids[at].tree, path, way, source, loaded, each)?;
+            }
+        }
+        path.truncate(above);
     }
-    let found = find(&tree.raw, name).filter(|found| found.is_folder)?;
+    Ok(())
+}
+
+fn push_name(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('/');
+    }
+    path.push_str(name);
+}
+
+/// Calls `then` with the folder at `path`, which is loaded if need be and not kept; `None` if there is no such folder.
+fn in_folder<T, F>(tree: &Tree, path: &str, source: &dyn TreeSource, then: F) -> Result<Option<T>, LoadError>
+where
+    F: FnOnce(&Tree) -> Result<T, LoadError>,
+{
+    if path.is_empty() {
+        return then(tree).map(Some);
+    }
+    let (name, below) = path.split_once('/').unwrap_or((path, ""));
+    if let Some(kid) = tree.kid(name) {
+        return in_folder(&kid.tree, below, source, then);
+    }
+    let Some(found) = find(&tree.raw, name).filter(|found| found.is_folder) else { return Ok(None) };
     let oid = found.oid(&tree.raw);
-    Some(source.tree(oid).and_then(|raw| then(&Tree::new(oid, raw))))
+    in_folder(&Tree::new(oid, source.tree(oid)?), below, source, then)
 }
 
 fn entry_of(raw: &[u8], name: &[u8], found: &Found) -> Entry {
@@ -481,6 +553,55 @@ mod tests {
         put(&mut tree, "jobs/open/a.yaml", blob(2));
         assert_eq!(lookup(&seen, "jobs/open/a.yaml", &Nothing).unwrap().unwrap().oid, blob(1));
         assert_eq!(lookup(&tree, "jobs/open/a.yaml", &Nothing).unwrap().unwrap().oid, blob(2));
+    }
+
+    #[test]
+    fn what_is_read_at_the_start_is_there_for_the_first_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Git(git2::Repository::init_bare(folder.path()).unwrap());
+        let paths = ["jobs/done/d.yaml", "jobs/open/a/1.yaml", "jobs/open/b/2.yaml", "project.yaml"];
+        let (mut written, mut draft) = (Arc::new(Tree::default()), Draft::default());
+        (0..).zip(paths).for_each(|(number, path)| put(&mut written, path, blob(number)));
+        let root = write(&mut written, &mut draft, 1);
+        publish(folder.path(), draft);
+
+        let mut tree = Arc::new(Tree::new(root, source.tree(root).unwrap()));
+        let (mut loaded, mut seen) = (0, Vec::new());
+        for begin in ["jobs/open", "project.yaml", "not/there"] {
+            let mut each = |path: &str, oid| {
+                seen.push((path.to_owned(), oid));
+                Ok(())
+            };
+            load_below(&mut tree, begin, &source, &mut loaded, &mut each).unwrap();
+        }
+        let expected = [1, 2, 3].map(|number| (paths[number as usize].to_owned(), blob(number)));
+        assert_eq!(seen, expected);
+        assert!(loaded > 0, "what is kept is counted");
+        let mut load = |path| load(&mut tree, path, &Nothing, 1, &mut 0);
+        assert_eq!(load("jobs/open/b/2.yaml"), Ok(Some(blob(2))), "nothing is read for it");
+        assert!(load("jobs/done/d.yaml").is_err(), "nobody asked for that folder");
+    }
+
+    #[test]
+    fn a_walk_keeps_no_more_folders_than_there_is_room_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Git(git2::Repository::init_bare(folder.path()).unwrap());
+        let (mut written, mut draft) = (Arc::new(Tree::default()), Draft::default());
+        put(&mut written, "jobs/open/a/1.yaml", blob(1));
+        let root = write(&mut written, &mut draft, 1);
+        publish(folder.path(), draft);
+        let (mut tree, mut seen) = (Arc::new(Tree::new(root, source.tree(root).unwrap())), Vec::new());
+        let mut each = |path: &str, _| {
+            seen.push(path.to_owned());
+            Ok(())
+        };
+        let mut loaded = LOADED_BY_WALK_MAX;
+        load_below(&mut tree, "jobs/open", &source, &mut loaded, &mut each).unwrap();
+        assert_eq!(seen, ["jobs/open/a/1.yaml"]);
+        assert!(
+            load(&mut tree, "jobs/open/a/1.yaml", &Nothing, 1, &mut 0).is_err(),
+            "it is read again when needed"
+        );
     }
 
     #[test]
