@@ -17,6 +17,7 @@ use mrx::state::layout::{DataFolder, RepoName};
 use mrx::worker::{self, AgentOptions, AgentToken, Stop};
 use mrx::{admin, backup, bench, cli, demo};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::thread::disable_transparent_huge_pages;
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
@@ -34,6 +35,10 @@ fn main() -> anyhow::Result<ExitCode> {
     // The memory holds secrets: it is in no core dump, and no other process of this user can read it.
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "a core dump of this process would hold secrets");
+    }
+    // The allocator asks for huge pages, and whoever comes first to one would wait until all its 2 MiB are cleared.
+    if let Err(error) = disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "memory comes in huge pages");
     }
     // The engine keeps the trees it needs itself; libgit2's own cache of objects would hold them twice.
     git2::opts::enable_caching(false);
