@@ -4,6 +4,7 @@
 //! published objects does not pass here: a failed read is an error for its reader and endangers nothing.
 
 mod direct;
+mod steps;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use direct::DirectFile;
+pub use steps::{STEP_BYTES, Steps};
 
 /// What the write path does to a file system.
 pub trait Disk: Send + Sync + 'static {
@@ -112,9 +114,9 @@ pub fn make_folders(disk: &dyn Disk, path: &Path) -> io::Result<()> {
 pub fn write_beside(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let temporary = temporary_beside(path);
     let written = (|| {
-        let file = create_over(disk, &temporary, mode)?;
-        file.write_all_at(bytes, 0)?;
-        file.sync_data()?;
+        let mut file = Steps::of(create_over(disk, &temporary, mode)?);
+        file.write(bytes, STEP_BYTES)?;
+        file.sync()?;
         disk.rename(&temporary, path)
     })();
     if written.is_err() {

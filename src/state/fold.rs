@@ -13,11 +13,12 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sha1::{Digest, Sha1};
 
-use super::disk::{self, Disk, DiskFile, TEMPORARY_PREFIX};
+use super::disk::{self, Disk, STEP_BYTES, Steps, TEMPORARY_PREFIX};
 use super::oid::Oid;
 use super::pack::{self, HEADER_BYTES, Object, OidMap, TRAILER_BYTES};
 use super::packs::{self, PackFile};
@@ -34,9 +35,9 @@ const FOLDED_OBJECTS_MAX: u64 = 3_000_000;
 const LEFT_MAX: usize = 12;
 /// What is read or written at once.
 const CHUNK_BYTES: usize = 1 << 20;
-/// What is written becomes durable in steps of so many bytes: an fsync of the journal that comes behind a step waits for that
-/// much, and not for a whole pack.
-const STEP_BYTES: u64 = 1 << 20;
+/// A fold that has time rests after each step for as long as it took, so that the journal has the disk half of the time. A disk
+/// that answers nobody for a while leaves no time to others, so the rest has a bound.
+const REST_MAX: Duration = Duration::from_millis(2);
 /// An entry's header and distance are shorter.
 const HEAD_BYTES_MAX: usize = 32;
 const OFS_DELTA: u8 = 6;
@@ -71,12 +72,18 @@ pub(super) fn choose(packs: &[PackFile], bytes_max: u64) -> &[PackFile] {
     if count < 2 { &[] } else { &small[..count] }
 }
 
-/// Writes one durable pack with every object of `sources`; gives its name. Removing the sources is the caller's.
-pub(super) fn merge(disk: &dyn Disk, repo: &Path, sources: &[PackFile]) -> Result<String, FoldError> {
+/// Writes one durable pack with every object of `sources`, at leisure while it has time; gives its name. Removing the sources is
+/// the caller's.
+pub(super) fn merge(
+    disk: &dyn Disk,
+    repo: &Path,
+    sources: &[PackFile],
+    has_time: &dyn Fn() -> bool,
+) -> Result<String, FoldError> {
     let mut packs = sources.to_vec();
     packs.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
     let (sources, objects, are_apart) = together(repo, &packs)?;
-    let mut folded = Folded::begin(disk, repo, objects)?;
+    let mut folded = Folded::begin(disk, repo, objects, has_time)?;
     let copied = match are_apart {
         true => sources.iter().try_for_each(|source| folded.copy_whole(source)),
         false => Entries::of(&mut folded).copy(&sources),
@@ -218,17 +225,21 @@ struct Folded<'a> {
     disk: &'a dyn Disk,
     repo: &'a Path,
     path: PathBuf,
-    file: Arc<dyn DiskFile>,
+    file: Steps,
     waiting: Vec<u8>,
-    written: u64,
-    durable: u64,
     sum: Sha1,
     /// Every object that it will hold, by name.
     objects: Vec<Object>,
+    has_time: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Folded<'a> {
-    fn begin(disk: &'a dyn Disk, repo: &'a Path, objects: Vec<Object>) -> Result<Self, FoldError> {
+    fn begin(
+        disk: &'a dyn Disk,
+        repo: &'a Path,
+        objects: Vec<Object>,
+        has_time: &'a dyn Fn() -> bool,
+    ) -> Result<Self, FoldError> {
         let path = packs::folder(repo).join(format!("{TEMPORARY_PREFIX}fold.pack"));
         // What a fold left that was cut off.
         let _ = fs::remove_file(&path);
@@ -241,7 +252,7 @@ impl<'a> Folded<'a> {
         waiting.extend_from_slice(b"PACK\0\0\0\x02");
         waiting.extend_from_slice(&(objects.len() as u32).to_be_bytes());
         debug_assert_eq!(waiting.len(), HEADER_BYTES);
-        Ok(Self { disk, repo, path, file, waiting, written: 0, durable: 0, sum: Sha1::new(), objects })
+        Ok(Self { disk, repo, path, file: Steps::of(file), waiting, sum: Sha1::new(), objects, has_time })
     }
 
     /// Copies every entry as it stands.
@@ -293,11 +304,13 @@ impl<'a> Folded<'a> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), FoldError> {
-        self.file.write_all_at(bytes, self.written).map_err(|source| self.failed(source))?;
-        self.written += bytes.len() as u64;
-        if self.written - self.durable >= STEP_BYTES {
-            self.file.sync_data().map_err(|source| self.failed(source))?;
-            self.durable = self.written;
+        if !(self.has_time)() {
+            return self.file.write(bytes, CHUNK_BYTES).map_err(|source| self.failed(source));
+        }
+        for part in bytes.chunks(STEP_BYTES) {
+            let begun = Instant::now();
+            self.file.write(part, STEP_BYTES).map_err(|source| self.failed(source))?;
+            thread::sleep(begun.elapsed().min(REST_MAX));
         }
         Ok(())
     }
@@ -312,7 +325,7 @@ impl<'a> Folded<'a> {
         let sum = Oid(std::mem::take(&mut self.sum).finalize().into());
         self.waiting.extend_from_slice(&sum.0);
         self.write_waiting()?;
-        self.file.sync_data().map_err(|source| self.failed(source))?;
+        self.file.sync().map_err(|source| self.failed(source))?;
         let (folder, name) = (packs::folder(self.repo), format!("pack-{sum}"));
         let index = pack::index_of(&mut self.objects, sum);
         self.disk
@@ -365,7 +378,7 @@ impl<'a, 'b> Entries<'a, 'b> {
         let head = read_head(head_bytes).ok_or_else(|| source.damaged(begin))?;
         let mut crc = crc32fast::Hasher::new();
         let mut at = begin;
-        let offset = self.folded.written + self.folded.waiting.len() as u64;
+        let offset = self.folded.file.written() + self.folded.waiting.len() as u64;
         self.crc.reset();
         if let Some((distance, distance_bytes)) = head.base {
             let base = begin.checked_sub(distance).and_then(|base| source.at(base));

@@ -130,6 +130,12 @@ impl Upkeep {
         !self.is_stopping() && plan.known.get(name).is_some_and(Known::is_crowded)
     }
 
+    /// Whether a fold may rest: publishing will not wait for it soon.
+    fn has_time(&self, name: &RepoName) -> bool {
+        let plan = self.state.lock();
+        !self.is_stopping() && plan.known.get(name).is_some_and(Known::has_time)
+    }
+
     /// Ends programs under way; publishing waits for no fold any more.
     pub(super) fn stop(&self) {
         self.halt.store(true, Ordering::Release);
@@ -194,7 +200,7 @@ impl Upkeep {
         let chosen = fold::within_objects(&repo, &chosen).map_err(failed)?;
         let is_folded = chosen.len() >= 2;
         if is_folded {
-            let folded = fold::merge(&*self.disk, &repo, chosen)?;
+            let folded = fold::merge(&*self.disk, &repo, chosen, &|| self.has_time(name))?;
             let replaced = chosen.iter().map(|pack| pack.name.clone()).filter(|name| *name != folded);
             if let Some(known) = self.state.lock().known.get_mut(name) {
                 known.replace(replaced);

@@ -77,7 +77,7 @@ impl World {
     }
 
     fn fold(&self, sources: &[PackFile]) -> String {
-        let name = merge(&RealDisk, self.path(), sources).unwrap();
+        let name = merge(&RealDisk, self.path(), sources, &|| true).unwrap();
         sources.iter().filter(|pack| pack.name != name).for_each(|pack| {
             packs::remove(&RealDisk, self.path(), &pack.name).unwrap();
         });
@@ -154,7 +154,7 @@ fn a_damaged_pack_is_not_folded_and_nothing_is_changed() {
     bytes[200] ^= 1;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&path, bytes).unwrap();
-    let refusal = merge(&RealDisk, world.path(), &before).unwrap_err();
+    let refusal = merge(&RealDisk, world.path(), &before, &|| false).unwrap_err();
     assert!(matches!(refusal, FoldError::Damaged { .. }), "{refusal}");
     let names = |packs: Vec<PackFile>| packs.into_iter().map(|pack| pack.name).collect::<Vec<_>>();
     assert_eq!(names(world.packs()), names(before));

@@ -15,6 +15,8 @@ pub const FOLD_ABOVE: usize = 24;
 const FOLD_AGAIN_AFTER: usize = 16;
 /// With so many packs and a fold under way, publishing waits for it: there are never more than 50.
 const CROWDED: usize = 40;
+/// With so many packs less a fold takes no more rest.
+const HURRIED_BEFORE: usize = 10;
 /// With more than this replaced ones are removed at once, and a fold is asked for however many the last one left.
 const MANY: usize = 36;
 /// A repository with more packs than this is folded before a repack freezes them.
@@ -118,6 +120,11 @@ impl Known {
     /// Whether publishing should wait for a fold that is on its way.
     pub fn is_crowded(&self) -> bool {
         self.packs >= CROWDED && (self.is_queued || self.is_folding)
+    }
+
+    /// Whether a fold that is under way has time: it will be some more packs until publishing waits for it.
+    pub fn has_time(&self) -> bool {
+        self.packs + HURRIED_BEFORE < CROWDED
     }
 
     /// The packs that may be folded now.
