@@ -257,6 +257,16 @@ mod tests {
     }
 
     #[test]
+    fn a_fold_rests_only_while_publishing_will_not_wait_for_it_soon() {
+        let mut known = Known { packs: CROWDED - HURRIED_BEFORE - 1, is_folding: true, ..Known::default() };
+        assert!(known.has_time());
+        known.publish(5, Time::from_millis(0));
+        assert!(!known.has_time());
+        (0..HURRIED_BEFORE).for_each(|_| known.publish(5, Time::from_millis(0)));
+        assert!(known.is_crowded());
+    }
+
+    #[test]
     fn what_a_repack_has_listed_and_what_was_replaced_is_not_folded() {
         let mut known = Known { frozen: HashSet::from(["pack-0".to_owned()]), ..Known::default() };
         known.replace(["pack-1".to_owned()]);
