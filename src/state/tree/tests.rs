@@ -1,3 +1,5 @@
+//! Trees as git makes them of the same edits, what readers keep, and what is loaded when.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
