@@ -114,7 +114,12 @@ impl Jobs {
             if let Some(job) = self.state.read(&repo, |view| find_open(view, id)).await?? {
                 return Ok(job);
             }
-            let Some(snapshot) = self.state.snapshot(&repo, STATE_REF).await? else { continue };
+            // It has ended, or has been queued again since: then the next look, at memory and files of one moment, finds it.
+            let (open, snapshot) = self.state.read_with_snapshot(&repo, |view| find_open(view, id)).await?;
+            if let Some(job) = open? {
+                return Ok(job);
+            }
+            let Some(snapshot) = snapshot else { continue };
             let wanted = id.clone();
             let found = tokio::task::spawn_blocking(move || find_in_files(&snapshot, &wanted)).await;
             if let Some(found) = found.map_err(|_| EngineError::Unknown)?? {

@@ -124,13 +124,23 @@ impl Place {
         &self,
         ask: impl Fn(Api) -> F,
     ) -> (StatusCode, Value) {
+        self.insist_and_count(ask).await.0
+    }
+
+    /// The same, and how often it was asked before without an answer that was heard.
+    async fn insist_and_count<F: Future<Output = super::daemon::Answer>>(
+        &self,
+        ask: impl Fn(Api) -> F,
+    ) -> ((StatusCode, Value), u32) {
+        let mut unheard = 0;
         loop {
             let api = self.api.read().clone();
             match ask(api).await {
                 Some((StatusCode::SERVICE_UNAVAILABLE, _)) | None => {
+                    unheard += 1;
                     tokio::time::sleep(Duration::from_millis(10)).await
                 }
-                Some(answer) => return answer,
+                Some(answer) => return (answer, unheard),
             }
         }
     }
@@ -178,14 +188,18 @@ async fn hold(place: &Place, life: u64, asked_at: u64, body: &Value, chance: &mu
     tokio::time::sleep(Duration::from_millis(chance.below(20))).await;
     let asked_at = place.history.tick();
     let report = json!({ "state": "completed", "result": { "by": life.to_string() } });
-    let (status, answer) = place
-        .insist(|api| {
+    let ((status, answer), unheard) = place
+        .insist_and_count(|api| {
             let (job, lease, report) = (job.clone(), lease.clone(), report.clone());
             async move { api.tell(&job, &lease, &report).await }
         })
         .await;
     let told = if status == StatusCode::OK { Told::Done } else { Told::Refused };
     assert!(told == Told::Done || status == StatusCode::CONFLICT, "{answer}");
+    if unheard > 0 {
+        // It may have come about, and the job been queued again before it was asked once more, which is then refused.
+        place.history.add(&job, asked_at, Asked::Complete(life, attempt), None);
+    }
     place.history.add(&job, asked_at, Asked::Complete(life, attempt), Some(told));
     place.ended.fetch_add(1, Ordering::SeqCst);
 }
