@@ -1,5 +1,8 @@
 //! The life of a job: from the queue to its end, with everything that can happen on the way.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
 
 use crate::world::{Caller, HELLO, World, fingerprint, seconds};
@@ -257,6 +260,31 @@ async fn a_retried_job_runs_again_as_its_second_attempt() {
     assert!(again["failure"].is_null());
     let second = builder.claim().await;
     assert_eq!((second.id, second.job["attempt"].as_u64()), (held.id, Some(2)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_job_that_ends_and_is_queued_again_while_it_is_read_is_always_found() {
+    let world = World::start().await;
+    let job = world.queue("build").await;
+    let over = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (jobs, over, id) = (world.app().jobs.clone(), over.clone(), job.parse().unwrap());
+            tokio::spawn(async move {
+                while !over.load(Ordering::Relaxed) {
+                    jobs.get(&id).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for _ in 0..100 {
+        world.admin().post(&format!("/jobs/{job}/cancel")).await.expect(200);
+        world.admin().post(&format!("/jobs/{job}/retry")).await.expect(200);
+    }
+    over.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.await.unwrap();
+    }
 }
 
 #[tokio::test]
