@@ -36,15 +36,22 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "a core dump of this process would hold secrets");
     }
-    // The allocator asks for huge pages, and whoever comes first to one would wait until all its 2 MiB are cleared.
-    if let Err(error) = disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "memory comes in huge pages");
+    if matches!(cli.command, Command::Serve(_) | Command::Bench(_)) {
+        keep_pages_small();
     }
     // The engine keeps the trees it needs itself; libgit2's own cache of objects would hold them twice.
     git2::opts::enable_caching(false);
     // The one provider of TLS; it being there already is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     runtime(&cli.command).context("start the runtime")?.block_on(run(cli.command))
+}
+
+/// The allocator asks for huge pages, and whoever comes first to one would wait until all its 2 MiB are cleared. Every program
+/// that is started inherits this: the daemon's are git's, but an agent's are other people's, which get what the machine gives.
+fn keep_pages_small() {
+    if let Err(error) = disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "memory comes in huge pages");
+    }
 }
 
 /// A thread for each core; one for the clients of a benchmark, which leave the cores to the daemon that is measured.

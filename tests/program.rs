@@ -124,6 +124,17 @@ async fn a_program_is_given_its_job_and_what_it_prints_and_leaves_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_gets_the_memory_that_the_machine_gives_to_any_other() {
+    let world = World::start().await;
+    let script = r#"printf '{"hugePages": "%s"}' "$(grep THP_enabled /proc/self/status | tr -cd 01)" > "$MRX_OUT/result.json""#;
+    let _agent = Agent::start(&world, world.address(), BUILDS_OUTSIDE, script).await;
+    let ended = world.ended(&world.queue("build").await).await;
+    let here = std::fs::read_to_string("/proc/self/status").unwrap();
+    let here = here.lines().find_map(|line| line.strip_prefix("THP_enabled:")).unwrap_or_default().trim();
+    assert_eq!(ended["result"]["hugePages"], here, "{ended} {}", said(&world));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_that_fails_says_why_and_one_that_is_cancelled_ends_with_its_group() {
     let world = World::start().await;
     let script = r#"echo '{"message": "no disk", "details": {"free": 0}}' > "$MRX_OUT/failure.json"
