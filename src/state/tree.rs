@@ -132,6 +132,11 @@ fn find(raw: &[u8], name: &str) -> Option<Found> {
     entries(raw).find(|(other, _)| is_it(other)).map(|(_, found)| found)
 }
 
+/// Whether a walk goes there: to what is below a folder whose name is no text no path leads.
+fn has_paths((name, found): &(&[u8], Found)) -> bool {
+    !found.is_folder || std::str::from_utf8(name).is_ok()
+}
+
 /// Git orders entries by name, a folder as if its name ended in `/` (and a file as if in a zero byte).
 fn order(name: &[u8], is_folder: bool, other: &[u8], other_is_folder: bool) -> Ordering {
     let shared = name.len().min(other.len());
@@ -368,7 +373,7 @@ fn walk_below(
     source: &dyn TreeSource,
     each: &mut Each<'_>,
 ) -> Result<(), LoadError> {
-    for (name, found) in entries(&tree.raw) {
+    for (name, found) in entries(&tree.raw).filter(has_paths) {
         let (name, oid, above) = (String::from_utf8_lossy(name), found.oid(&tree.raw), path.len());
         push_name(path, &name);
         match tree.kid(&name) {
@@ -405,7 +410,7 @@ fn load_part(
     let tree = Arc::make_mut(tree);
     let (next, way) = way.split_once('/').unwrap_or((way, ""));
     let is_wanted = |name: &[u8]| next.is_empty() || name == next.as_bytes();
-    let found = entries(&tree.raw).filter(|(name, _)| is_wanted(name));
+    let found = entries(&tree.raw).filter(has_paths).filter(|(name, _)| is_wanted(name));
     let found: Vec<Entry> = found.map(|(name, found)| entry_of(&tree.raw, name, &found)).collect();
     for Entry { name, is_folder, oid } in found {
         let above = path.len();

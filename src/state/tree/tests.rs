@@ -140,6 +140,37 @@ fn a_walk_keeps_no_more_folders_than_there_is_room_for() {
     );
 }
 
+/// Loose in a repository, so that nobody checks it.
+fn loose_tree(repo: &git2::Repository, entries: &[(&[u8], &[u8], Oid)]) -> Oid {
+    let entry = |(mode, name, oid): &(&[u8], &[u8], Oid)| [mode, *name, b"\0", &oid.0].concat();
+    let raw: Vec<u8> = entries.iter().flat_map(entry).collect();
+    repo.odb().unwrap().write(git2::ObjectType::Tree, &raw).unwrap().into()
+}
+
+#[test]
+fn a_folder_whose_name_is_no_text_is_passed_over_as_no_path_leads_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = Git(git2::Repository::init_bare(folder.path()).unwrap());
+    git2::opts::strict_object_creation(false);
+    let of = |number| loose_tree(&source.0, &[(FILE_MODE, b"f.yaml", blob(number))]);
+    let open = [("a".as_bytes(), 1), (b"\xfe", 2), (b"\xff", 3)].map(|(name, n)| (FOLDER_MODE, name, of(n)));
+    let root = loose_tree(&source.0, &[(FOLDER_MODE, b"open", loose_tree(&source.0, &open))]);
+    let mut tree = Arc::new(Tree::new(root, source.tree(root).unwrap()));
+    let (mut walked, mut loaded) = (Vec::new(), Vec::new());
+    walk(&tree, "open", &source, &mut |path, oid| {
+        walked.push((path.to_owned(), oid));
+        Ok(())
+    })
+    .unwrap();
+    let mut each = |path: &str, oid| {
+        loaded.push((path.to_owned(), oid));
+        Ok(())
+    };
+    load_below(&mut tree, "open", &source, &mut 0, &mut each).unwrap();
+    assert_eq!(walked, [("open/a/f.yaml".to_owned(), blob(1))]);
+    assert_eq!(loaded, walked);
+}
+
 #[test]
 fn a_path_through_a_file_is_refused_before_anything_changes() {
     let mut tree = Arc::new(Tree::default());
