@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::world::{Caller, HELLO, World, fingerprint, seconds};
 
@@ -267,24 +268,21 @@ async fn a_job_that_ends_and_is_queued_again_while_it_is_read_is_always_found() 
     let world = World::start().await;
     let job = world.queue("build").await;
     let over = Arc::new(AtomicBool::new(false));
-    let readers: Vec<_> = (0..3)
-        .map(|_| {
-            let (jobs, over, id) = (world.app().jobs.clone(), over.clone(), job.parse().unwrap());
-            tokio::spawn(async move {
-                while !over.load(Ordering::Relaxed) {
-                    jobs.get(&id).await.unwrap();
-                }
-            })
-        })
-        .collect();
+    let mut readers = JoinSet::new();
+    for _ in 0..3 {
+        let (jobs, over, id) = (world.app().jobs.clone(), over.clone(), job.parse().unwrap());
+        readers.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                jobs.get(&id).await.unwrap();
+            }
+        });
+    }
     for _ in 0..100 {
         world.admin().post(&format!("/jobs/{job}/cancel")).await.expect(200);
         world.admin().post(&format!("/jobs/{job}/retry")).await.expect(200);
     }
     over.store(true, Ordering::Relaxed);
-    for reader in readers {
-        reader.await.unwrap();
-    }
+    readers.join_all().await;
 }
 
 #[tokio::test]

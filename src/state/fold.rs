@@ -304,13 +304,14 @@ impl<'a> Folded<'a> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), FoldError> {
-        if !(self.has_time)() {
-            return self.file.write(bytes, CHUNK_BYTES).map_err(|source| self.failed(source));
-        }
-        for part in bytes.chunks(STEP_BYTES) {
+        let has_time = (self.has_time)();
+        let step = if has_time { STEP_BYTES } else { CHUNK_BYTES };
+        for part in bytes.chunks(step) {
             let begun = Instant::now();
-            self.file.write(part, STEP_BYTES).map_err(|source| self.failed(source))?;
-            thread::sleep(begun.elapsed().min(REST_MAX));
+            self.file.write(part, step).map_err(|source| self.failed(source))?;
+            if has_time {
+                thread::sleep(begun.elapsed().min(REST_MAX));
+            }
         }
         Ok(())
     }
